@@ -1,0 +1,24 @@
+"""The one error a user may see.
+
+Anything that goes wrong because of what the user gave (a file, a flag, a folder) is raised as
+`UserError`; the command line prints it as one line and exits with code 2. Every other exception is
+a defect of this package and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class UserError(Exception):
+    """What the user gave cannot be used.
+
+    Args:
+      where: the file, folder or option at fault.
+      what: what is wrong with it.
+      mend: what the user can do about it.
+    """
+
+    def __init__(self, where: str | os.PathLike[str], what: str, mend: str):
+        self.where, self.what, self.mend = os.fspath(where), what, mend
+        super().__init__(" ".join(f"{self.where}: {what}; {mend}".split()))

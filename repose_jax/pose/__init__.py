@@ -1,0 +1,1 @@
+"""What a pose is: skeletons, files, maps, bones. No network."""
