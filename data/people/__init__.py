@@ -1,0 +1,1 @@
+"""Rendered people: a dataset that needs no download."""

@@ -1,0 +1,1 @@
+"""Everything that is run rather than imported: presets, ablations, benchmarks."""

@@ -1,0 +1,1 @@
+"""RePoseDM in JAX/Flax."""

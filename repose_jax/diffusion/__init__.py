@@ -1,0 +1,1 @@
+"""Pure mathematics of diffusion on functions. No network, no configuration."""

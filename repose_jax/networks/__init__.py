@@ -1,0 +1,1 @@
+"""Linen modules. No diffusion, no training."""

@@ -1,0 +1,1 @@
+"""Training: the state, the step, the devices, the checkpoints, the loop."""
