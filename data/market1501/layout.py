@@ -1,0 +1,159 @@
+"""The Market-1501 layout: a folder of pictures, an annotation CSV, perhaps a pair CSV.
+
+    root/bounding_box_train/0002_c1s1_000451_03.jpg     (or root/train/)
+    root/market-annotation-train.csv                    name:keypoints_y:keypoints_x
+    root/market-pairs-train.csv                         from,to         (optional)
+
+The person is the file name up to the first "_" (Zheng et al., ICCV 2015); -1 and 0000 are junk and
+distractors, not people.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+from jaxtyping import Int32
+
+from repose_jax.data.images import FolderImages, read_image
+from repose_jax.data.pairs import PairSource
+from repose_jax.errors import UserError
+from repose_jax.pose.formats import read_csv_poses, read_text
+
+MIN_JOINTS = 4
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_NOT_PEOPLE = ("-1", "0000")
+
+
+def person_of(name: str) -> str:
+    """The person that a file name belongs to."""
+    return name.split("_", 1)[0]
+
+
+def image_folder(root: str | os.PathLike[str], split: str) -> pathlib.Path:
+    """The folder of a split's pictures; UserError where there is none."""
+    root = pathlib.Path(root)
+    if not root.is_dir():
+        raise UserError(root, "is not a folder", "give the folder that holds bounding_box_train")
+    for name in (f"bounding_box_{split}", split):
+        if (root / name).is_dir():
+            return root / name
+    raise UserError(root, f"has no folder bounding_box_{split} or {split}",
+                    "give a folder in the Market-1501 layout")
+
+
+def find_csv(root: str | os.PathLike[str], kind: str, split: str) -> pathlib.Path | None:
+    """The CSV of a kind ("annotation" or "pairs") for a split, or None."""
+    root = pathlib.Path(root)
+    exact = root / f"market-{kind}-{split}.csv"
+    if exact.is_file():
+        return exact
+    found = sorted(root.glob(f"*{kind}*{split}.csv"))
+    if len(found) > 1:
+        raise UserError(root, f"has several {kind} files: {', '.join(p.name for p in found)}",
+                        f"keep one, named {exact.name}")
+    return found[0] if found else None
+
+
+def list_pictures(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the picture files directly in a folder, sorted."""
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.name.lower().endswith(_SUFFIXES))
+
+
+def read_pairs(path: str | os.PathLike[str], index: dict[str, int],
+               left_out: frozenset[str] = frozenset()) -> tuple[Int32[np.ndarray, "p 2"], int]:
+    """Reads `from,to` lines as picture numbers.
+
+    Args:
+      path: the CSV.
+      index: number of each picture by its name.
+      left_out: names whose pairs are dropped and counted.
+
+    Returns:
+      The pairs [P, 2] and how many were dropped.
+    """
+    pairs, dropped = [], 0
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip() or (number == 1 and line.strip() == "from,to"):
+            continue
+        names = [part.strip() for part in line.split(",")]
+        if len(names) != 2:
+            raise UserError(path, f"line {number} has {len(names)} fields",
+                            "each line is from,to: two file names")
+        if left_out.intersection(names):
+            dropped += 1
+            continue
+        for name in names:
+            if name not in index:
+                raise UserError(path, f"line {number} names {name}, which has no annotation",
+                                "drop the line or annotate the picture")
+        pairs.append([index[name] for name in names])
+    return np.array(pairs, np.int32).reshape(-1, 2), dropped
+
+
+def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],
+                pairs: str | os.PathLike[str] | None = None, *, cache: bool = True) -> PairSource:
+    """Loads a folder of pictures whose poses are in one CSV.
+
+    Args:
+      folder: holds the pictures, all of one size.
+      annotation: CSV with a row for each picture; a picture without a row is left out.
+      pairs: CSV of pairs; None makes all ordered pairs of one person's pictures.
+      cache: keep decoded pictures in memory.
+
+    Returns:
+      The pictures with at least `MIN_JOINTS` known joints; `notes` says what was left out.
+
+    Raises:
+      UserError: for a file that cannot be used, a row without picture, a name that comes twice.
+    """
+    table = read_csv_poses(annotation)
+    present = set(list_pictures(folder))
+    missing = [name for name in table.names if name not in present]
+    if missing:
+        raise UserError(annotation, f"has {len(missing)} rows without picture in "
+                        f"{os.fspath(folder)}, the first {missing[0]}",
+                        "complete the folder or drop the rows")
+    if len(set(table.names)) < len(table.names):
+        twice = next(n for i, n in enumerate(table.names) if n in table.names[:i])
+        raise UserError(annotation, f"names {twice} twice", "keep one row a picture")
+    known = (table.poses[..., 2] > 0).sum(1) >= MIN_JOINTS
+    human = np.array([person_of(name) not in _NOT_PEOPLE for name in table.names])
+    kept = np.flatnonzero(known & human)
+    notes = [f"{n} {what}" for n, what in (
+        (len(present) - len(table.names), "pictures without annotation were left out"),
+        (int((~known & human).sum()), f"pictures with fewer than {MIN_JOINTS} joints left out"),
+        (int((~human).sum()), "distractors left out")) if n > 0]
+    if not len(kept):
+        raise UserError(annotation, f"has no pose of {MIN_JOINTS} or more joints",
+                        "check the annotation")
+    names = tuple(table.names[i] for i in kept)
+    pair_array = None
+    if pairs is not None:
+        index = {name: i for i, name in enumerate(names)}
+        pair_array, dropped = read_pairs(pairs, index, frozenset(table.names) - frozenset(names))
+        if dropped:
+            notes.append(f"{dropped} pairs of pictures that were left out are dropped")
+    size = read_image(os.path.join(folder, names[0])).shape[:2]
+    source = PairSource(
+        skeleton=table.skeleton, size=size, names=names, persons=[person_of(n) for n in names],
+        poses=table.poses[kept], read=FolderImages(folder, names, size), pairs=pair_array,
+        cache=cache, notes=notes)
+    if not len(source.pairs):
+        raise UserError(pairs or annotation, "gives no pair of pictures of one person",
+                        "name files PERSON_anything.jpg, two or more a person")
+    return source
+
+
+def load_market1501(root: str | os.PathLike[str], split: str = "train", *,
+                    cache: bool = True) -> PairSource:
+    """Loads one split of a Market-1501 folder ("train" or "test"); see the module's layout."""
+    folder = image_folder(root, split)
+    annotation = find_csv(root, "annotation", split)
+    if annotation is None:
+        raise UserError(root, f"has no annotation for {split}",
+                        f"add market-annotation-{split}.csv with lines "
+                        "name:keypoints_y:keypoints_x")
+    return load_layout(folder, annotation, find_csv(root, "pairs", split), cache=cache)

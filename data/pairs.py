@@ -1,0 +1,123 @@
+"""Pictures of people with poses, and which two pictures make a training pair."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int32, UInt8
+
+from repose_jax.pose.skeleton import Skeleton
+
+Batch = Mapping[str, np.ndarray]
+
+
+class OrderedPairs:
+    """All (source, target) pairs of two different pictures of one person, computed when asked.
+
+    n pictures of a person make n (n - 1) pairs; only one number a picture is held in memory.
+    Indexing with an integer, a slice or an integer array gives int32 [..., 2].
+    """
+
+    def __init__(self, persons: Sequence[str]):
+        """Takes the person of each picture, in the order of the pictures."""
+        _, label = np.unique(np.asarray(persons, dtype=str), return_inverse=True)
+        self._images = np.argsort(label, kind="stable").astype(np.int32)
+        self._counts = np.bincount(label, minlength=1).astype(np.int64)
+        self._first_image = np.cumsum(self._counts) - self._counts
+        self._last_pair = np.cumsum(self._counts * (self._counts - 1))
+
+    def __len__(self) -> int:
+        return int(self._last_pair[-1])
+
+    def __getitem__(self, index) -> Int32[np.ndarray, "*shape 2"]:
+        if isinstance(index, slice):
+            index = np.arange(*index.indices(len(self)))
+        index = np.asarray(index, np.int64)
+        if index.size and (index.min() < -len(self) or index.max() >= len(self)):
+            raise IndexError(f"pair index outside of {len(self)} pairs")
+        index = np.where(index < 0, index + len(self), index)
+        person = np.searchsorted(self._last_pair, index, side="right")
+        others = self._counts[person] - 1
+        source, target = np.divmod(index - self._last_pair[person] + (others + 1) * others, others)
+        target = target + (target >= source)
+        first = self._first_image[person]
+        return np.stack([self._images[first + source], self._images[first + target]], axis=-1)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self[:].astype(dtype or np.int32)
+
+
+class PairSource:
+    """Random access to the pictures and poses of people, and to the pairs among them.
+
+    Attributes:
+      skeleton: the skeleton of the poses.
+      size: (height, width) of every picture.
+      names: file name or other label of each picture.
+      persons: whose picture it is, as text.
+      poses: [N, J, 3], x and y in pixels and a visibility.
+      pairs: int32 [P, 2] picture numbers, columns source and target; an array or `OrderedPairs`.
+      notes: one sentence for each thing that was left out while loading.
+    """
+
+    def __init__(
+        self,
+        *,
+        skeleton: Skeleton,
+        size: tuple[int, int],
+        names: Sequence[str],
+        persons: Sequence[str],
+        poses: Float[np.ndarray, "n joints 3"],
+        read: Callable[[int], UInt8[np.ndarray, "height width 3"]],
+        pairs: Int32[np.ndarray, "p 2"] | OrderedPairs | None = None,
+        cache: bool = True,
+        notes: Sequence[str] = (),
+    ):
+        """Args:
+          skeleton, size, names, persons, poses, notes: see the class.
+          read: gives picture i; must be picklable to serve worker processes.
+          pairs: explicit pairs; None means all ordered pairs of one person.
+          cache: keep decoded pictures in memory (3 H W bytes each; each worker has its own).
+          notes: see the class.
+        """
+        self.skeleton, self.size, self.notes = skeleton, tuple(size), tuple(notes)
+        self.names, self.persons = tuple(names), tuple(persons)
+        self.poses = np.asarray(poses, np.float32)
+        self._read, self._cached = read, cache
+        self._given_pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getstate__(self) -> dict:
+        drop = ("_cache", "pairs")
+        return {key: value for key, value in self.__dict__.items() if key not in drop}
+
+    @functools.cached_property
+    def pairs(self) -> Int32[np.ndarray, "p 2"] | OrderedPairs:
+        return OrderedPairs(self.persons) if self._given_pairs is None else self._given_pairs
+
+    @functools.cached_property
+    def _cache(self) -> tuple[np.ndarray, np.ndarray]:
+        # np.empty takes memory only where it is written, so a partly used cache is cheap.
+        return np.empty((len(self), *self.size, 3), np.uint8), np.zeros(len(self), bool)
+
+    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Picture `index`, RGB."""
+        if not self._cached:
+            return self._read(int(index))
+        pictures, present = self._cache
+        if not present[index]:
+            pictures[index] = self._read(int(index))
+            present[index] = True
+        return pictures[index]
+
+    def pose(self, index: int) -> Float[np.ndarray, "joints 3"]:
+        """Pose of picture `index`."""
+        return self.poses[index]
+
+    def __getitem__(self, index: int) -> dict:
+        return {"image": self.image(index), "pose": self.pose(index),
+                "name": self.names[index], "person": self.persons[index]}

@@ -1,0 +1,94 @@
+"""From pairs of pictures to an endless, resumable stream of batches."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import grain
+import numpy as np
+from absl import flags
+from jaxtyping import Bool, Int
+
+from repose_jax.data.pairs import Batch, PairSource
+from repose_jax.errors import UserError
+from repose_jax.pose.skeleton import flip_pose
+
+
+def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "batch"],
+             flip: Bool[np.ndarray, "batch"] | None = None) -> Batch:
+    """The examples of given pairs as one batch.
+
+    Args:
+      source: the pictures.
+      pair_indices: which of `source.pairs`.
+      flip: which examples to mirror, both pictures and poses together; None mirrors none.
+
+    Returns:
+      {"source", "target": uint8 [B, H, W, 3], "source_pose", "target_pose": float32 [B, J, 3]}
+    """
+    pairs = np.asarray(source.pairs[np.asarray(pair_indices, np.int64)])
+    batch = {}
+    for column, key in enumerate(("source", "target")):
+        images = np.stack([source.image(i) for i in pairs[:, column]])
+        poses = source.poses[pairs[:, column]]
+        if flip is not None and flip.any():
+            images[flip] = images[flip, :, ::-1]
+            poses[flip] = flip_pose(poses[flip], source.skeleton, source.size[1])
+        batch[key], batch[f"{key}_pose"] = images, poses
+    return batch
+
+
+def _draw_flip(pair: int, rng: np.random.Generator) -> tuple[int, bool]:
+    return pair, bool(rng.random() < 0.5)
+
+
+def _collect(drawn: tuple[np.ndarray, np.ndarray], source: PairSource) -> Batch:
+    return examples(source, drawn[0], drawn[1])
+
+
+def _no_flip(pair: int) -> tuple[int, bool]:
+    return pair, False
+
+
+def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True,
+            workers: int = 0, repeat: bool = True) -> grain.DatasetIterator:
+    """Shuffled batches of pairs.
+
+    An epoch visits every pair of the source once, in an order drawn from the seed and the epoch.
+    Grain draws all of it from the element's number, so the iterator's state is a position:
+    `get_state()` gives it, `set_state()` continues from it exactly.
+
+    Args:
+      source: the pictures.
+      batch_size: examples a batch; batches run on across epochs, so all are full.
+      seed: of the order and of the flips.
+      flip: mirror half of the pairs, with left and right joints changing places.
+      workers: worker processes; 0 reads in this process.
+      repeat: go on for ever; otherwise one epoch, whose last incomplete batch is dropped.
+
+    Returns:
+      An iterator of batches as `examples` gives them.
+
+    Raises:
+      UserError: where there are too few pairs for a batch.
+    """
+    if batch_size < 1:
+        raise UserError("batch_size", f"is {batch_size}", "give 1 or more")
+    if not repeat and len(source.pairs) < batch_size:
+        raise UserError("batch_size", f"is {batch_size}, the data has {len(source.pairs)} pairs",
+                        "give a smaller batch")
+    drawn = grain.MapDataset.range(len(source.pairs)).seed(seed).shuffle()
+    drawn = drawn.random_map(_draw_flip) if flip else drawn.map(_no_flip)
+    if repeat:
+        drawn = drawn.repeat()
+    # Only numbers are shuffled and batched; the pictures are gathered a batch at a time.
+    stream = drawn.batch(batch_size, drop_remainder=True)
+    stream = stream.map(functools.partial(_collect, source=source))
+    stream = stream.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
+    if workers:
+        # Grain's workers read absl flags, which only an absl program has parsed.
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()
+        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    return iter(stream)
