@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 
 import grain
 import numpy as np
@@ -51,18 +53,65 @@ def _no_flip(pair: int) -> tuple[int, bool]:
     return pair, False
 
 
+class Batches(Iterator[Batch]):
+    """An iterator of batches whose state is a position, the same for any number of workers."""
+
+    def __init__(self, stream: grain.MapDataset, workers: int):
+        self._stream, self._workers = stream, workers
+        self._position, self._running = 0, None
+        if workers:
+            # Worker processes that outlive the interpreter's modules die with a traceback.
+            held = weakref.ref(self)
+            atexit.register(lambda: held() is not None and held().close())
+
+    def _start(self) -> Iterator[Batch]:
+        rest = self._stream.slice(slice(self._position, None))
+        rest = rest.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
+        if self._workers:
+            # Grain's workers read absl flags, which only an absl program has parsed.
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()
+            rest = rest.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
+        return iter(rest)
+
+    def __next__(self) -> Batch:
+        if self._running is None:
+            self._running = self._start()
+        batch = next(self._running)
+        self._position += 1
+        if self._workers:
+            # A worker's arrays lie in shared memory, which should not outlive this step.
+            batch = {key: np.array(value) for key, value in batch.items()}
+        return batch
+
+    def get_state(self) -> dict[str, int]:
+        """The position, as JSON can hold it."""
+        return {"next_batch": self._position}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continues from a position that `get_state` gave for the same data, seed and size."""
+        self.close()
+        self._position = int(state["next_batch"])
+
+    def close(self) -> None:
+        """Ends the threads and processes; the next batch starts them again."""
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+
 def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True,
-            workers: int = 0, repeat: bool = True) -> grain.DatasetIterator:
+            workers: int = 0, repeat: bool = True) -> Batches:
     """Shuffled batches of pairs.
 
     An epoch visits every pair of the source once, in an order drawn from the seed and the epoch.
-    Grain draws all of it from the element's number, so the iterator's state is a position:
+    Grain draws all of it from the element's number, so a position is all the iterator's state:
     `get_state()` gives it, `set_state()` continues from it exactly.
 
     Args:
       source: the pictures.
       batch_size: examples a batch; batches run on across epochs, so all are full.
-      seed: of the order and of the flips.
+      seed: of the order and of the flips; 32 bits.
       flip: mirror half of the pairs, with left and right joints changing places.
       workers: worker processes; 0 reads in this process.
       repeat: go on for ever; otherwise one epoch, whose last incomplete batch is dropped.
@@ -85,10 +134,4 @@ def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True
     # Only numbers are shuffled and batched; the pictures are gathered a batch at a time.
     stream = drawn.batch(batch_size, drop_remainder=True)
     stream = stream.map(functools.partial(_collect, source=source))
-    stream = stream.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
-    if workers:
-        # Grain's workers read absl flags, which only an absl program has parsed.
-        if not flags.FLAGS.is_parsed():
-            flags.FLAGS.mark_as_parsed()
-        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    return iter(stream)
+    return Batches(stream, workers)
