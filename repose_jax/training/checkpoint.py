@@ -1,0 +1,291 @@
+"""Checkpoints to resume a run from, and weight files to give away.
+
+A checkpoint holds everything that makes the continued run equal the uninterrupted one: parameters,
+average, optimizer, place in the data, images seen, and the configuration it belongs to. A weight
+file (safetensors) holds parameters and a few strings, and runs no code when it is read.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import safetensors
+import safetensors.numpy
+
+from repose_jax.errors import UserError
+from repose_jax.training.state import Params, TrainState
+
+_BYTES = "base64"
+
+
+class Restored(NamedTuple):
+    """What a checkpoint held.
+
+    Attributes:
+      state: the state, placed as the one given to `restore_latest`.
+      images: images seen.
+      data_state: what the data iterator's `get_state` gave.
+      extra: what `save` was given.
+    """
+
+    state: TrainState
+    images: int
+    data_state: Any
+    extra: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run, named by the images seen, written in the background.
+
+    Args:
+      folder: where they lie; made if missing.
+      config: JSON-able; what a checkpoint must share with a run that resumes from it.
+      keep: how many of the newest to keep.
+
+    Raises:
+      UserError: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, config: Mapping[str, Any], keep: int = 3):
+        self.folder = pathlib.Path(folder).resolve()
+        self._config = json.loads(json.dumps(config))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(self.folder, f"cannot be made ({error.strerror})",
+                            "choose a folder that can be written") from error
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise UserError(self.folder, "cannot be written", "choose another folder")
+        self._manager = ocp.CheckpointManager(
+            self.folder, item_names=("state", "metadata"),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True))
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def save(self, state: TrainState, *, images: int, data_state: Any,
+             extra: Mapping[str, Any] | None = None) -> None:
+        """Starts to write a checkpoint; `wait` until it is there. One that exists is left."""
+        if images in self._manager.all_steps():
+            return
+        metadata = {
+            "images": images, "config": self._config, "data_state": encode_state(data_state),
+            "extra": dict(extra or {}), "versions": versions()}
+        # The next step donates these buffers while they are still being written.
+        held = jax.tree.map(jnp.copy, state)
+        self._manager.save(images, args=ocp.args.Composite(
+            state=ocp.args.StandardSave(held), metadata=ocp.args.JsonSave(metadata)))
+
+    def latest(self) -> pathlib.Path | None:
+        """The newest complete checkpoint, None if there is none."""
+        step = self._manager.latest_step()
+        return None if step is None else self.folder / str(step)
+
+    def restore_latest(self, like: TrainState) -> Restored | None:
+        """The newest complete checkpoint, None if there is none.
+
+        Args:
+          like: gives structure, shapes, types and placement.
+
+        Raises:
+          UserError: its configuration differs, or it is damaged.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        path = self.folder / str(step)
+        metadata = self._restore(step, metadata=ocp.args.JsonRestore()).metadata
+        if not isinstance(metadata, dict) or not {"config", "images", "data_state"} <= set(metadata):
+            raise _damaged(path, "no metadata")
+        refuse_other_config(path, metadata["config"], self._config)
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        state = self._restore(step, state=ocp.args.StandardRestore(target)).state
+        return Restored(state, metadata["images"], decode_state(metadata["data_state"]),
+                        metadata.get("extra", {}))
+
+    def wait(self) -> None:
+        """Returns when everything is written."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, then frees the writer's threads."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def _restore(self, step: int, **items: Any) -> Any:
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(self.folder / str(step), str(error)) from error
+
+
+def refuse_other_config(path: os.PathLike[str], saved: Any, given: Any) -> None:
+    """Raises UserError naming the first field, in the given order, whose value differs."""
+    difference = _first_difference(saved, given, "")
+    if difference is not None:
+        field, was, now = difference
+        raise UserError(
+            path, f"belongs to another configuration: {field} was {was}, now {now}",
+            f"set {field} back or train in a new folder")
+
+
+def encode_state(state: Any) -> Any:
+    """A data iterator's state as JSON; bytes become base64."""
+    if isinstance(state, (bytes, bytearray)):
+        return {_BYTES: base64.b64encode(bytes(state)).decode("ascii")}
+    if isinstance(state, Mapping):
+        return {str(key): encode_state(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return [encode_state(value) for value in state]
+    if isinstance(state, (np.generic, np.ndarray)):
+        return state.tolist()
+    return state
+
+
+def decode_state(state: Any) -> Any:
+    """The inverse of `encode_state` (tuples come back as lists, numpy scalars as numbers)."""
+    if isinstance(state, dict):
+        if set(state) == {_BYTES}:
+            return base64.b64decode(state[_BYTES])
+        return {key: decode_state(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [decode_state(value) for value in state]
+    return state
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a checkpoint's meaning depends on."""
+    return {"jax": jax.__version__, "flax": flax.__version__, "orbax": ocp.__version__,
+            "numpy": np.__version__}
+
+
+def export_safetensors(
+    path: str | os.PathLike[str], params: Params, metadata: Mapping[str, str],
+    dtype: Any = np.float16,
+) -> None:
+    """Writes parameters to a file, all or nothing.
+
+    Args:
+      path: the file; an old one is replaced.
+      params: nested dict of arrays; names are joined by "/".
+      metadata: strings to keep with them.
+      dtype: floating point arrays are stored so; others as they are.
+
+    Raises:
+      UserError: a value does not fit into `dtype`, or the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    tensors = {}
+    for name, leaf in _flat(params).items():
+        value = np.asarray(leaf)
+        if jnp.issubdtype(value.dtype, jnp.floating):
+            with np.errstate(over="ignore"):
+                value = value.astype(dtype)
+            if not np.isfinite(value).all():
+                raise UserError(path, f"{name} has values that {np.dtype(dtype)} cannot hold",
+                                "export as float32, or from an earlier checkpoint")
+        tensors[name] = np.ascontiguousarray(value)
+    data = safetensors.numpy.save(tensors, metadata=dict(metadata))
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(path, f"cannot be written ({error.strerror})",
+                        "choose a place that can be written") from error
+
+
+def load_safetensors(
+    path: str | os.PathLike[str], like: Params | None = None
+) -> tuple[Params, dict[str, str]]:
+    """Reads parameters from a file.
+
+    Args:
+      path: the file.
+      like: what the network expects (arrays or `jax.ShapeDtypeStruct`s): names and shapes are
+        checked against it and its types are taken. Without it floats come back as float32.
+
+    Returns:
+      A nested dict of numpy arrays, and the strings stored with them.
+
+    Raises:
+      UserError: missing, unreadable, damaged or not a safetensors file, or not what `like` asks.
+    """
+    path = pathlib.Path(path)
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except FileNotFoundError as error:
+        raise UserError(path, "no such file", "give the path of a .safetensors file") from error
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror or error})",
+                        "give a .safetensors file") from error
+    except safetensors.SafetensorError as error:
+        raise UserError(path, f"damaged or not a safetensors file ({error})",
+                        "fetch or export it again") from error
+    if like is None:
+        tensors = {name: value.astype(np.float32) if value.dtype.kind == "f" else value
+                   for name, value in tensors.items()}
+    else:
+        tensors = _matched(path, tensors, _flat(like))
+    return flax.traverse_util.unflatten_dict(tensors, sep="/"), metadata
+
+
+def _matched(path: pathlib.Path, tensors: dict[str, np.ndarray], like: dict[str, Any]
+             ) -> dict[str, np.ndarray]:
+    mend = "use weights and a configuration that belong together"
+    for name, leaf in like.items():
+        if name not in tensors:
+            raise UserError(path, f"lacks the tensor {name}", mend)
+        if tensors[name].shape != tuple(leaf.shape):
+            raise UserError(path, f"{name} has the shape {list(tensors[name].shape)} where the "
+                            f"model has {list(leaf.shape)}", mend)
+    for name in tensors:
+        if name not in like:
+            raise UserError(path, f"has the tensor {name} that the model lacks", mend)
+    return {name: tensors[name].astype(leaf.dtype) for name, leaf in like.items()}
+
+
+def _flat(params: Params) -> dict[str, Any]:
+    flat = flax.traverse_util.flatten_dict(params)
+    for key in flat:
+        if any("/" in part for part in key):
+            raise ValueError(f"a parameter's name has a slash: {key}")
+    return {"/".join(key): leaf for key, leaf in flat.items()}
+
+
+def _first_difference(was: Any, now: Any, field: str) -> tuple[str, Any, Any] | None:
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in was if key not in now)]:
+            name = f"{field}.{key}" if field else key
+            if key not in was or key not in now:
+                return name, was.get(key, "not set"), now.get(key, "not set")
+            found = _first_difference(was[key], now[key], name)
+            if found is not None:
+                return found
+        return None
+    return None if was == now else (field, was, now)
+
+
+def _damaged(path: pathlib.Path, why: str) -> UserError:
+    first = (why.strip() or "unreadable").splitlines()[0][:200]
+    return UserError(path, f"damaged checkpoint ({first})",
+                     "delete it to resume from the one before it")

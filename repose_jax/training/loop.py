@@ -1,0 +1,321 @@
+"""The training loop: batches in, checkpoints, log and pictures out."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from repose_jax.errors import UserError
+from repose_jax.training.checkpoint import Checkpoints
+from repose_jax.training.log import TrainingLog, peak_memory_mb, write_atomically
+from repose_jax.training.parallel import Mode, data_parallel
+from repose_jax.training.state import (
+    OptimizerConfig, Params, TrainState, create_state, learning_rate, make_optimizer)
+from repose_jax.training.step import LossFn, make_train_step
+
+
+class Batches(Iterator[Mapping[str, np.ndarray]], Protocol):
+    """An endless iterator of batches that can be put back to where it was, as grain's can."""
+
+    def get_state(self) -> Any: ...
+
+    def set_state(self, state: Any) -> None: ...
+
+
+SampleFn = Callable[[Params, int], "Image.Image | np.ndarray"]
+"""(averaged parameters on the host, images seen) -> a picture, uint8 [height, width, 3]."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How long to train, and what to leave behind how often.
+
+    Attributes:
+      total_images: training ends when this many images have been seen.
+      batch_size: images a step, over all devices.
+      seed: of all noise in training.
+      log_every_images: a row of the log; the loss in it is the mean since the row before.
+      checkpoint_every_images: a checkpoint and a loss curve; there is always one at the end.
+      keep: how many checkpoints to keep.
+      sample_every_images: a sample picture; 0 = only at the end.
+      max_minutes: end, with a checkpoint, after this wall time (resumed runs count together).
+      parallel: "pmap", "jit" or "fsdp", see `repose_jax.training.parallel`.
+      ema_decay: of the averaged parameters, per step.
+      optimizer: how parameters are moved.
+    """
+
+    total_images: int
+    batch_size: int
+    seed: int = 0
+    log_every_images: int = 1_000
+    checkpoint_every_images: int = 10_000
+    keep: int = 3
+    sample_every_images: int = 10_000
+    max_minutes: float | None = None
+    parallel: Mode = "pmap"
+    ema_decay: float = 0.999
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide what the parameters become; a resumed run must share them."""
+        return {"seed": self.seed, "batch_size": self.batch_size, "ema_decay": self.ema_decay,
+                "optimizer": dataclasses.asdict(self.optimizer)}
+
+
+def train(
+    config: LoopConfig,
+    *,
+    params: Params,
+    loss_fn: LossFn,
+    batches: Batches,
+    folder: str | pathlib.Path,
+    metadata: Mapping[str, Any],
+    sample_fn: SampleFn | None = None,
+    on_event: Callable[[str, dict[str, Any]], None] | None = None,
+    progress: bool = True,
+) -> TrainState:
+    """Trains, resuming from the newest checkpoint in `folder` if there is one.
+
+    On a CPU a resumed run equals the uninterrupted one bit for bit.
+
+    Args:
+      config: how long, how often.
+      params: the initial parameters; left as they are.
+      loss_fn: see `repose_jax.training.step.LossFn`.
+      batches: batches of `config.batch_size`.
+      folder: gets checkpoints/, samples/, log.jsonl, loss.png.
+      metadata: JSON-able facts on model and data; must be equal when a run is resumed.
+      sample_fn: draws a picture.
+      on_event: is told ("resume" | "log" | "checkpoint" | "sample" | "end", facts).
+      progress: show a progress bar.
+
+    Returns:
+      The last state, on the devices.
+
+    Raises:
+      UserError: the folder holds another run, the batch size does not fit the devices, the data
+        end, or the loss stops being finite (the newest checkpoint is then still good).
+    """
+    started = time.monotonic()
+    tell = on_event or (lambda name, facts: None)
+    folder = pathlib.Path(folder)
+    optimizer = make_optimizer(config.optimizer, config.batch_size)
+    devices = data_parallel(
+        functools.partial(make_train_step, loss_fn, optimizer, ema_decay=config.ema_decay),
+        config.parallel)
+    devices.check_batch_size(config.batch_size)
+    key = jax.random.key(config.seed)
+    identity = {**config.identity(), **metadata}
+
+    with (
+        Checkpoints(folder / "checkpoints", config=identity, keep=config.keep) as checkpoints,
+        _StopRequest() as stop,
+    ):
+        state = devices.init(lambda tree: create_state(tree, optimizer), params)
+        images, wall_before = 0, 0.0
+        restored = checkpoints.restore_latest(state)
+        if restored is not None:
+            state, images = restored.state, restored.images
+            wall_before = restored.extra["wall_s"]
+            batches.set_state(restored.data_state)
+            tell("resume", {"images": images})
+        log = TrainingLog(folder)
+        log.cut(images)
+        bar = tqdm(total=config.total_images, initial=images, unit="image", unit_scale=True,
+                   disable=not progress, dynamic_ncols=True)
+        meter = _Meter(config, log, bar, tell, started - wall_before)
+
+        def save() -> None:
+            meter.settle()
+            checkpoints.save(state, images=images, data_state=batches.get_state(),
+                             extra={"wall_s": meter.wall_s()})
+            log.plot()
+            tell("checkpoint", {"images": images})
+
+        def sample() -> None:
+            if sample_fn is not None:
+                picture = sample_fn(devices.get(state.ema), images)
+                _write_picture(folder / "samples" / f"{images:08d}.png", picture)
+                tell("sample", {"images": images})
+
+        reason = "complete"
+        try:
+            while images < config.total_images:
+                if stop.requested or meter.out_of_time():
+                    reason = "interrupted" if stop.requested else "out of time"
+                    break
+                state, metrics = devices.step(state, _next(batches, config.batch_size, images), key)
+                images += config.batch_size
+                meter.push(images, metrics)
+                last = images >= config.total_images
+                with meter.paused():
+                    if _crossed(images, config.checkpoint_every_images, config) and not last:
+                        save()
+                    if _crossed(images, config.sample_every_images, config) and not last:
+                        sample()
+            meter.settle()
+        except _NonFinite as error:
+            checkpoints.wait()
+            good = checkpoints.latest()
+            raise UserError(
+                folder, f"non-finite loss at image {error.images}; the last good checkpoint is "
+                f"{good.name if good else 'none: none was written yet'}",
+                "lower the learning rate or lengthen the warm-up, in a new folder") from None
+        finally:
+            bar.close()
+        if restored is None or images > restored.images:
+            save()
+            if reason != "interrupted":
+                sample()
+        checkpoints.wait()
+        tell("end", {"images": images, "reason": reason})
+    return state
+
+
+class _NonFinite(Exception):
+    def __init__(self, images: int):
+        self.images = images
+
+
+class _Meter:
+    """Reads metrics one step late, so that the host prepares a batch while the devices compute."""
+
+    def __init__(self, config: LoopConfig, log: TrainingLog, bar: tqdm,
+                 tell: Callable[[str, dict[str, Any]], None], origin: float):
+        self._config, self._log, self._bar, self._tell = config, log, bar, tell
+        self._origin, self._begun = origin, time.monotonic()
+        self._pending: tuple[int, Any] | None = None
+        self._rows: list[dict[str, float]] = []
+        self._since = self._begun
+        self.first_step_s: float | None = None
+
+    def wall_s(self) -> float:
+        return round(time.monotonic() - self._origin, 3)
+
+    def out_of_time(self) -> bool:
+        limit = self._config.max_minutes
+        return limit is not None and self.wall_s() >= 60 * limit
+
+    def paused(self) -> _Pause:
+        return _Pause(self)
+
+    def skip(self, seconds: float) -> None:
+        self._since += seconds
+
+    def push(self, images: int, metrics: Any) -> None:
+        self.settle()
+        self._pending = (images, metrics)
+        if self.first_step_s is None:
+            self.settle()
+
+    def settle(self) -> None:
+        """Waits for the pending step; writes a row if one is due."""
+        if self._pending is None:
+            return
+        images, metrics = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if not values.pop("finite"):
+            raise _NonFinite(images)
+        if self.first_step_s is None:
+            self.first_step_s = round(time.monotonic() - self._begun, 3)
+            self._since = time.monotonic()
+            self._skipped = 1
+        self._rows.append(values)
+        self._bar.update(self._config.batch_size)
+        self._bar.set_postfix(loss=f"{values['loss']:.4g}", refresh=False)
+        if _crossed(images, self._config.log_every_images, self._config):
+            self._write(images)
+
+    def _write(self, images: int) -> None:
+        now = time.monotonic()
+        timed = (len(self._rows) - self._skipped) * self._config.batch_size
+        step = images // self._config.batch_size
+        row = {"images": images, "step": step}
+        row |= {name: float(np.mean([values[name] for values in self._rows]))
+                for name in self._rows[0]}
+        row["learning_rate"] = float(learning_rate(
+            self._config.optimizer, self._config.batch_size, step - 1))
+        # Compiling is no throughput: the first step is reported on its own.
+        row["images_per_s"] = round(timed / max(now - self._since, 1e-9), 3) if timed else None
+        row |= {"wall_s": self.wall_s(), "first_step_s": self.first_step_s, **peak_memory_mb()}
+        self._log.append(row)
+        self._tell("log", row)
+        self._rows, self._since, self._skipped = [], now, 0
+
+
+class _Pause:
+    """Keeps the time spent on checkpoints and pictures out of images_per_s."""
+
+    def __init__(self, meter: _Meter):
+        self._meter = meter
+
+    def __enter__(self) -> None:
+        self._start = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._meter.skip(time.monotonic() - self._start)
+
+
+class _StopRequest:
+    """Turns the first Ctrl-C or SIGTERM into a wish to end after this step; the second one acts."""
+
+    def __init__(self):
+        self.requested = False
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._request)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _request(self, number: int, frame: object) -> None:
+        self.requested = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        self._old = {}
+
+
+def _next(batches: Batches, batch_size: int, images: int) -> Mapping[str, np.ndarray]:
+    try:
+        batch = next(batches)
+    except StopIteration:
+        raise UserError("data", f"end after {images} images", "repeat them without end") from None
+    size = jax.tree.leaves(batch)[0].shape[0]
+    if size != batch_size:
+        raise UserError("data", f"give a batch of {size} where {batch_size} is asked for",
+                        "make the two batch sizes equal")
+    return batch
+
+
+def _crossed(images: int, every: int, config: LoopConfig) -> bool:
+    """Whether the last step went past a multiple of `every`; 0 = never."""
+    return every > 0 and images // every > (images - config.batch_size) // every
+
+
+def _write_picture(path: pathlib.Path, picture: Image.Image | np.ndarray) -> None:
+    if not isinstance(picture, Image.Image):
+        picture = Image.fromarray(np.asarray(picture))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())

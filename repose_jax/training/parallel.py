@@ -1,0 +1,148 @@
+"""The step on all devices, so that the loop need not know how many there are.
+
+"pmap" (the default) copies the state to every device and splits the batch. "jit" does the same by
+shardings, and "fsdp" also splits the large arrays of the state, for models that do not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key
+
+from repose_jax.errors import UserError
+from repose_jax.training.state import TrainState
+from repose_jax.training.step import Batch, Metrics, TrainStep
+
+AXIS = "data"
+FSDP_MIN_BYTES = 4 << 20
+Mode = Literal["pmap", "jit", "fsdp"]
+
+
+class StepFactory(Protocol):
+    """`functools.partial(make_train_step, loss_fn, optimizer, ema_decay=...)` is one."""
+
+    def __call__(self, *, axis_name: str | None) -> TrainStep: ...
+
+
+class DataParallel:
+    """A train step over a one-axis mesh of devices; made by `data_parallel`.
+
+    Attributes:
+      mode: "pmap", "jit" or "fsdp".
+      mesh: the devices, along the axis "data".
+    """
+
+    def __init__(self, factory: StepFactory, mode: Mode, devices: Sequence[jax.Device],
+                 fsdp_min_bytes: int):
+        self.mode: Mode = mode
+        self.mesh = Mesh(np.array(devices), (AXIS,))
+        self._fsdp_min_bytes = fsdp_min_bytes
+        self._step = factory(axis_name=AXIS if mode == "pmap" else None)
+        self._compiled: Callable[..., Any] | None = None
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raises UserError if a batch cannot be split evenly."""
+        if batch_size < 1 or batch_size % self.mesh.size:
+            raise UserError(
+                f"batch size {batch_size}", f"cannot be split evenly over {self.mesh.size} devices",
+                f"use a multiple of {self.mesh.size}")
+
+    def init(self, make: Callable[..., Any], *args: Any) -> Any:
+        """`make(*args)`, born where it will live: no device ever holds the whole of a split one."""
+        shardings = self.shardings(jax.eval_shape(make, *args))
+        return jax.jit(make, out_shardings=shardings)(*args)
+
+    def put(self, tree: Any) -> Any:
+        """A copy of a tree on the devices; the given arrays stay valid when a step donates it."""
+        return jax.tree.map(
+            lambda leaf, sharding: jax.device_put(leaf, sharding, may_alias=False),
+            tree, self.shardings(tree))
+
+    def get(self, tree: Any) -> Any:
+        """A copy of a tree on the host, as numpy arrays."""
+        return jax.tree.map(lambda leaf: np.array(leaf, copy=True), tree)
+
+    def step(self, state: TrainState, batch: Batch, key: Key[Array, ""]
+             ) -> tuple[TrainState, Metrics]:
+        """One update with a whole batch; `state` is donated, so only the returned one is valid.
+
+        Raises:
+          UserError: the batch cannot be split evenly.
+        """
+        self.check_batch_size(jax.tree.leaves(batch)[0].shape[0])
+        if self._compiled is None:
+            self._compiled = self._compile(state)
+        return self._compiled(state, self._split(batch), key)
+
+    def shardings(self, tree: Any) -> Any:
+        """Where each array of a tree lives: on all devices, or split as `fsdp_spec` says."""
+        def place(leaf: Any) -> NamedSharding:
+            spec = PartitionSpec()
+            if self.mode == "fsdp":
+                spec = fsdp_spec(np.shape(leaf), np.dtype(leaf.dtype).itemsize, self.mesh.size,
+                                 self._fsdp_min_bytes)
+            return NamedSharding(self.mesh, spec)
+        return jax.tree.map(place, tree)
+
+    def _compile(self, state: TrainState) -> Callable[..., Any]:
+        if self.mode == "pmap":
+            # Axis None for the state: one logical array, copied; what comes back is equal on all
+            # devices and reading it needs no communication.
+            return jax.pmap(
+                self._step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None),
+                devices=list(self.mesh.devices), donate_argnums=0)
+        return jax.jit(
+            self._step, donate_argnums=0,
+            out_shardings=(self.shardings(state), NamedSharding(self.mesh, PartitionSpec())))
+
+    def _split(self, batch: Batch) -> Batch:
+        if self.mode == "pmap":
+            size = self.mesh.size
+            return jax.tree.map(
+                lambda leaf: leaf.reshape(size, leaf.shape[0] // size, *leaf.shape[1:]), batch)
+        sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), batch)
+
+
+def data_parallel(
+    factory: StepFactory,
+    mode: Mode = "pmap",
+    *,
+    devices: Sequence[jax.Device] | None = None,
+    fsdp_min_bytes: int = FSDP_MIN_BYTES,
+) -> DataParallel:
+    """The step over `devices` (default: all local ones).
+
+    Args:
+      factory: makes the step for an axis name, e.g. `functools.partial(make_train_step, ...)`.
+      mode: "pmap", "jit" or "fsdp".
+      devices: the devices to use.
+      fsdp_min_bytes: "fsdp" splits arrays of at least this size.
+
+    Raises:
+      ValueError: the mode is unknown.
+    """
+    if mode not in ("pmap", "jit", "fsdp"):
+        raise ValueError(f"unknown parallel mode {mode!r}")
+    return DataParallel(factory, mode, devices or jax.local_devices(), fsdp_min_bytes)
+
+
+def fsdp_spec(
+    shape: Sequence[int], itemsize: int, devices: int, min_bytes: int = FSDP_MIN_BYTES
+) -> PartitionSpec:
+    """How "fsdp" splits an array: its largest axis that the device count divides, if it is large.
+
+    A small array is copied: splitting it would cost more in messages than it saves in memory.
+    """
+    if int(np.prod(shape)) * itemsize < min_bytes:
+        return PartitionSpec()
+    divisible = [axis for axis, size in enumerate(shape) if size and size % devices == 0]
+    if not divisible:
+        return PartitionSpec()
+    largest = max(divisible, key=lambda axis: shape[axis])
+    return PartitionSpec(*(AXIS if axis == largest else None for axis in range(len(shape))))

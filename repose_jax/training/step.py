@@ -1,0 +1,89 @@
+"""One update of the parameters: a pure function `(state, batch, key) -> (state, metrics)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from repose_jax.training.state import Params, TrainState, as_float32
+
+Batch = Mapping[str, Array]
+"""Arrays that all have the batch as their first axis."""
+
+Metrics = dict[str, Float[Array, ""]]
+
+LossFn = Callable[[Params, Batch, Key[Array, "batch"]], tuple[Float[Array, ""], Metrics]]
+"""The mean loss over a batch and scalars to log. Sample i draws only from key i."""
+
+TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]
+
+
+def make_train_step(
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    *,
+    ema_decay: float,
+    ema_warmup: bool = True,
+    axis_name: str | None = None,
+) -> TrainStep:
+    """Builds the step.
+
+    Args:
+      loss_fn: the loss, a mean over the batch.
+      optimizer: see `make_optimizer`.
+      ema_decay: the decay of the moving average per step, in [0, 1).
+      ema_warmup: start with a short average, see `ema_decay_at`.
+      axis_name: the mapped axis the batch is split over (`jax.pmap`), None where one call sees
+        the whole batch (`jax.jit`, also with shardings).
+
+    Returns:
+      `step(state, batch, key)`; `key` is the key of the *run*: the step folds in its own number.
+      Metrics are "loss", "grad_norm" (before clipping), "finite" (1 or 0) and those of the loss.
+      Where the loss or a gradient is not finite the state comes back as it was.
+    """
+
+    def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, Metrics]:
+        keys = sample_keys(jax.random.fold_in(key, state.step), batch, axis_name)
+        (loss, extra), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+            state.params, batch, keys)
+        if axis_name is not None:
+            # pmap does not sum the gradients of replicated parameters, so the mean is ours to take
+            # (inside a shard_map that checks replication it would be wrong).
+            loss, extra, grads = jax.lax.pmean((loss, extra, grads), axis_name)
+        grad_norm = optax.global_norm(grads)
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = ema_decay_at(state.step, ema_decay) if ema_warmup else ema_decay
+        ema = optax.incremental_update(as_float32(params), state.ema, 1.0 - decay)
+        moved = TrainState(step=state.step + 1, params=params, ema=ema, opt_state=opt_state)
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
+        metrics = {**extra, "loss": loss, "grad_norm": grad_norm,
+                   "finite": finite.astype(jnp.float32)}
+        return kept, metrics
+
+    return step
+
+
+def ema_decay_at(step: Int[Array, ""], decay: float) -> Float[Array, ""]:
+    """min(decay, (1 + n) / (10 + n)): a young average must forget the initial parameters."""
+    count = jnp.asarray(step, jnp.float32)
+    return jnp.minimum(decay, (1.0 + count) / (10.0 + count))
+
+
+def sample_keys(
+    step_key: Key[Array, ""], batch: Batch, axis_name: str | None = None
+) -> Key[Array, "batch"]:
+    """One key a sample, from its index in the *global* batch.
+
+    So a sample draws the same noise whatever number of devices shares the batch.
+    """
+    count = jax.tree.leaves(batch)[0].shape[0]
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
+    return jax.vmap(lambda index: jax.random.fold_in(step_key, index))(
+        first + jnp.arange(count))
