@@ -1,0 +1,203 @@
+"""RePoseDM: where network and diffusion meet.
+
+`RePoseModel` is a value: configuration in, pure functions of parameters out. Training and the
+pipeline are written on it; neither calls the network itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free, stack_branches
+from repose_jax.diffusion.losses import denoising_loss, variational_loss
+from repose_jax.diffusion.prediction import Kind, Prediction, interpret
+from repose_jax.diffusion.schedule import Schedule
+from repose_jax.networks.network import Context, Network, NetworkConfig
+from repose_jax.networks.rpa import Alignment
+
+Params = Any
+Batch = dict[str, Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A model: what must be known to use its parameters.
+
+    Attributes:
+      network: sizes.
+      schedule: the forward process.
+      prediction: what the network's output means.
+    """
+
+    network: NetworkConfig = NetworkConfig()
+    schedule: Schedule = Schedule()
+    prediction: Kind = "epsilon"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What is asked of the model in training.
+
+    Attributes:
+      drop_source: probability of training without the source.
+      drop_pose: probability of training without the target pose.
+      drop_both: probability of training without either.
+      draws: noise levels drawn for each pair; the source is encoded and aligned once for all.
+    """
+
+    drop_source: float = 0.1
+    drop_pose: float = 0.0
+    drop_both: float = 0.0
+    draws: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class RePoseModel:
+    """Pure functions of parameters.
+
+    Attributes:
+      config: the model.
+    """
+
+    config: ModelConfig
+
+    @property
+    def network(self) -> Network:
+        """The linen module."""
+        return Network(self.config.network)
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        """Fresh parameters."""
+        inputs = self.network.dummy_inputs()
+        return self.network.init(key, *inputs, method="everything")["params"]
+
+    def align(
+        self,
+        params: Params,
+        source: Float[Array, "batch h w 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+    ) -> Alignment:
+        """The recurrent pose alignment alone, for drawing."""
+        return self.network.apply({"params": params}, source, source_pose, target_pose,
+                                  method="align")
+
+    def condition(
+        self,
+        params: Params,
+        source: Float[Array, "batch h w 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+        branch: Branch = "both",
+    ) -> Context:
+        """Everything that depends on source and poses alone.
+
+        Args:
+          params: parameters.
+          source: [-1, 1].
+          source_pose, target_pose: pixels of the picture.
+          branch: which of the conditions are kept.
+        """
+        present = jnp.full(source.shape[0], float(branch in ("source", "both")))
+        keep_pose = float(branch in ("pose", "both"))
+        return self.network.apply({"params": params}, source, source_pose,
+                                  target_pose * keep_pose, present, method="condition")
+
+    def denoiser(self, params: Params, context: Context) -> Denoiser:
+        """The denoiser of a batch whose conditions are `context`."""
+
+        def denoise(y: Float[Array, "batch h w 3"], t: Int[Array, "batch"]) -> Prediction:
+            return self._interpret(self.network.apply({"params": params}, y, t, context),
+                                   y, t, context)
+
+        return denoise
+
+    def guided_denoiser(
+        self,
+        params: Params,
+        source: Float[Array, "batch h w 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+        coefficients: dict[Branch, float],
+    ) -> Denoiser:
+        """The denoiser under classifier-free guidance, its conditions made once.
+
+        Args:
+          coefficients: from `guidance.two_branch` or `guidance.disentangled`.
+        """
+        contexts = [self.condition(params, source, source_pose, target_pose, branch)
+                    for branch in coefficients]
+        branches = self.denoiser(params, stack_branches(*contexts))
+        return classifier_free(branches, tuple(coefficients.values()))
+
+    def _interpret(self, out, y, t, context) -> Prediction:
+        return interpret(self.config.prediction, out.signal, y, self.config.schedule.alpha_bar(t),
+                         variance=out.variance, copied=context.picture, copy_mask=out.copy)
+
+    def loss(
+        self,
+        params: Params,
+        batch: Batch,
+        keys: Key[Array, "batch"],
+        objective: ObjectiveConfig = ObjectiveConfig(),
+        train: bool = True,
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The training loss, a mean over the batch.
+
+        Args:
+          params: parameters.
+          batch: "source", "target" uint8 [batch, h, w, 3]; "source_pose", "target_pose"
+            [batch, joints, 3].
+          keys: one for each pair, so that the loss does not depend on how pairs are batched.
+          objective: dropped conditions, draws.
+          train: apply dropout.
+
+        Returns:
+          (loss, its parts).
+        """
+        cfg, draws = self.config, objective.draws
+        source, target = to_signal(batch["source"]), to_signal(batch["target"])
+        drop_key, time_key, noise_key, dropout_key = (
+            jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys) for i in range(4))
+
+        u = jax.vmap(jax.random.uniform)(drop_key)
+        no_source = u < objective.drop_source
+        no_pose = u > 1 - objective.drop_pose
+        neither = (u > 0.5) & (u < 0.5 + objective.drop_both)
+        present = 1.0 - (no_source | neither)
+        keep_pose = 1.0 - (no_pose | neither)
+        dropout = {"dropout": dropout_key[0]}
+        context = self.network.apply(
+            {"params": params}, source, batch["source_pose"],
+            batch["target_pose"] * keep_pose[:, None, None], present, train,
+            method="condition", rngs=dropout)
+
+        t = jax.vmap(lambda key: jax.random.randint(key, (draws,), 0, cfg.schedule.steps))(
+            time_key).reshape(-1)
+        noise = jax.vmap(lambda key: jax.random.normal(key, (draws, *target.shape[1:])))(
+            noise_key).reshape(-1, *target.shape[1:])
+        target, context = jax.tree.map(lambda x: jnp.repeat(x, draws, axis=0), (target, context))
+        y = cfg.schedule.noised(target, noise, t)
+        out = self.network.apply({"params": params}, y, t, context, train, rngs=dropout)
+        prediction = self._interpret(out, y, t, context)
+
+        abar = cfg.schedule.alpha_bar(t)
+        parts = {"mse": denoising_loss(cfg.prediction, prediction, target, noise, abar).mean()}
+        if cfg.network.learned_variance:
+            parts["vlb"] = variational_loss(cfg.schedule, prediction, target, y, t).mean()
+        return sum(parts.values()), parts
+
+
+def to_signal(image: UInt8[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
+    """8-bit pictures to the network's range [-1, 1]."""
+    return image.astype(jnp.float32) / 127.5 - 1.0
+
+
+def to_image(signal: Float[Array, "*batch h w 3"]) -> UInt8[Array, "*batch h w 3"]:
+    """The network's range to 8-bit pictures."""
+    return jnp.clip(jnp.round((signal + 1) * 127.5), 0, 255).astype(jnp.uint8)

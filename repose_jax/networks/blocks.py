@@ -1,0 +1,138 @@
+"""The blocks that the U-Net and the source encoder share.
+
+Order of operations, initialisations and attention follow PIDM's released model (Bhunia et al. 2023,
+itself Dhariwal & Nichol 2021), so that its tensors map one to one: GroupNorm, SiLU, 3x3 convolution;
+the time embedding scales and shifts after the second GroupNorm; zero-initialised last convolution;
+resampling inside the residual block by average pooling or nearest neighbour.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float, Num
+
+Dtype = Any
+KeysValues = tuple[Float[Array, "batch tokens channels"], Float[Array, "batch tokens channels"]]
+
+
+def sinusoids(t: Num[Array, "batch"], width: int, period: float = 1e4) -> Float[Array, "batch w"]:
+    """Transformer sinusoids of the time step, [cos | sin] (Ho et al. 2020)."""
+    frequency = jnp.exp(-math.log(period) * jnp.arange(width // 2) / (width // 2))
+    angle = t.astype(jnp.float32)[:, None] * frequency
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+def group_norm(channels: int, groups: int, name: str | None = None) -> nn.GroupNorm:
+    """GroupNorm in float32 whatever the compute type; groups shrink to divide the channels."""
+    return nn.GroupNorm(num_groups=math.gcd(groups, channels), epsilon=1e-5,
+                        dtype=jnp.float32, name=name)
+
+
+def space_to_depth(x: Float[Array, "b h w c"], patch: int) -> Float[Array, "b h2 w2 c2"]:
+    """Folds patches of patch x patch pixels into channels."""
+    return rearrange(x, "b (h p) (w q) c -> b h w (p q c)", p=patch, q=patch)
+
+
+def depth_to_space(x: Float[Array, "b h w c"], patch: int) -> Float[Array, "b h2 w2 c2"]:
+    """Undoes `space_to_depth`."""
+    return rearrange(x, "b h w (p q c) -> b (h p) (w q) c", p=patch, q=patch)
+
+
+class ResBlock(nn.Module):
+    """Residual block, optionally resampling by 2 and conditioned on an embedding.
+
+    Attributes:
+      channels: output channels.
+      resample: "none", "down" (average pooling) or "up" (nearest neighbour).
+      dropout: probability of dropping an activation before the last convolution.
+      groups: groups of the normalisation.
+      dtype: compute type of the convolutions; parameters and normalisation stay float32.
+    """
+
+    channels: int
+    resample: str = "none"
+    dropout: float = 0.0
+    groups: int = 32
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch h w c"],
+        embedding: Float[Array, "batch e"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "batch h2 w2 c2"]:
+        h = nn.silu(group_norm(x.shape[-1], self.groups, "norm_in")(x)).astype(self.dtype)
+        h, x = self._resample(h), self._resample(x)
+        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_in")(h)
+        h = group_norm(self.channels, self.groups, "norm_out")(h)
+        if embedding is not None:
+            scale_shift = nn.Dense(2 * self.channels, name="embedding")(nn.silu(embedding))
+            scale, shift = jnp.split(scale_shift[:, None, None, :], 2, axis=-1)
+            h = h * (1 + scale) + shift
+        h = nn.silu(h).astype(self.dtype)
+        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_out",
+                    kernel_init=nn.initializers.zeros)(h)
+        if x.shape[-1] != self.channels:
+            x = nn.Conv(self.channels, (1, 1), dtype=self.dtype, name="skip")(x)
+        return x + h
+
+    def _resample(self, x):
+        if self.resample == "down":
+            return nn.avg_pool(x, (2, 2), (2, 2))
+        if self.resample == "up":
+            return x.repeat(2, axis=1).repeat(2, axis=2)
+        return x
+
+
+class CrossAttention(nn.Module):
+    """F_out = W softmax(Q K^T / sqrt(C)) V + F_in (docs/method.md, equation 3; PIDM equation 3).
+
+    Keys and values depend on the source alone, so they are made once a picture by `keys_values` and
+    reused by every sampling step. Queries are normalised, keys and values are not (as in PIDM).
+
+    Attributes:
+      channels: width of queries, keys and values.
+      heads: number of heads; `channels` must be a multiple of it.
+      groups: groups of the normalisation.
+      dtype: compute type; the softmax is float32.
+    """
+
+    channels: int
+    heads: int = 1
+    groups: int = 32
+    dtype: Dtype = jnp.float32
+
+    def setup(self):
+        self.norm = group_norm(self.channels, self.groups)
+        self.query = nn.Dense(self.channels, dtype=self.dtype)
+        self.key = nn.Dense(self.channels, dtype=self.dtype)
+        self.value = nn.Dense(self.channels, dtype=self.dtype)
+        self.out = nn.Dense(self.channels, dtype=self.dtype, kernel_init=nn.initializers.zeros)
+
+    def keys_values(self, features: Float[Array, "batch h w c"]) -> KeysValues:
+        """Projects the (aligned) source features."""
+        tokens = rearrange(features, "b h w c -> b (h w) c")
+        return self.key(tokens), self.value(tokens)
+
+    def __call__(
+        self, x: Float[Array, "batch h w c"], keys_values: KeysValues
+    ) -> Float[Array, "batch h w c"]:
+        batch, h, w, channels = x.shape
+
+        def split(tokens):
+            return rearrange(tokens, "b n (heads c) -> b n heads c", heads=self.heads)
+
+        query = self.query(rearrange(self.norm(x), "b h w c -> b (h w) c").astype(self.dtype))
+        key, value = keys_values
+        attended = jax.nn.dot_product_attention(split(query), split(key), split(value),
+                                                implementation="xla")
+        out = self.out(attended.reshape(batch, h * w, channels))
+        return x + out.reshape(x.shape)

@@ -1,0 +1,162 @@
+"""The whole network: source encoder, recurrent pose alignment, U-Net.
+
+Two entries: `condition` does everything that depends on the source and the poses alone, once a
+picture; `__call__` is what every sampling step runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.linen as nn
+import flax.struct
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
+
+from repose_jax.networks.blocks import KeysValues
+from repose_jax.networks.rpa import Alignment, RecurrentPoseAlignment, RPAConfig
+from repose_jax.networks.source_encoder import SourceEncoder
+from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_features
+from repose_jax.pose.maps import pose_maps
+from repose_jax.pose.skeleton import SKELETONS, Skeleton
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Everything that decides the shape of the parameters.
+
+    Attributes:
+      image_size: (height, width) of the pictures; the network itself runs at any multiple of
+        `unet.stride`.
+      skeleton: name of the skeleton of the poses.
+      unet: sizes of the U-Net.
+      encoder_channels: channels of the source encoder's levels; empty means the U-Net's.
+      rpa: alignment.
+      learned_variance: also predict the variance of the reverse process (PIDM).
+    """
+
+    image_size: tuple[int, int] = (256, 256)
+    skeleton: str = "openpose18"
+    unet: UNetConfig = UNetConfig()
+    encoder_channels: tuple[int, ...] = ()
+    rpa: RPAConfig = RPAConfig()
+    learned_variance: bool = False
+
+
+@flax.struct.dataclass
+class Context:
+    """What the denoiser needs to know of source and poses; independent of y_t and t.
+
+    Attributes:
+      maps: target pose maps at the finest level's resolution, [batch, h, w, maps].
+      keys_values: of every attention layer.
+      injected: conditional channels of every level.
+      picture: A, the aligned source picture; zeros without a copy path.
+      present: 1 where there is a source, 0 for the null condition, [batch].
+    """
+
+    maps: Float[Array, "batch h w maps"]
+    keys_values: tuple[KeysValues, ...]
+    injected: tuple[Float[Array, "batch _h _w _c"], ...]
+    picture: Float[Array, "batch height width 3"]
+    present: Float[Array, "batch"]
+
+
+@flax.struct.dataclass
+class Output:
+    """Raw output of the network; `repose_jax.diffusion.prediction` gives it a meaning.
+
+    Attributes:
+      signal: [batch, height, width, 3].
+      variance: interpolation of the log variance in [-1, 1] units, or None.
+      copy: how far the aligned picture is to be copied, [batch, height, width, 1] in [0, 1], or
+        None without a copy path.
+    """
+
+    signal: Float[Array, "batch height width 3"]
+    variance: Float[Array, "batch height width 3"] | None
+    copy: Float[Array, "batch height width 1"] | None
+
+
+class Network(nn.Module):
+    """Encoder, alignment and U-Net under one roof."""
+
+    config: NetworkConfig
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Skeleton of the poses."""
+        return SKELETONS[self.config.skeleton]
+
+    def setup(self):
+        cfg = self.config
+        wanted = set(attended_features(cfg.unet)) | set(level_features(cfg.unet))
+        self.encoder = SourceEncoder(cfg.unet, cfg.encoder_channels or cfg.unet.channels)
+        self.alignment = RecurrentPoseAlignment(
+            cfg.rpa, cfg.unet, self.skeleton, tuple(sorted(wanted)))
+        channels = 3 * (1 + cfg.learned_variance) + cfg.rpa.copy
+        self.unet = UNet(cfg.unet, channels, cfg.rpa.attend, cfg.rpa.inject)
+
+    def align(
+        self,
+        source: Float[Array, "batch height width 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+        train: bool = False,
+    ) -> Alignment:
+        """Encodes the source and aligns it to the target pose."""
+        return self.alignment(source, self.encoder(source, train), source_pose, target_pose)
+
+    def condition(
+        self,
+        source: Float[Array, "batch height width 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+        present: Float[Array, "batch"],
+        train: bool = False,
+    ) -> Context:
+        """Everything that does not depend on the noisy picture.
+
+        Args:
+          source: the source picture in [-1, 1].
+          source_pose, target_pose: pixels of the picture; a pose with no visible joint is the null
+            pose.
+          present: 0 replaces the source by the null source (all zeros, as PIDM).
+        """
+        cfg = self.config
+        source = source * present[:, None, None, None]
+        alignment = self.align(source, source_pose, target_pose, train)
+        keys_values, injected = self.unet.condition(alignment.features)
+        image_size = source.shape[1:3]
+        maps = pose_maps(target_pose, self.skeleton, cfg.unet.level_size(0, image_size), image_size)
+        return Context(maps=maps, keys_values=keys_values, injected=injected,
+                       picture=alignment.picture * cfg.rpa.copy, present=present)
+
+    def __call__(
+        self,
+        y: Float[Array, "batch height width 3"],
+        t: Num[Array, "batch"],
+        context: Context,
+        train: bool = False,
+    ) -> Output:
+        """One evaluation of the denoiser network."""
+        cfg = self.config
+        full = jnp.concatenate([y, context.picture], axis=-1) if cfg.rpa.copy else y
+        out = self.unet(full, t, context.maps, context.keys_values, context.injected, train)
+        copy = None
+        if cfg.rpa.copy:
+            copy = nn.sigmoid(out[..., -1:]) * context.present[:, None, None, None]
+        variance = out[..., 3:6] if cfg.learned_variance else None
+        return Output(signal=out[..., :3], variance=variance, copy=copy)
+
+    def everything(self, y, t, source, source_pose, target_pose, present) -> Output:
+        """`condition` and `__call__` in one, for initialisation."""
+        return self(y, t, self.condition(source, source_pose, target_pose, present))
+
+    def dummy_inputs(self, batch: int = 1) -> tuple[Array, ...]:
+        """Zeros of the right shapes for `init(key, *dummy_inputs(), method="everything")`."""
+        height, width = self.config.image_size
+        picture = jnp.zeros((batch, height, width, 3))
+        pose = jnp.zeros((batch, len(self.skeleton.joints), 3))
+        return picture, jnp.zeros(batch), picture, pose, pose, jnp.ones(batch)
+

@@ -1,0 +1,43 @@
+"""The source encoder: texture features of the source picture, one map for each U-Net block.
+
+The encoder half of the U-Net without time embedding and without attention (PIDM's texture encoder).
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from repose_jax.networks.blocks import ResBlock, space_to_depth
+from repose_jax.networks.unet import UNetConfig, encoder_plan
+
+
+class SourceEncoder(nn.Module):
+    """F^0: the features that the recurrent pose alignment warps.
+
+    Attributes:
+      config: the U-Net's sizes, except for its channels.
+      channels: channels of each level; a narrower encoder than the U-Net is allowed.
+    """
+
+    config: UNetConfig
+    channels: tuple[int, ...]
+
+    @nn.compact
+    def __call__(
+        self, source: Float[Array, "batch height width 3"], train: bool = False
+    ) -> list[Float[Array, "batch _h _w _c"]]:
+        """Returns the feature maps in the order of `encoder_plan`."""
+        cfg = self.config
+        h = space_to_depth(source, cfg.patch).astype(cfg.dtype)
+        features = []
+        for i, block in enumerate(encoder_plan(cfg)):
+            wide = block.level - 1 if block.kind == "down" else block.level
+            if block.kind == "stem":
+                h = nn.Conv(self.channels[0], (3, 3), dtype=cfg.dtype, name="stem")(h)
+            else:
+                h = ResBlock(self.channels[wide], "down" if block.kind == "down" else "none",
+                             cfg.dropout, cfg.groups, cfg.dtype, name=f"block_{i}")(h, None, train)
+            features.append(h)
+        return features

@@ -1,0 +1,88 @@
+"""The skeleton flow: where each point of the target pose was in the source pose, in closed form.
+
+Every limb carries the picture around it. A limb that both poses show maps the target's limb onto
+the source's: turned with it, stretched along it by the ratio of their lengths, and scaled across it
+by the body's overall scale, because a limb that points at the camera is shorter but no thinner. The
+limbs' maps are blended by the distance to each limb; far from the body the flow fades to zero.
+
+Ours (docs/method.md, equation 5): the initial flow d_0 of the recurrent pose alignment.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from repose_jax.pose.maps import grid, limb_ends, segment_coordinates
+from repose_jax.pose.skeleton import Skeleton
+
+_STRETCH = 3.0  # a limb is stretched or shrunk at most this much beyond the body's scale
+
+
+def skeleton_flow(
+    source: Float[Array, "*batch joints 3"],
+    target: Float[Array, "*batch joints 3"],
+    skeleton: Skeleton,
+    size: tuple[int, int],
+    image_size: tuple[int, int],
+    *,
+    spread: float = 0.03,
+    background: float = 1e-3,
+) -> Float[Array, "*batch h w 2"]:
+    """Displacement from each point of the target picture to its origin in the source picture.
+
+    Args:
+      source: the source pose, pixels of the picture.
+      target: the target pose, pixels of the picture.
+      skeleton: names the limbs.
+      size: (height, width) of the flow field.
+      image_size: (height, width) of the pictures.
+      spread: reach of a limb, as a fraction of the picture's height.
+      background: weight of "does not move" against a limb's weight, which is 1 on the limb.
+
+    Returns:
+      (dx, dy) as fractions of the picture's width and height: the target's point p shows what the
+      source has at p + d. Zero where no limb is visible in both poses.
+    """
+    points = grid(size, image_size)
+    source_start, source_end, source_visible = limb_ends(source, skeleton)
+    target_start, target_end, target_visible = limb_ends(target, skeleton)
+    shared = source_visible * target_visible
+
+    source_limb, target_limb = source_end - source_start, target_end - target_start
+    source_length = jnp.sqrt(jnp.sum(source_limb**2, axis=-1) + 1e-6)
+    target_length = jnp.sqrt(jnp.sum(target_limb**2, axis=-1) + 1e-6)
+    body_scale = (jnp.sum(shared * source_length, axis=-1) + 1e-3) / (
+        jnp.sum(shared * target_length, axis=-1) + 1e-3)
+    body_scale = body_scale[..., None]
+    stretch = jnp.clip(source_length / target_length, body_scale / _STRETCH, body_scale * _STRETCH)
+
+    source_axis = source_limb / source_length[..., None]
+    target_axis = target_limb / target_length[..., None]
+    offset = points - target_start[..., None, None, :]
+    along = _dot(offset, target_axis) * stretch[..., None, None]
+    across = _dot(offset, _turn(target_axis)) * body_scale[..., None, None]
+    origin = (source_start[..., None, None, :]
+              + along[..., None] * source_axis[..., None, None, :]
+              + across[..., None] * _turn(source_axis)[..., None, None, :])
+
+    distance2, _ = segment_coordinates(points, target_start, target_end)
+    reach = spread * image_size[0]
+    # A heavy tail: between two limbs both have a say, and a point of the coat that lies outside
+    # every limb still moves with the nearest one.
+    weight = shared[..., None, None] / (1.0 + distance2 / reach**2) ** 2
+    total = jnp.sum(weight, axis=-3) + background
+    moved = jnp.sum(weight[..., None] * (origin - points), axis=-4)
+    height, width = image_size
+    return moved / total[..., None] / jnp.array([width, height], moved.dtype)
+
+
+def _dot(
+    a: Float[Array, "*batch h w 2"], b: Float[Array, "*batch 2"]
+) -> Float[Array, "*batch h w"]:
+    return jnp.sum(a * b[..., None, None, :], axis=-1)
+
+
+def _turn(axis: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
+    """A quarter turn."""
+    return jnp.stack([-axis[..., 1], axis[..., 0]], axis=-1)

@@ -1,0 +1,98 @@
+"""Pose maps: keypoints drawn as smooth pictures, on the device, at any resolution.
+
+A joint becomes a Gaussian, a limb the Gaussian of the distance to its segment. Both are functions of
+continuous coordinates, so a coarse map still holds the joint's place to a fraction of a cell, and a
+pose travels to the device as [joints, 3] numbers rather than as pictures.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from repose_jax.pose.skeleton import Skeleton
+
+
+def grid(size: tuple[int, int], image_size: tuple[int, int]) -> Float[Array, "h w 2"]:
+    """Where the cells of a map lie in the picture.
+
+    Args:
+      size: (height, width) of the map.
+      image_size: (height, width) of the picture that the map covers.
+
+    Returns:
+      (x, y) of every cell's centre in pixels of the picture.
+    """
+    (h, w), (height, width) = size, image_size
+    y = (jnp.arange(h, dtype=jnp.float32) + 0.5) * (height / h) - 0.5
+    x = (jnp.arange(w, dtype=jnp.float32) + 0.5) * (width / w) - 0.5
+    return jnp.stack(jnp.meshgrid(x, y, indexing="xy"), axis=-1)
+
+
+def segment_coordinates(
+    points: Float[Array, "h w 2"],
+    start: Float[Array, "*batch 2"],
+    end: Float[Array, "*batch 2"],
+) -> tuple[Float[Array, "*batch h w"], Float[Array, "*batch h w"]]:
+    """Squared distance of points to segments, and how far along the segment the nearest point is.
+
+    Returns:
+      (squared distance in pixels^2, fraction in [0, 1]); for a segment of length 0 the distance to
+      its start and 0.
+    """
+    direction = end - start
+    offset = points - start[..., None, None, :]
+    length2 = jnp.sum(direction**2, axis=-1)[..., None, None]
+    along = jnp.sum(offset * direction[..., None, None, :], axis=-1)
+    fraction = jnp.clip(along / jnp.maximum(length2, 1e-6), 0.0, 1.0)
+    nearest = fraction[..., None] * direction[..., None, None, :]
+    return jnp.sum((offset - nearest) ** 2, axis=-1), fraction
+
+
+def limb_ends(
+    pose: Float[Array, "*batch joints 3"], skeleton: Skeleton
+) -> tuple[
+    Float[Array, "*batch limbs 2"], Float[Array, "*batch limbs 2"], Float[Array, "*batch limbs"]
+]:
+    """Start, end and visibility of each limb; a limb is as visible as its less visible joint."""
+    start = pose[..., skeleton.limb_indices[:, 0], :]
+    end = pose[..., skeleton.limb_indices[:, 1], :]
+    visible = jnp.minimum(start[..., 2], end[..., 2])
+    return start[..., :2], end[..., :2], visible
+
+
+def pose_maps(
+    pose: Float[Array, "*batch joints 3"],
+    skeleton: Skeleton,
+    size: tuple[int, int],
+    image_size: tuple[int, int],
+    *,
+    sigma: float = 0.02,
+) -> Float[Array, "*batch h w maps"]:
+    """Draws poses as joint and limb maps.
+
+    Args:
+      pose: x, y in pixels of a picture of `image_size`, visibility in [0, 1].
+      skeleton: names the limbs; `maps` = joints + limbs.
+      size: (height, width) of the maps.
+      image_size: (height, width) of the picture.
+      sigma: standard deviation of the Gaussians as a fraction of the picture's height; never less
+        than 0.6 cells of the map, below which a Gaussian would fall between the cells.
+
+    Returns:
+      Values in [0, 1], exactly 0 for an invisible joint or limb; joints first, then limbs.
+    """
+    spread = max(sigma * image_size[0], 0.6 * image_size[0] / size[0])
+    points = grid(size, image_size)
+    start, end, limb_visible = limb_ends(pose, skeleton)
+    joint_distance = jnp.sum((points - pose[..., None, None, :2]) ** 2, axis=-1)
+    limb_distance, _ = segment_coordinates(points, start, end)
+    distance = jnp.concatenate([joint_distance, limb_distance], axis=-3)
+    visible = jnp.concatenate([pose[..., 2], limb_visible], axis=-1)
+    maps = visible[..., None, None] * jnp.exp(-distance / (2 * spread**2))
+    return jnp.moveaxis(maps, -3, -1)
+
+
+def map_count(skeleton: Skeleton) -> int:
+    """Number of channels that `pose_maps` makes for a skeleton."""
+    return len(skeleton.joints) + len(skeleton.limbs)
