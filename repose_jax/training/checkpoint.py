@@ -110,7 +110,7 @@ class Checkpoints:
             return None
         path = self.folder / str(step)
         metadata = self._restore(step, metadata=ocp.args.JsonRestore()).metadata
-        if not isinstance(metadata, dict) or not {"config", "images", "data_state"} <= set(metadata):
+        if not isinstance(metadata, dict) or {"config", "images", "data_state"} - set(metadata):
             raise _damaged(path, "no metadata")
         refuse_other_config(path, metadata["config"], self._config)
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)

@@ -1,13 +1,16 @@
-"""The record of a run: a line of JSON a time, and a picture of the loss."""
+"""The record of a run: its metrics, a line of JSON a time, and a picture of the loss."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pathlib
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -52,6 +55,95 @@ class TrainingLog:
                 [row["images"] for row in rows], [row["loss"] for row in rows]))
 
 
+class NonFiniteLoss(Exception):
+    """The step that ended at `images` had a loss or gradient that is not finite."""
+
+    def __init__(self, images: int):
+        super().__init__(images)
+        self.images = images
+
+
+class Meter:
+    """Reads metrics one step late, so that the host prepares a batch while the devices compute.
+
+    Args:
+      begun: when the run began, by `time.monotonic`.
+      batch_size: images a step.
+      every: images between two rows.
+      on_step: gets the loss of each step.
+      on_row: gets the row: "images", "step", each metric's mean since the row before,
+        "images_per_s", "first_step_s" (seconds from `begun` to the end of the first step) and the
+        peak memory.
+    """
+
+    def __init__(self, begun: float, batch_size: int, every: int,
+                 on_step: Callable[[float], None],
+                 on_row: Callable[[dict[str, Any]], None]):
+        self._batch_size, self._every = batch_size, every
+        self._on_step, self._on_row = on_step, on_row
+        self._begun = self._since = begun
+        self._pending: tuple[int, Any] | None = None
+        self._values: list[dict[str, float]] = []
+        self._untimed = 0
+        self._first_step_s: float | None = None
+
+    def push(self, images: int, metrics: Any) -> None:
+        """Takes the metrics of the step that ends at `images`, and reads those of the one before.
+
+        Raises:
+          NonFiniteLoss: as `settle`.
+        """
+        self.settle()
+        self._pending = (images, metrics)
+        if self._first_step_s is None:
+            self.settle()
+
+    def settle(self) -> None:
+        """Reads what is pending, waiting for it; gives out a row if one is due.
+
+        Raises:
+          NonFiniteLoss: the step was not finite.
+        """
+        if self._pending is None:
+            return
+        (images, metrics), self._pending = self._pending, None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if not values.pop("finite"):
+            raise NonFiniteLoss(images)
+        if self._first_step_s is None:
+            self._since = time.monotonic()
+            self._first_step_s = round(self._since - self._begun, 3)
+            self._untimed = 1  # compiling says nothing about images_per_s
+        self._values.append(values)
+        self._on_step(values["loss"])
+        if crossed(images, self._every, self._batch_size):
+            self._on_row(self._row(images))
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keeps the time spent on checkpoints and pictures out of images_per_s."""
+        start = time.monotonic()
+        yield
+        self._since += time.monotonic() - start
+
+    def _row(self, images: int) -> dict[str, Any]:
+        now = time.monotonic()
+        timed = (len(self._values) - self._untimed) * self._batch_size
+        row = {
+            "images": images, "step": images // self._batch_size,
+            **{name: float(np.mean([values[name] for values in self._values]))
+               for name in self._values[0]},
+            "images_per_s": round(timed / max(now - self._since, 1e-9), 3) if timed else None,
+            "first_step_s": self._first_step_s, **peak_memory_mb()}
+        self._values, self._since, self._untimed = [], now, 0
+        return row
+
+
+def crossed(images: int, every: int, batch_size: int) -> bool:
+    """Whether the step that ends at `images` went past a multiple of `every`; 0 = never."""
+    return every > 0 and images // every > (images - batch_size) // every
+
+
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
     """Writes a file that is either whole or not there."""
     partial = path.with_name(f".{path.name}.partial")
@@ -71,8 +163,6 @@ def peak_memory_mb() -> dict[str, float]:
 
 
 def _loss_curve(images: Sequence[int], loss: Sequence[float]) -> bytes:
-    import io
-
     # The object interface: pyplot would choose a backend for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -81,8 +171,8 @@ def _loss_curve(images: Sequence[int], loss: Sequence[float]) -> bytes:
     x, y = np.asarray(images, float), np.asarray(loss, float)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = FigureCanvasAgg(figure).figure.subplots()
-    axes.plot(x, y, color="0.75", linewidth=1, label="loss")
-    width = max(1, len(y) // 20)
+    width = len(y) // 20
+    axes.plot(x, y, color="0.75" if width > 1 else "C0", linewidth=1, label="loss")
     if width > 1:
         smooth = np.convolve(y, np.ones(width) / width, mode="valid")
         axes.plot(x[width - 1:], smooth, color="C0", label=f"mean of {width} rows")

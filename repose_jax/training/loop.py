@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from repose_jax.errors import UserError
 from repose_jax.training.checkpoint import Checkpoints
-from repose_jax.training.log import TrainingLog, peak_memory_mb, write_atomically
+from repose_jax.training.log import (
+    Meter, NonFiniteLoss, TrainingLog, crossed, write_atomically)
 from repose_jax.training.parallel import Mode, data_parallel
 from repose_jax.training.state import (
     OptimizerConfig, Params, TrainState, create_state, learning_rate, make_optimizer)
@@ -77,7 +78,7 @@ class LoopConfig:
 def train(
     config: LoopConfig,
     *,
-    params: Params,
+    params: Params | Callable[[], Params],
     loss_fn: LossFn,
     batches: Batches,
     folder: str | pathlib.Path,
@@ -92,7 +93,8 @@ def train(
 
     Args:
       config: how long, how often.
-      params: the initial parameters; left as they are.
+      params: the initial parameters, left as they are; or a function that makes them, so that a
+        large model is born split over the devices.
       loss_fn: see `repose_jax.training.step.LossFn`.
       batches: batches of `config.batch_size`.
       folder: gets checkpoints/, samples/, log.jsonl, loss.png.
@@ -105,8 +107,9 @@ def train(
       The last state, on the devices.
 
     Raises:
-      UserError: the folder holds another run, the batch size does not fit the devices, the data
-        end, or the loss stops being finite (the newest checkpoint is then still good).
+      UserError: the folder holds another run or cannot be written, the batch size does not fit
+        the devices, the data end, or the loss stops being finite (the newest checkpoint is then
+        still good).
     """
     started = time.monotonic()
     tell = on_event or (lambda name, facts: None)
@@ -117,13 +120,17 @@ def train(
         config.parallel)
     devices.check_batch_size(config.batch_size)
     key = jax.random.key(config.seed)
-    identity = {**config.identity(), **metadata}
+    identity = {**metadata, **config.identity()}
 
     with (
         Checkpoints(folder / "checkpoints", config=identity, keep=config.keep) as checkpoints,
         _StopRequest() as stop,
     ):
-        state = devices.init(lambda tree: create_state(tree, optimizer), params)
+        if callable(params):
+            state = devices.init(lambda: create_state(params(), optimizer))
+        else:
+            # On the host first: arrays bound to one device could not join a mesh of several.
+            state = devices.init(lambda tree: create_state(tree, optimizer), devices.get(params))
         images, wall_before = 0, 0.0
         restored = checkpoints.restore_latest(state)
         if restored is not None:
@@ -135,12 +142,24 @@ def train(
         log.cut(images)
         bar = tqdm(total=config.total_images, initial=images, unit="image", unit_scale=True,
                    disable=not progress, dynamic_ncols=True)
-        meter = _Meter(config, log, bar, tell, started - wall_before)
+
+        def step_done(loss: float) -> None:
+            bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            bar.update(config.batch_size)
+
+        def row_done(facts: dict[str, Any]) -> None:
+            row = {**facts, "learning_rate": float(learning_rate(
+                config.optimizer, config.batch_size, facts["step"] - 1)), "wall_s": wall_s()}
+            log.append(row)
+            tell("log", row)
+
+        def wall_s() -> float:
+            return round(wall_before + time.monotonic() - started, 3)
 
         def save() -> None:
             meter.settle()
             checkpoints.save(state, images=images, data_state=batches.get_state(),
-                             extra={"wall_s": meter.wall_s()})
+                             extra={"wall_s": wall_s(), "loop": dataclasses.asdict(config)})
             log.plot()
             tell("checkpoint", {"images": images})
 
@@ -150,29 +169,35 @@ def train(
                 _write_picture(folder / "samples" / f"{images:08d}.png", picture)
                 tell("sample", {"images": images})
 
+        meter = Meter(started, config.batch_size, config.log_every_images, step_done, row_done)
         reason = "complete"
         try:
             while images < config.total_images:
-                if stop.requested or meter.out_of_time():
-                    reason = "interrupted" if stop.requested else "out of time"
+                if stop.requested:
+                    reason = "interrupted"
                     break
-                state, metrics = devices.step(state, _next(batches, config.batch_size, images), key)
+                if config.max_minutes is not None and wall_s() >= 60 * config.max_minutes:
+                    reason = "out of time"
+                    break
+                batch = _next(batches, config.batch_size, images)
+                state, metrics = devices.step(state, batch, key)
                 images += config.batch_size
                 meter.push(images, metrics)
-                last = images >= config.total_images
-                with meter.paused():
-                    if _crossed(images, config.checkpoint_every_images, config) and not last:
-                        save()
-                    if _crossed(images, config.sample_every_images, config) and not last:
-                        sample()
+                if images < config.total_images:
+                    with meter.paused():
+                        if crossed(images, config.checkpoint_every_images, config.batch_size):
+                            save()
+                        if crossed(images, config.sample_every_images, config.batch_size):
+                            sample()
             meter.settle()
-        except _NonFinite as error:
+        except NonFiniteLoss as error:
             checkpoints.wait()
             good = checkpoints.latest()
             raise UserError(
                 folder, f"non-finite loss at image {error.images}; the last good checkpoint is "
-                f"{good.name if good else 'none: none was written yet'}",
-                "lower the learning rate or lengthen the warm-up, in a new folder") from None
+                f"{good or 'none, as none was due yet'}",
+                "lower the learning rate or lengthen the warm-up and train in a new folder"
+            ) from None
         finally:
             bar.close()
         if restored is None or images > restored.images:
@@ -182,91 +207,6 @@ def train(
         checkpoints.wait()
         tell("end", {"images": images, "reason": reason})
     return state
-
-
-class _NonFinite(Exception):
-    def __init__(self, images: int):
-        self.images = images
-
-
-class _Meter:
-    """Reads metrics one step late, so that the host prepares a batch while the devices compute."""
-
-    def __init__(self, config: LoopConfig, log: TrainingLog, bar: tqdm,
-                 tell: Callable[[str, dict[str, Any]], None], origin: float):
-        self._config, self._log, self._bar, self._tell = config, log, bar, tell
-        self._origin, self._begun = origin, time.monotonic()
-        self._pending: tuple[int, Any] | None = None
-        self._rows: list[dict[str, float]] = []
-        self._since = self._begun
-        self.first_step_s: float | None = None
-
-    def wall_s(self) -> float:
-        return round(time.monotonic() - self._origin, 3)
-
-    def out_of_time(self) -> bool:
-        limit = self._config.max_minutes
-        return limit is not None and self.wall_s() >= 60 * limit
-
-    def paused(self) -> _Pause:
-        return _Pause(self)
-
-    def skip(self, seconds: float) -> None:
-        self._since += seconds
-
-    def push(self, images: int, metrics: Any) -> None:
-        self.settle()
-        self._pending = (images, metrics)
-        if self.first_step_s is None:
-            self.settle()
-
-    def settle(self) -> None:
-        """Waits for the pending step; writes a row if one is due."""
-        if self._pending is None:
-            return
-        images, metrics = self._pending
-        self._pending = None
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        if not values.pop("finite"):
-            raise _NonFinite(images)
-        if self.first_step_s is None:
-            self.first_step_s = round(time.monotonic() - self._begun, 3)
-            self._since = time.monotonic()
-            self._skipped = 1
-        self._rows.append(values)
-        self._bar.update(self._config.batch_size)
-        self._bar.set_postfix(loss=f"{values['loss']:.4g}", refresh=False)
-        if _crossed(images, self._config.log_every_images, self._config):
-            self._write(images)
-
-    def _write(self, images: int) -> None:
-        now = time.monotonic()
-        timed = (len(self._rows) - self._skipped) * self._config.batch_size
-        step = images // self._config.batch_size
-        row = {"images": images, "step": step}
-        row |= {name: float(np.mean([values[name] for values in self._rows]))
-                for name in self._rows[0]}
-        row["learning_rate"] = float(learning_rate(
-            self._config.optimizer, self._config.batch_size, step - 1))
-        # Compiling is no throughput: the first step is reported on its own.
-        row["images_per_s"] = round(timed / max(now - self._since, 1e-9), 3) if timed else None
-        row |= {"wall_s": self.wall_s(), "first_step_s": self.first_step_s, **peak_memory_mb()}
-        self._log.append(row)
-        self._tell("log", row)
-        self._rows, self._since, self._skipped = [], now, 0
-
-
-class _Pause:
-    """Keeps the time spent on checkpoints and pictures out of images_per_s."""
-
-    def __init__(self, meter: _Meter):
-        self._meter = meter
-
-    def __enter__(self) -> None:
-        self._start = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._meter.skip(time.monotonic() - self._start)
 
 
 class _StopRequest:
@@ -291,7 +231,7 @@ class _StopRequest:
 
     def _restore(self) -> None:
         for number, handler in self._old.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._old = {}
 
 
@@ -305,11 +245,6 @@ def _next(batches: Batches, batch_size: int, images: int) -> Mapping[str, np.nda
         raise UserError("data", f"give a batch of {size} where {batch_size} is asked for",
                         "make the two batch sizes equal")
     return batch
-
-
-def _crossed(images: int, every: int, config: LoopConfig) -> bool:
-    """Whether the last step went past a multiple of `every`; 0 = never."""
-    return every > 0 and images // every > (images - config.batch_size) // every
 
 
 def _write_picture(path: pathlib.Path, picture: Image.Image | np.ndarray) -> None:

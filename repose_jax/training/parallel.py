@@ -126,7 +126,11 @@ def data_parallel(
 
     Raises:
       ValueError: the mode is unknown.
+      UserError: there are several processes: the data and the checkpoints serve only one.
     """
+    if jax.process_count() > 1:
+        raise UserError(f"{jax.process_count()} processes", "training runs in one process",
+                        "start one process with all devices of one machine")
     if mode not in ("pmap", "jit", "fsdp"):
         raise ValueError(f"unknown parallel mode {mode!r}")
     return DataParallel(factory, mode, devices or jax.local_devices(), fsdp_min_bytes)
