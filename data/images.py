@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from repose_jax.data.resize import letterbox
 from repose_jax.errors import UserError
 
 _MEND = "give a readable JPEG or PNG picture"
 
 
-def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
-    """Reads a picture as RGB; UserError where it is missing, empty or corrupt."""
+def read_image(path: str | os.PathLike[str],
+               content: bytes | None = None) -> UInt8[np.ndarray, "height width 3"]:
+    """Reads a picture as RGB.
+
+    Args:
+      path: the file, also the name that errors carry.
+      content: the file's bytes where the caller has them already.
+
+    Raises:
+      UserError: where the file is missing, empty or corrupt.
+    """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path if content is None else io.BytesIO(content)) as picture:
             return np.asarray(picture.convert("RGB"))
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
+    except Image.UnidentifiedImageError:
+        raise UserError(path, "is not a picture", _MEND) from None
     except Image.DecompressionBombError:
         raise UserError(path, "is too large to be a photo", _MEND) from None
     except (OSError, SyntaxError, ValueError) as error:
@@ -27,19 +41,39 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 
         raise UserError(path, f"cannot be read as a picture ({error})", _MEND) from None
 
 
-class FolderImages:
-    """Picture i of a folder, checked to have one size; picklable."""
+def image_sizes(folder: str | os.PathLike[str], names: Sequence[str]) -> np.ndarray:
+    """(height, width) of each picture, [N, 2] int32, from the headers alone."""
+    sizes = []
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            with Image.open(path) as picture:
+                sizes.append(picture.size[::-1])
+        except OSError:
+            raise UserError(path, "is not a picture", _MEND) from None
+    return np.array(sizes, np.int32).reshape(-1, 2)
 
-    def __init__(self, folder: str | os.PathLike[str], names: tuple[str, ...],
-                 size: tuple[int, int]):
-        self._folder, self._names, self._size = os.fspath(folder), names, tuple(size)
+
+class FolderImages:
+    """Picture i of a folder in one size; picklable."""
+
+    def __init__(self, folder: str | os.PathLike[str], names: Sequence[str],
+                 size: tuple[int, int], fit: bool):
+        """Args:
+          folder, names: where the pictures are.
+          size: (height, width) that all shall have.
+          fit: resize and pad those of another size; otherwise they are refused.
+        """
+        self._folder, self._names = os.fspath(folder), tuple(names)
+        self._size, self._fit = tuple(size), fit
 
     def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         path = os.path.join(self._folder, self._names[index])
         picture = read_image(path)
-        if picture.shape[:2] != self._size:
-            height, width = picture.shape[:2]
-            raise UserError(
-                path, f"is {height}x{width}, the folder's first picture {self._size[0]}x"
-                f"{self._size[1]}", "bring all pictures and poses to one size")
-        return picture
+        if picture.shape[:2] == self._size:
+            return picture
+        if self._fit:
+            return letterbox(picture, None, self._size)[0]
+        height, width = picture.shape[:2]
+        raise UserError(path, f"is {height}x{width}, the folder's first picture "
+                        f"{self._size[0]}x{self._size[1]}", "give the size to bring all to")

@@ -59,6 +59,8 @@ class PairSource:
       persons: whose picture it is, as text.
       poses: [N, J, 3], x and y in pixels and a visibility.
       pairs: int32 [P, 2] picture numbers, columns source and target; an array or `OrderedPairs`.
+      given_pairs: `pairs` where they were given, else None.
+      cached: whether decoded pictures are kept in memory.
       notes: one sentence for each thing that was left out while loading.
     """
 
@@ -85,8 +87,8 @@ class PairSource:
         self.skeleton, self.size, self.notes = skeleton, tuple(size), tuple(notes)
         self.names, self.persons = tuple(names), tuple(persons)
         self.poses = np.asarray(poses, np.float32)
-        self._read, self._cached = read, cache
-        self._given_pairs = pairs
+        self._read, self.cached = read, cache
+        self.given_pairs = pairs
 
     def __len__(self) -> int:
         return len(self.names)
@@ -97,7 +99,7 @@ class PairSource:
 
     @functools.cached_property
     def pairs(self) -> Int32[np.ndarray, "p 2"] | OrderedPairs:
-        return OrderedPairs(self.persons) if self._given_pairs is None else self._given_pairs
+        return OrderedPairs(self.persons) if self.given_pairs is None else self.given_pairs
 
     @functools.cached_property
     def _cache(self) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +108,7 @@ class PairSource:
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         """Picture `index`, RGB."""
-        if not self._cached:
+        if not self.cached:
             return self._read(int(index))
         pictures, present = self._cache
         if not present[index]:

@@ -16,8 +16,9 @@ import pathlib
 import numpy as np
 from jaxtyping import Int32
 
-from repose_jax.data.images import FolderImages, read_image
+from repose_jax.data.images import FolderImages, image_sizes, read_image
 from repose_jax.data.pairs import PairSource
+from repose_jax.data.resize import fit_pose
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_csv_poses, read_text
 
@@ -62,6 +63,17 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[str]:
         return sorted(e.name for e in entries if e.name.lower().endswith(_SUFFIXES))
 
 
+def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
+    """The one CSV of a plain folder, in which the pictures lie beside it."""
+    found = sorted(pathlib.Path(folder).glob("*.csv"))
+    if len(found) != 1:
+        raise UserError(folder, "is no dataset: it has " + (
+            f"{len(found)} CSV files" if found else "neither bounding_box_train nor a CSV of poses"),
+            "give a folder in the Market-1501 layout, pictures with one annotation CSV, or a "
+            "built dataset")
+    return found[0]
+
+
 def read_pairs(path: str | os.PathLike[str], index: dict[str, int],
                left_out: frozenset[str] = frozenset()) -> tuple[Int32[np.ndarray, "p 2"], int]:
     """Reads `from,to` lines as picture numbers.
@@ -94,13 +106,16 @@ def read_pairs(path: str | os.PathLike[str], index: dict[str, int],
 
 
 def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],
-                pairs: str | os.PathLike[str] | None = None, *, cache: bool = True) -> PairSource:
+                pairs: str | os.PathLike[str] | None = None, *,
+                size: tuple[int, int] | None = None, cache: bool = True) -> PairSource:
     """Loads a folder of pictures whose poses are in one CSV.
 
     Args:
-      folder: holds the pictures, all of one size.
+      folder: holds the pictures.
       annotation: CSV with a row for each picture; a picture without a row is left out.
       pairs: CSV of pairs; None makes all ordered pairs of one person's pictures.
+      size: (height, width) to which pictures and poses are resized and padded; None takes that of
+        the first picture, and all must have it.
       cache: keep decoded pictures in memory.
 
     Returns:
@@ -136,11 +151,19 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
         pair_array, dropped = read_pairs(pairs, index, frozenset(table.names) - frozenset(names))
         if dropped:
             notes.append(f"{dropped} pairs of pictures that were left out are dropped")
-    size = read_image(os.path.join(folder, names[0])).shape[:2]
+    poses = table.poses[kept]
+    if fit := size is not None:
+        sizes = image_sizes(folder, names)
+        for old in {tuple(s) for s in sizes.tolist()} - {tuple(size)}:
+            same = (sizes == old).all(1)
+            poses[same] = fit_pose(poses[same], old, size)
+            notes.append(f"{same.sum()} pictures of {old[0]}x{old[1]} are resized and padded")
+    else:
+        size = read_image(os.path.join(folder, names[0])).shape[:2]
     source = PairSource(
         skeleton=table.skeleton, size=size, names=names, persons=[person_of(n) for n in names],
-        poses=table.poses[kept], read=FolderImages(folder, names, size), pairs=pair_array,
-        cache=cache, notes=notes)
+        poses=poses, read=FolderImages(folder, names, size, fit), pairs=pair_array, cache=cache,
+        notes=notes)
     if not len(source.pairs):
         raise UserError(pairs or annotation, "gives no pair of pictures of one person",
                         "name files PERSON_anything.jpg, two or more a person")
@@ -148,12 +171,16 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
 
 
 def load_market1501(root: str | os.PathLike[str], split: str = "train", *,
-                    cache: bool = True) -> PairSource:
-    """Loads one split of a Market-1501 folder ("train" or "test"); see the module's layout."""
+                    size: tuple[int, int] | None = None, cache: bool = True) -> PairSource:
+    """Loads one split of a Market-1501 folder ("train" or "test"); see the module's layout.
+
+    `size` and `cache` are those of `load_layout`.
+    """
     folder = image_folder(root, split)
     annotation = find_csv(root, "annotation", split)
     if annotation is None:
         raise UserError(root, f"has no annotation for {split}",
                         f"add market-annotation-{split}.csv with lines "
                         "name:keypoints_y:keypoints_x")
-    return load_layout(folder, annotation, find_csv(root, "pairs", split), cache=cache)
+    return load_layout(folder, annotation, find_csv(root, "pairs", split), size=size,
+                       cache=cache)

@@ -1,0 +1,107 @@
+"""People in array_record files, written by TensorFlow Datasets and read without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+
+from repose_jax.data.images import read_image
+from repose_jax.data.pairs import PairSource
+from repose_jax.data.registry import find_built
+from repose_jax.errors import UserError
+from repose_jax.pose.skeleton import SKELETONS, Skeleton
+
+
+def person_features(skeletons: Sequence[Skeleton]) -> tfds.features.FeaturesDict:
+    """What every dataset of people stores for a picture."""
+    return tfds.features.FeaturesDict({
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "poses": {s.name: tfds.features.Tensor(shape=(len(s), 3), dtype=np.float32)
+                  for s in skeletons},
+        "name": tfds.features.Text(),
+        "person": tfds.features.Text(),
+    })
+
+
+class RecordImages:
+    """Picture i of a built dataset; picklable, opens its files where it is used."""
+
+    def __init__(self, folder: str, split: str):
+        self._folder, self._split, self._records = folder, split, None
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_records": None}
+
+    def record(self, index: int) -> dict:
+        """The stored example, its picture still encoded."""
+        if self._records is None:
+            builder = tfds.builder_from_directory(self._folder)
+            self._records = builder.as_data_source(
+                self._split, decoders={"image": tfds.decode.SkipDecoding()})
+        try:
+            return self._records[index]
+        except (RuntimeError, ValueError, OSError, IndexError) as error:
+            raise UserError(self._folder, f"has a broken file ({error})", "build it anew") from None
+
+    def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        record = self.record(index)
+        return read_image(f"{self._folder} ({record['name'].decode()})", record["image"])
+
+
+def stored_skeletons(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the skeletons whose poses a built dataset has."""
+    return list(_open(folder)[1].info.features["poses"])
+
+
+def _open(folder: str | os.PathLike[str]) -> tuple[pathlib.Path, tfds.core.DatasetBuilder]:
+    path = find_built(folder)
+    if path is None:
+        raise UserError(folder, "holds no built dataset", "build one: repose data build")
+    try:
+        builder = tfds.builder_from_directory(path)
+        if "poses" not in builder.info.features:
+            raise UserError(path, "is not a dataset of people", "build one: repose data build")
+    except (ValueError, OSError, KeyError, AttributeError) as error:
+        raise UserError(path, f"cannot be read as a dataset ({error})", "build it anew") from None
+    return path, builder
+
+
+def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
+                      skeleton: str | None = None, cache: bool = True) -> PairSource:
+    """Loads a split of a dataset that `build` wrote.
+
+    Args:
+      folder: the folder that holds dataset_info.json, or one above it.
+      split: "train" or "test".
+      skeleton: which of the stored poses; None takes the first.
+      cache: keep decoded pictures in memory.
+    """
+    path, builder = _open(folder)
+    if split not in builder.info.splits:
+        raise UserError(path, f"has no split {split}",
+                        f"it has {', '.join(builder.info.splits)}")
+    stored = list(builder.info.features["poses"])
+    skeleton = skeleton or stored[0]
+    if skeleton not in stored:
+        raise UserError("skeleton", f"is {skeleton}, {path} has {', '.join(stored)}",
+                        "choose one of these")
+    images = RecordImages(os.fspath(path), split)
+    names, persons, poses = [], [], []
+    for i in range(builder.info.splits[split].num_examples):
+        record = images.record(i)
+        names.append(record["name"].decode())
+        persons.append(record["person"].decode())
+        poses.append(record["poses"][skeleton])
+    listed = (builder.info.metadata or {}).get("pairs", {}).get(split)
+    pairs = None
+    if listed is not None:
+        index = {name: i for i, name in enumerate(names)}
+        pairs = np.array([[index[a], index[b]] for a, b in listed], np.int32)
+    return PairSource(
+        skeleton=SKELETONS[skeleton], size=images(0).shape[:2], names=names, persons=persons,
+        poses=np.stack(poses), read=images, pairs=pairs, cache=cache)

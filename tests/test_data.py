@@ -1,0 +1,321 @@
+"""Datasets of people: layouts, pairs, batches, what is built and what is refused."""
+
+import json
+import pickle
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from repose_jax.data.array_record import load_array_record
+from repose_jax.data.build import build_market1501
+from repose_jax.data.check import check_folder
+from repose_jax.data.market1501.layout import load_market1501
+from repose_jax.data.pairs import OrderedPairs, PairSource
+from repose_jax.data.pipeline import batches, examples
+from repose_jax.data.registry import open_dataset
+from repose_jax.errors import UserError
+from repose_jax.pose.skeleton import MARKET14, flip_pose
+
+NAMES = ("0001_a.png", "0001_b.png", "0001_c.png", "0002_a.png", "0002_b.png", "-1_a.png")
+
+
+def picture(number, height=16, width=8):
+    return np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def row(name, number):
+    pose = np.random.default_rng(100 + number).integers(0, 8, (2, 14)).tolist()
+    return f"{name}:{json.dumps(pose[0])}:{json.dumps(pose[1])}\n"
+
+
+def annotate(root, split, names):
+    path = root / f"market-annotation-{split}.csv"
+    path.write_text("name:keypoints_y:keypoints_x\n"
+                    + "".join(row(name, i) for i, name in enumerate(names)))
+    return path
+
+
+@pytest.fixture
+def market(tmp_path):
+    """A folder of 6 train pictures (one a distractor) and 3 test pictures with a pair list."""
+    for split, names in (("train", NAMES), ("test", ("0007_a.png", "0007_b.png", "0007_c.png"))):
+        folder = tmp_path / "market" / f"bounding_box_{split}"
+        folder.mkdir(parents=True)
+        for i, name in enumerate(names):
+            Image.fromarray(picture(i)).save(folder / name)
+        annotate(tmp_path / "market", split, names)
+    (tmp_path / "market" / "market-pairs-test.csv").write_text(
+        "from,to\n0007_c.png,0007_a.png\n0007_a.png,0007_b.png\n")
+    return tmp_path / "market"
+
+
+def memory_source(people=3, views=3):
+    """Pictures whose every pixel is the picture's number, to be recognised in a batch."""
+    n = people * views
+    poses = np.random.default_rng(0).uniform(0, 8, (n, 14, 3)).astype(np.float32)
+    poses[..., 2] = poses[..., 2] > 2
+    poses[poses[..., 2] == 0] = 0
+    pixels = np.arange(8, dtype=np.uint8) * 9
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None] + pixels[:, None],
+                             (n, 16, 8, 3))
+    return PairSource(skeleton=MARKET14, size=(16, 8), names=[str(i) for i in range(n)],
+                      persons=[f"p{i % people}" for i in range(n)], poses=poses,
+                      read=images.__getitem__)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_ordered_pairs_against_two_loops():
+    persons = list("abacabcd")
+    wanted = {(i, j) for i, p in enumerate(persons) for j, q in enumerate(persons)
+              if p == q and i != j}
+    pairs = OrderedPairs(persons)
+    assert len(pairs) == len(wanted) == 10
+    assert {tuple(p) for p in np.asarray(pairs).tolist()} == wanted
+    np.testing.assert_array_equal(pairs[3], pairs[:][3])
+    np.testing.assert_array_equal(pairs[[-1, 2]], pairs[:][[-1, 2]])
+    assert len(OrderedPairs(list("abc"))) == 0
+    with pytest.raises(IndexError):
+        pairs[10]
+
+
+def test_market_layout(market):
+    source = load_market1501(market, "train")
+    assert source.names == NAMES[:5] and source.size == (16, 8) and source.skeleton is MARKET14
+    assert len(source.pairs) == 3 * 2 + 2 * 1 and source.notes == ("1 distractors left out",)
+    np.testing.assert_array_equal(source.image(3), picture(3))
+    y, x = np.random.default_rng(103).integers(0, 8, (2, 14))
+    np.testing.assert_array_equal(source.pose(3)[:, :2], np.stack([x, y], -1))
+    assert source[3]["person"] == "0002" and source[3]["name"] == "0002_a.png"
+    test = load_market1501(market, "test")
+    assert test.pairs.tolist() == [[2, 0], [0, 1]]
+
+
+def test_layout_leaves_out_poses_of_few_joints(market):
+    path = market / "market-annotation-train.csv"
+    few = json.dumps([1, 2, 3] + [-1] * 11)
+    path.write_text(path.read_text().replace(row(NAMES[1], 1), f"{NAMES[1]}:{few}:{few}\n"))
+    source = load_market1501(market)
+    assert NAMES[1] not in source.names and len(source) == 4
+    assert any("fewer than 4" in note for note in source.notes)
+
+
+def test_examples_are_the_pairs(market):
+    source = load_market1501(market, "test")
+    batch = examples(source, [1, 0])
+    assert batch["source"].dtype == np.uint8 and batch["source_pose"].dtype == np.float32
+    np.testing.assert_array_equal(batch["source"], [picture(0), picture(2)])
+    np.testing.assert_array_equal(batch["target"], [picture(1), picture(0)])
+    np.testing.assert_array_equal(batch["target_pose"], source.poses[[1, 0]])
+
+
+def test_flip_swaps_left_and_right_and_both_pictures():
+    source = memory_source()
+    plain, mirrored = examples(source, [4]), examples(source, [4], np.array([True]))
+    for key in ("source", "target"):
+        np.testing.assert_array_equal(mirrored[key], plain[key][:, :, ::-1])
+        pose, other = plain[f"{key}_pose"][0], mirrored[f"{key}_pose"][0]
+        for joint in ("wrist", "hip"):
+            left, right = (MARKET14.index(f"{side}_{joint}") for side in ("left", "right"))
+            np.testing.assert_array_equal(other[left, 2], pose[right, 2])
+            if pose[right, 2]:
+                np.testing.assert_allclose(other[left, :2], [7 - pose[right, 0], pose[right, 1]],
+                                           rtol=1e-6)
+    assert (source.image(0)[0, :, 0] == np.arange(8) * 9).all(), "the source itself was mirrored"
+
+
+def test_batches_hold_pairs_of_one_person_flipped_half_the_time():
+    source, flips = memory_source(), []
+    stream = batches(source, batch_size=16, seed=3)
+    for _ in range(30):
+        batch = next(stream)
+        flipped = batch["source"][:, 0, 0, 0] > batch["source"][:, 0, -1, 0]
+        numbers = [batch[key].min((1, 2, 3)) for key in ("source", "target")]
+        assert (numbers[0] != numbers[1]).all() and (numbers[0] % 3 == numbers[1] % 3).all()
+        for i, mirrored in enumerate(flipped):
+            pose = source.pose(numbers[1][i])
+            wanted = flip_pose(pose, MARKET14, 8) if mirrored else pose
+            np.testing.assert_array_equal(batch["target_pose"][i], wanted)
+        flips += flipped.tolist()
+    stream.close()
+    assert 0.4 < np.mean(flips) < 0.6
+
+
+def epoch(source, seed, start=0):
+    """Sources and targets of one epoch, as picture numbers."""
+    stream = batches(source, batch_size=6, seed=seed, flip=False)
+    stream.set_state({"next_batch": start})
+    pairs = []
+    for _ in range(len(source.pairs) // 6):
+        batch = next(stream)
+        pairs += zip(batch["source"].min((1, 2, 3)), batch["target"].min((1, 2, 3)), strict=True)
+    stream.close()
+    return pairs
+
+
+def test_an_epoch_visits_each_pair_once_in_an_order_of_its_own():
+    source = memory_source()
+    first, second, other = epoch(source, 0), epoch(source, 0, 3), epoch(source, 1)
+    wanted = sorted(map(tuple, source.pairs[:].tolist()))
+    assert sorted(first) == sorted(second) == sorted(other) == wanted
+    assert len({str(first), str(second), str(other), str(wanted)}) == 4
+
+
+@pytest.mark.parametrize("position", [0, 2, 7])
+def test_resumed_equals_uninterrupted(position):
+    source = memory_source()
+    stream = batches(source, batch_size=4, seed=5)
+    for _ in range(position):
+        next(stream)
+    state = json.loads(json.dumps(stream.get_state()))
+    rest = [next(stream) for _ in range(6)]
+    again = batches(source, batch_size=4, seed=5)
+    next(again)
+    again.set_state(state)
+    assert all(same(batch, next(again)) for batch in rest)
+    assert again.get_state() == stream.get_state()
+    stream.close(), again.close()
+
+
+def test_workers_give_the_same_batches(market):
+    source = load_market1501(market)
+    alone, helped = (batches(source, batch_size=3, seed=1, workers=n) for n in (0, 2))
+    assert all(same(next(alone), next(helped)) for _ in range(4))
+    helped.set_state({"next_batch": 2})
+    alone.set_state({"next_batch": 2})
+    assert same(next(alone), next(helped))
+    alone.close(), helped.close()
+
+
+def test_one_epoch_without_repeat():
+    stream = batches(memory_source(), batch_size=4, seed=0, repeat=False)
+    assert len(list(stream)) == 18 // 4
+    with pytest.raises(UserError, match="18 pairs"):
+        batches(memory_source(), batch_size=19, seed=0, repeat=False)
+    with pytest.raises(UserError, match="batch_size"):
+        batches(memory_source(), batch_size=0, seed=0)
+
+
+def test_cache_reads_each_picture_once_and_stays_here():
+    source, reads = memory_source(), []
+    inner = source._read
+    source._read = lambda i: reads.append(i) or inner(i)
+    for _ in range(3):
+        source.image(2)
+    assert reads == [2]
+    source._read = len
+    assert "_cache" not in pickle.loads(pickle.dumps(source)).__dict__
+
+
+def test_built_dataset_equals_the_folder(market, tmp_path):
+    path = build_market1501(market, tmp_path / "built")
+    assert (path / "dataset_info.json").is_file()
+    for split in ("train", "test"):
+        folder, built = load_market1501(market, split), load_array_record(path, split)
+        order = [built.names.index(name) for name in folder.names]
+        assert built.size == folder.size and len(built) == len(folder)
+        assert [built.persons[i] for i in order] == list(folder.persons)
+        np.testing.assert_array_equal(built.poses[order], folder.poses)
+        for i, j in enumerate(order):
+            np.testing.assert_array_equal(built.image(j), folder.image(i))
+        assert len(built.pairs) == len(folder.pairs)
+    listed = [[built.names[i] for i in pair] for pair in built.pairs]
+    assert listed == [["0007_c.png", "0007_a.png"], ["0007_a.png", "0007_b.png"]]
+    assert open_dataset(tmp_path / "built", "test").names == built.names
+    stream = batches(built, batch_size=2, seed=0)
+    assert next(stream)["source"].shape == (2, 16, 8, 3)
+    stream.close()
+    before = path.stat().st_mtime_ns
+    assert build_market1501(market, tmp_path / "built") == path
+    assert path.stat().st_mtime_ns == before
+    assert check_folder(path) == []
+    assert "tensorflow" not in sys.modules
+    with pytest.raises(UserError, match="no split val"):
+        load_array_record(path, "val")
+    with pytest.raises(UserError, match="coco17"):
+        load_array_record(path, "test", skeleton="coco17")
+
+
+def test_a_build_that_fails_leaves_nothing(market, tmp_path):
+    (market / "bounding_box_test" / "0007_b.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="0007_b.png"):
+        build_market1501(market, tmp_path / "built")
+    left = [p for p in (tmp_path / "built").rglob("*") if "record" in p.name or "info" in p.name]
+    assert not left
+    with pytest.raises(UserError, match="no built dataset"):
+        load_array_record(tmp_path / "built")
+
+
+def test_open_dataset_recognises_a_plain_folder(market):
+    folder = market / "bounding_box_train"
+    (market / "market-annotation-train.csv").rename(folder / "poses.csv")
+    source = open_dataset(folder)
+    assert len(source) == 5
+    with pytest.raises(UserError, match="no test split"):
+        open_dataset(folder, "test")
+
+
+def test_open_dataset_resizes_and_converts(market):
+    Image.fromarray(picture(0, 16, 16)).save(market / "bounding_box_train" / NAMES[0])
+    with pytest.raises(UserError, match="16x8.*16x16"):
+        list(map(open_dataset(market).image, range(5)))
+    source = open_dataset(market, size=(32, 16), skeleton="openpose18")
+    assert source.skeleton.name == "openpose18" and source.poses.shape == (5, 18, 3)
+    assert all(source.image(i).shape == (32, 16, 3) for i in range(5))
+    plain = open_dataset(market)
+    np.testing.assert_allclose(source.pose(1)[2, :2], plain.pose(1)[2, :2] * 2 + 0.5)
+    np.testing.assert_allclose(source.pose(0)[2, :2], plain.pose(0)[2, :2] + [0, 8])
+    assert any("lack nose" in note for note in source.notes)
+    assert any("1 pictures of 16x16" in note for note in source.notes)
+
+
+def test_unusable_folders(market, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for data, says in ((tmp_path / "none", "neither a folder"), (tmp_path / "empty", "no dataset")):
+        with pytest.raises(UserError, match=says) as caught:
+            open_dataset(data)
+        assert str(data) in str(caught.value)
+    for options, says in (({"split": "val"}, "val"), ({"skeleton": "spider"}, "spider")):
+        with pytest.raises(UserError, match=says):
+            open_dataset(market, **options)
+    (market / "market-pairs-test.csv").write_text("from,to\n0007_a.png,0007_z.png\n")
+    with pytest.raises(UserError, match="line 2.*0007_z"):
+        open_dataset(market, "test")
+    annotate(market, "train", (*NAMES, "0003_z.png"))
+    with pytest.raises(UserError, match="1 rows without picture.*0003_z"):
+        open_dataset(market)
+    annotate(market, "train", (*NAMES, NAMES[0]))
+    with pytest.raises(UserError, match="0001_a.png twice"):
+        open_dataset(market)
+    annotate(market, "train", (NAMES[0], NAMES[3]))
+    with pytest.raises(UserError, match="no pair"):
+        open_dataset(market)
+    (market / "market-annotation-train.csv").unlink()
+    with pytest.raises(UserError, match="no annotation"):
+        open_dataset(market)
+
+
+def test_check_finds_what_is_wrong(market):
+    assert [f.what for f in check_folder(market)] == [
+        "people with one picture, which make no pair: 1 (-1)"]
+    folder = market / "bounding_box_train"
+    (folder / "0001_a.png").write_bytes(b"")
+    (folder / "0001_b.png").write_bytes((folder / "0001_b.png").read_bytes()[:60])
+    (folder / "0001_c.png").unlink()
+    Image.fromarray(picture(0, 16, 16)).save(folder / "0009_new.png")
+    with (market / "market-annotation-train.csv").open("a") as file:
+        file.write(row("0002_a.png", 1))
+        file.write(f"0002_c.png:{[15] * 14}:{[8] * 14}\n")
+    Image.fromarray(picture(0)).save(folder / "0002_c.png")
+    (market / "market-pairs-test.csv").write_text("0007_a.png,0007_a.png\n")
+    found = "\n".join(map(str, check_folder(market)))
+    for says in ("0001_a.png: is empty", "0001_b.png: cannot be read", "without picture: 1 (0001_c",
+                 "without row: 1 (0009_new", "twice: 1 (0002_a", "1 of 16x16", "itself: 1 (0007_a",
+                 "outside of their picture: 1 (0002_c"):
+        assert says in found, found
+    (market / "market-annotation-train.csv").write_text("a:b")
+    assert "fewer than three" in str(check_folder(market)[0])
