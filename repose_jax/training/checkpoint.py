@@ -27,6 +27,7 @@ from repose_jax.errors import UserError
 from repose_jax.training.state import Params, TrainState
 
 _BYTES = "base64"
+_METADATA = {"images", "config", "data_state", "extra", "versions", "arrays"}
 
 
 class Restored(NamedTuple):
@@ -85,7 +86,7 @@ class Checkpoints:
             return
         metadata = {
             "images": images, "config": self._config, "data_state": encode_state(data_state),
-            "extra": dict(extra or {}), "versions": versions()}
+            "extra": dict(extra or {}), "versions": versions(), "arrays": _arrays(state)}
         # The next step donates these buffers while they are still being written.
         held = jax.tree.map(jnp.copy, state)
         self._manager.save(images, args=ocp.args.Composite(
@@ -110,13 +111,14 @@ class Checkpoints:
             return None
         path = self.folder / str(step)
         metadata = self._restore(step, metadata=ocp.args.JsonRestore()).metadata
-        if not isinstance(metadata, dict) or {"config", "images", "data_state"} - set(metadata):
-            raise _damaged(path, "no metadata")
+        if not isinstance(metadata, dict) or _METADATA - set(metadata):
+            raise _damaged(path, "its metadata are missing")
         refuse_other_config(path, metadata["config"], self._config)
+        _refuse_other_arrays(path, metadata["arrays"], _arrays(like))
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         state = self._restore(step, state=ocp.args.StandardRestore(target)).state
         return Restored(state, metadata["images"], decode_state(metadata["data_state"]),
-                        metadata.get("extra", {}))
+                        metadata["extra"])
 
     def wait(self) -> None:
         """Returns when everything is written."""
@@ -199,7 +201,7 @@ def export_safetensors(
             if not np.isfinite(value).all():
                 raise UserError(path, f"{name} has values that {np.dtype(dtype)} cannot hold",
                                 "export as float32, or from an earlier checkpoint")
-        tensors[name] = np.ascontiguousarray(value)
+        tensors[name] = np.asarray(value, order="C")
     data = safetensors.numpy.save(tensors, metadata=dict(metadata))
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -207,7 +209,8 @@ def export_safetensors(
         partial.write_bytes(data)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        if partial.exists():
+            partial.unlink()
         raise UserError(path, f"cannot be written ({error.strerror})",
                         "choose a place that can be written") from error
 
@@ -270,6 +273,20 @@ def _flat(params: Params) -> dict[str, Any]:
         if any("/" in part for part in key):
             raise ValueError(f"a parameter's name has a slash: {key}")
     return {"/".join(key): leaf for key, leaf in flat.items()}
+
+
+def _arrays(state: TrainState) -> dict[str, list[Any]]:
+    """Name -> [type, *shape] of each array."""
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): [str(leaf.dtype), *leaf.shape]
+            for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def _refuse_other_arrays(path: pathlib.Path, saved: dict[str, Any], given: dict[str, Any]) -> None:
+    for name in [*given, *(name for name in saved if name not in given)]:
+        if saved.get(name) != given.get(name):
+            raise UserError(
+                path, f"does not fit the model: {name} was {saved.get(name, 'not there')}, "
+                f"now {given.get(name, 'not there')}", "train in a new folder")
 
 
 def _first_difference(was: Any, now: Any, field: str) -> tuple[str, Any, Any] | None:
