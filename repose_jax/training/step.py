@@ -54,7 +54,7 @@ def make_train_step(
             # pmap does not sum the gradients of replicated parameters, so the mean is ours to take
             # (inside a shard_map that checks replication it would be wrong).
             loss, extra, grads = jax.lax.pmean((loss, extra, grads), axis_name)
-        grad_norm = optax.global_norm(grads)
+        grad_norm = global_norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
 
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -68,6 +68,12 @@ def make_train_step(
         return kept, metrics
 
     return step
+
+
+def global_norm(tree: Params) -> Float[Array, ""]:
+    """The Euclidean norm of all numbers of a tree, summed in float32."""
+    return jnp.sqrt(sum(
+        jnp.sum(jnp.square(leaf.astype(jnp.float32))) for leaf in jax.tree.leaves(tree)))
 
 
 def ema_decay_at(step: Int[Array, ""], decay: float) -> Float[Array, ""]:
