@@ -1,0 +1,21 @@
+"""Peak signal-to-noise ratio in decibels, a value per picture, on the device."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+@jax.jit
+def psnr(
+    a: Float[Array, "batch height width channels"],
+    b: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch"]:
+    """10 log10(1 / mse) of pictures in [0, 1]; infinite for identical pictures.
+
+    The number of a set is the mean of these values (not the PSNR of the mean error, which is
+    smaller).
+    """
+    error = jnp.asarray(a, jnp.float32) - jnp.asarray(b, jnp.float32)
+    return -10 * jnp.log10(jnp.square(error).mean((1, 2, 3)))
