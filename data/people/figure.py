@@ -1,0 +1,296 @@
+"""The posed, dressed person as round cones in space."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from repose_jax.data.people.body import SIDES, Body, PosedBody, head_scale
+from repose_jax.data.people.garments import Outfit, Pattern, whole_turns
+
+MATERIALS = ("skin", "head", "hair", "torso", "top", "bottom", "shoe", "bag", "hat", "sock")
+_MATERIAL = {name: i for i, name in enumerate(MATERIALS)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """Round cones in the body's axes, metres; one row a cone.
+
+    Attributes:
+      start, end, front: [cones, 3].
+      radii: [cones, 2]; squeeze: [cones, 2].
+      cut: [cones] bool.
+      material: numbers into `MATERIALS`, [cones].
+      texture: v at the start, v at the end, radius that turns an angle into u, [cones, 3].
+      joints: names of the joints which the cone clothes: where it shows, they count as seen.
+    """
+
+    start: np.ndarray
+    end: np.ndarray
+    front: np.ndarray
+    radii: np.ndarray
+    squeeze: np.ndarray
+    cut: np.ndarray
+    material: np.ndarray
+    texture: np.ndarray
+    joints: tuple[tuple[str, ...], ...]
+
+
+class _Cones:
+    def __init__(self):
+        self.rows, self.joints = [], []
+
+    def add(self, material, start, end, r1, r2, front, *, side=1.0, depth=1.0, v=None, u=None,
+            cut=False, joints=()):
+        length = float(np.linalg.norm(end - start))
+        v0, v1 = (0.0, length) if v is None else v
+        turn = (r1 + r2) / 2 if u is None else u
+        self.rows.append((*start, *end, *front, r1, r2, side, depth, v0, v1, turn, cut,
+                          _MATERIAL[material]))
+        self.joints.append(joints)
+
+    def figure(self) -> Figure:
+        t = np.array(self.rows, np.float64)
+        return Figure(start=t[:, 0:3], end=t[:, 3:6], front=t[:, 6:9], radii=t[:, 9:11],
+                      squeeze=t[:, 11:13], texture=t[:, 13:16], cut=t[:, 16] > 0,
+                      material=t[:, 17].astype(np.intp), joints=tuple(self.joints))
+
+
+def dress(body: Body, outfit: Outfit, posed: PosedBody) -> Figure:
+    """Builds the person's cones; v of the trunk is the height above the hips, of a limb the distance
+    from its upper end."""
+    cones = _Cones()
+    _trunk(cones, body, outfit, posed)
+    _head(cones, body, outfit, posed)
+    for side, sign in zip(SIDES, (1.0, -1.0)):
+        _arm(cones, body, outfit, posed, side, sign)
+        _leg(cones, body, outfit, posed, side, sign)
+    if outfit.bottom_cut in ("skirt", "dress"):
+        _skirt(cones, body, outfit, posed)
+    _bag(cones, body, outfit, posed)
+    return cones.figure()
+
+
+def _turn(pattern: Pattern, radius: float) -> float:
+    return whole_turns(pattern, radius)
+
+
+def _trunk(cones, body, outfit, posed):
+    j, f = posed.joints, posed.frames
+    k, cloth = body.girth * body.height / 1.72, outfit.looseness
+    pelvis, waist, chest = f["pelvis"], f["waist"], f["chest"]
+    hip, rib = 0.158 * k * body.hips, 0.150 * k * (body.shoulders + 1) / 2
+    middle = (0.128 * k if body.bust else 0.140 * k) + body.belly * 0.5
+    top_of = lambda v: {"v": v, "u": _turn(outfit.top, 0.13)}
+    w, c, n = j["waist"][1], 0.17 * body.height * body.trunk, 0.286 * body.height * body.trunk
+    hips = ("left_hip", "right_hip")
+    shoulders = ("left_shoulder", "right_shoulder", "neck")
+    cones.add("torso", j["pelvis"] + pelvis @ (0, -0.01, -0.012), j["waist"], hip + cloth / 2,
+              middle + cloth, pelvis[:, 2], depth=0.70, joints=hips, **top_of((-0.01, w)))
+    cones.add("torso", j["waist"], j["chest"] + chest @ (0, 0.02, 0), middle + cloth, rib + cloth,
+              waist[:, 2], depth=0.70, **top_of((w, c + 0.02)))
+    if body.belly > 0.01:
+        cones.add("torso", j["waist"] + waist @ (0, -0.03, 0.04 + body.belly),
+                  j["waist"] + waist @ (0, 0.03, 0.03 + body.belly), 0.1 * k, 0.1 * k,
+                  waist[:, 2], depth=0.7, **top_of((w - 0.03, w + 0.03)))
+    upper = 0.112 * k * (body.shoulders + 1) / 2
+    cones.add("torso", j["chest"] + chest @ (0, 0.02, 0), j["neck_base"] + chest @ (
+        0, -0.075 * k, -0.005), rib + cloth, upper + cloth, chest[:, 2], depth=0.66,
+        joints=shoulders, **top_of((c + 0.02, n - 0.075 * k)))
+    ball = 0.054 * k + cloth
+    for side, sign in zip(SIDES, (1.0, -1.0)):
+        cones.add("torso", j["neck_base"] + chest @ (sign * 0.03, -0.01, -0.01),
+                  j[f"{side}_shoulder"], 0.056 * k, ball, chest[:, 2], side=0.9,
+                  joints=(f"{side}_shoulder", "neck"), **top_of((n, n - 0.02)))
+        if body.bust:
+            r = body.bust
+            cones.add("torso", j["chest"] + chest @ (sign * 0.075 * k, -0.01, 0.095 * k - r * 0.2),
+                      j["chest"] + chest @ (sign * 0.072 * k, 0.03, 0.07 * k), r, r * 0.9,
+                      chest[:, 2], u=_turn(outfit.top, 0.13), v=(c - 0.01, c + 0.03))
+        # Buttocks keep the profile from being a plank.
+        cones.add("torso", j["pelvis"] + pelvis @ (sign * 0.06 * k, -0.03, -0.055 * k),
+                  j["pelvis"] + pelvis @ (sign * 0.055 * k, 0.02, -0.045 * k), 0.085 * k,
+                  0.080 * k, pelvis[:, 2], v=(-0.03, 0.02), u=_turn(outfit.bottom, 0.13),
+                  joints=(f"{side}_hip",))
+    cones.add("skin", j["neck_base"] + chest @ (0, -0.03, -0.005), j["head"], 0.060 * k, 0.052 * k,
+              f["neck"][:, 2], joints=("neck",))
+    if outfit.opening in ("buttons", "open", "zip"):
+        cones.add("top", j["neck_base"] + chest @ (0, -0.02, -0.008), j["neck_base"] + f["neck"] @ (
+            0, 0.035, -0.014), 0.072 * k, 0.068 * k, f["neck"][:, 2], cut=True, joints=("neck",))
+
+
+def _head(cones, body, outfit, posed):
+    j, f, s = posed.joints, posed.frames, head_scale(body)
+    axes = f["head"]
+    at = lambda x, y, z: j["head"] + axes @ (x * s, y * s, z * s)
+    front = axes[:, 2]
+    ball = lambda material, start, end, r1, r2, **more: cones.add(
+        material, at(*start), at(*end), r1 * s, r2 * s, front, **more)
+    ball("head", (0, 0.004, 0.032), (0, 0.088, 0.006), 0.054, 0.090, side=0.86, depth=1.06,
+         v=(0.004, 0.088), joints=("head_top", "left_eye", "right_eye", "nose"))
+    ball("head", (0, 0.060, 0.096), (0, 0.036, 0.110), 0.009, 0.0155, v=(0.06, 0.036),
+         joints=("nose",))
+    for side, sign in zip(SIDES, (1.0, -1.0)):
+        ball("skin", (sign * 0.077, 0.066, -0.004), (sign * 0.074, 0.040, 0.002), 0.018, 0.012,
+             side=0.55, joints=(f"{side}_ear",))
+    if outfit.hat:
+        ball("hat", (0, 0.105, -0.006), (0, 0.108, -0.004), 0.094, 0.092, side=0.92, depth=1.08,
+             joints=("head_top",))
+        ball("hat", (0, 0.112, 0.05), (0, 0.100, 0.125), 0.062, 0.050, depth=0.18)
+    if outfit.hair == "bald":
+        return
+    hair = lambda start, end, r1, r2, **more: ball("hair", start, end, r1, r2, **more)
+    top = ("head_top",)
+    volume = {"short": 0.0, "curls": 0.022}.get(outfit.hair, 0.006)
+    if not outfit.hat:
+        hair((0, 0.070, -0.026), (0, 0.096, -0.010), 0.088 + volume, 0.090 + volume, side=0.88,
+             depth=1.02, joints=top)
+        if outfit.hair == "curls":
+            hair((0, 0.10, 0.03), (0, 0.13, -0.02), 0.085, 0.10, joints=top)
+    else:
+        hair((0, 0.040, -0.030), (0, 0.070, -0.020), 0.074, 0.088, side=0.9, joints=top)
+    if outfit.hair in ("bob", "long"):
+        drop = 0.02 if outfit.hair == "bob" else outfit.hair_length
+        nape = j["neck_base"] + f["chest"] @ (0, 0.075 * s - drop, -0.092 * s)
+        cones.add("hair", at(0, 0.06, -0.035), nape, 0.092 * s, 0.078 * s, front, side=1.0,
+                  depth=0.52, joints=top)
+        for sign in (1.0, -1.0):
+            low = at(sign * 0.074, -0.035 - min(drop, 0.06) * 0.6, -0.022)
+            cones.add("hair", at(sign * 0.070, 0.085, -0.008), low, 0.034 * s, 0.030 * s, front,
+                      side=0.6, joints=top)
+    elif outfit.hair == "ponytail":
+        hair((0, 0.105, -0.115), (0, 0.090, -0.135), 0.028, 0.030)
+        tail = j["neck_base"] + f["chest"] @ (0, 0.06 - outfit.hair_length * 0.5, -0.13)
+        cones.add("hair", at(0, 0.095, -0.130), tail, 0.032 * s, 0.018 * s, front)
+    elif outfit.hair == "bun":
+        hair((0, 0.150, -0.085), (0, 0.158, -0.090), 0.044, 0.042)
+
+
+def _arm(cones, body, outfit, posed, side, sign):
+    j, f = posed.joints, posed.frames
+    k, cloth = body.girth * body.height / 1.72, outfit.looseness
+    shoulder, elbow, wrist, hand = (
+        j[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist", "hand"))
+    upper, fore, palm = (f[f"{side}_{name}"] for name in ("upper_arm", "forearm", "hand"))
+    length = float(np.linalg.norm(elbow - shoulder))
+    turn = _turn(outfit.top, 0.045)
+    up, down = (f"{side}_shoulder", f"{side}_elbow"), (f"{side}_elbow", f"{side}_wrist")
+    bare = outfit.sleeve != "long"
+    extra = 0.0 if bare else cloth
+    cones.add("skin" if bare else "top", shoulder, elbow, 0.050 * k + extra, 0.040 * k + extra,
+              upper[:, 2], u=turn, v=(0, length), joints=up)
+    cones.add("skin" if bare else "top", elbow, wrist, 0.041 * k + extra, 0.027 * k + extra,
+              fore[:, 2], u=turn, v=(length, 2 * length), joints=down)
+    if outfit.sleeve in ("short", "elbow"):
+        part = 0.52 if outfit.sleeve == "short" else 0.9
+        cones.add("top", shoulder, shoulder + part * (elbow - shoulder), 0.053 * k + cloth,
+                  0.050 * k + cloth * 1.6, upper[:, 2], u=turn, v=(0, part * length), cut=True,
+                  joints=up)
+    # A mitten: palm and fingers, and the thumb to the front.
+    knuckles = wrist + 0.62 * (hand - wrist)
+    own = (f"{side}_wrist",)
+    cones.add("skin", wrist, knuckles, 0.026 * k, 0.040 * k, palm[:, 2], side=0.52, joints=own)
+    cones.add("skin", knuckles, wrist + 1.45 * (hand - wrist), 0.038 * k, 0.022 * k, palm[:, 2],
+              side=0.42, depth=0.9)
+    cones.add("skin", wrist + 0.25 * (hand - wrist) + palm @ (0, 0, 0.02 * k),
+              wrist + 0.85 * (hand - wrist) + palm @ (-sign * 0.012, 0, 0.045 * k), 0.017 * k,
+              0.013 * k, palm[:, 2])
+
+
+def _leg(cones, body, outfit, posed, side, sign):
+    j, f = posed.joints, posed.frames
+    k, cloth = body.girth * body.height / 1.72, outfit.looseness
+    hip, knee, ankle, heel, toe = (
+        j[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "heel", "toe"))
+    thigh, shin, foot = (f[f"{side}_{name}"] for name in ("thigh", "shin", "foot"))
+    length = float(np.linalg.norm(knee - hip))
+    cut = outfit.bottom_cut
+    clad = cut in ("trousers", "wide", "leggings")
+    extra = {"trousers": cloth, "wide": cloth + 0.02}.get(cut, 0.002)
+    turn = _turn(outfit.bottom, 0.075)
+    up, down = (f"{side}_hip", f"{side}_knee"), (f"{side}_knee", f"{side}_ankle")
+    outer = "bottom" if clad else "skin"
+    r_hip, r_knee, r_ankle = 0.088 * k * (body.hips + 1) / 2, 0.056 * k, 0.037 * k
+    more = extra if clad else 0.0
+    cones.add(outer, hip, knee, r_hip + more / 2, r_knee + more, thigh[:, 2], u=turn,
+              v=(0, length), joints=up)
+    calf = knee + 0.30 * (ankle - knee) - shin[:, 2] * 0.012 * k
+    cones.add(outer, knee, calf, r_knee + more, 0.055 * k + more, shin[:, 2], u=turn,
+              v=(length, 1.3 * length), joints=down)
+    cones.add(outer if clad and not more > 0.003 else "skin", calf, ankle, 0.055 * k, r_ankle,
+              shin[:, 2], u=turn, v=(1.3 * length, 2 * length), joints=down)
+    if clad and more > 0.003:
+        # Loose trousers end in an open cuff; its width follows the cut.
+        reach = min(1.0, max(0.0, outfit.bottom_length * 2 - 1.3) / 0.7)
+        width = r_ankle + more * (2.4 if cut == "wide" else 1.3)
+        cones.add("bottom", calf, calf + reach * (ankle - calf), 0.055 * k + more, width,
+                  shin[:, 2], u=turn, v=(1.3 * length, 2 * length), cut=True, joints=down)
+    elif cut == "shorts":
+        part = min(1.0, outfit.bottom_length * 2)
+        cones.add("bottom", hip, hip + part * (knee - hip), r_hip + cloth / 2,
+                  r_knee + (r_hip - r_knee) * (1 - part) + cloth + 0.012, thigh[:, 2], u=turn,
+                  v=(0, part * length), cut=True, joints=up)
+    _foot(cones, outfit, k, heel, toe, knee, ankle, shin, foot, (f"{side}_ankle",))
+
+
+def _foot(cones, outfit, k, heel, toe, knee, ankle, shin, foot, own):
+    material = "skin" if outfit.shoes == "sandals" else "shoe"
+    sole = foot[:, 1]
+    ball = heel + 0.62 * (toe - heel)
+    cones.add(material, heel, ball, 0.033 * k, 0.040 * k, sole, depth=0.9, v=(0, 0.62), joints=own)
+    cones.add(material, ball, toe, 0.040 * k, 0.032 * k, sole, depth=0.66, v=(0.62, 1))
+    cones.add(material, ankle, heel + 0.45 * (toe - heel), 0.036 * k, 0.036 * k, sole, joints=own)
+    if outfit.shoes == "boots":
+        cones.add("shoe", ankle, ankle + 0.5 * (knee - ankle), 0.046 * k, 0.060 * k, shin[:, 2],
+                  cut=True, joints=own)
+    elif outfit.shoes != "sandals" and outfit.bottom_cut in ("shorts", "leggings", "trousers"):
+        cones.add("sock", ankle, ankle + 0.16 * (knee - ankle), 0.039 * k, 0.042 * k, shin[:, 2],
+                  cut=True, joints=own)
+
+
+def _skirt(cones, body, outfit, posed):
+    j = posed.joints
+    k, cloth = body.girth * body.height / 1.72, outfit.looseness
+    hems = []
+    turn = _turn(outfit.bottom, 0.12)
+    r_hip = 0.100 * k * (body.hips + 1) / 2
+    part = outfit.bottom_length
+    for side in SIDES:
+        hip, knee, ankle = (j[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
+        hem = hip + 2 * part * (knee - hip) if part < 0.5 else knee + (2 * part - 1) * (
+            ankle - knee)
+        hems.append(hem)
+        joints = (f"{side}_hip", f"{side}_knee", f"{side}_ankle")
+        cones.add("bottom", hip + (0, 0.02, 0), hem, r_hip + cloth, 0.105 * k + part * 0.05,
+                  posed.frames[f"{side}_thigh"][:, 2], u=turn, v=(0, part * 0.84), cut=True,
+                  joints=joints)
+    middle = (hems[0] + hems[1]) / 2
+    spread = float(np.linalg.norm(hems[0] - hems[1])) / 2
+    cones.add("bottom", np.array((0.0, 0.03, 0.0)), middle, 0.150 * k * body.hips + cloth,
+              0.115 * k + part * 0.05 + 0.35 * min(spread, 0.2), posed.frames["pelvis"][:, 2],
+              u=turn, v=(0, part * 0.84), depth=0.8, cut=True,
+              joints=("left_hip", "right_hip", "left_knee", "right_knee"))
+
+
+def _bag(cones, body, outfit, posed):
+    j, f = posed.joints, posed.frames
+    chest = f["chest"]
+    if outfit.bag == "backpack":
+        cones.add("bag", j["chest"] + chest @ (0, -0.10, -0.185), j["chest"] + chest @ (
+            0, 0.09, -0.170), 0.125, 0.115, chest[:, 2], depth=0.62)
+        for sign in (1.0, -1.0):
+            strap = j["chest"] + chest @ (sign * 0.095, 0.115, 0.02)
+            cones.add("bag", strap, j["chest"] + chest @ (sign * 0.105, -0.08, 0.085), 0.045, 0.020,
+                      chest[:, 2])
+    elif outfit.bag == "handbag":
+        hold = j["left_hand"]
+        down = np.array((0.0, -1.0, 0.0))
+        cones.add("bag", hold + 0.16 * down, hold + 0.24 * down, 0.095, 0.11,
+                  f["pelvis"][:, 0], depth=0.4)
+        cones.add("bag", hold, hold + 0.14 * down, 0.016, 0.012, f["pelvis"][:, 2])
+    elif outfit.bag == "shoulder_bag":
+        side = j["right_hip"] + (-0.11, 0.02, -0.02)
+        cones.add("bag", side, side + (0.0, 0.10, 0.0), 0.10, 0.09, f["pelvis"][:, 0], depth=0.45)
+        cones.add("bag", side + (0.05, 0.12, 0.02), j["left_shoulder"] + chest @ (-0.07, 0.03, 0.05),
+                  0.016, 0.016, chest[:, 2])

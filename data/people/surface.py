@@ -1,0 +1,135 @@
+"""The colour of a point of the person, from its material, its place on it and the light."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from repose_jax.data.people.figure import MATERIALS, Figure
+from repose_jax.data.people.garments import Outfit, emblem_mask, paint
+from repose_jax.data.people.raycast import Hits
+from repose_jax.data.people.scene import Light
+
+_SKIN, _HEAD, _HAIR, _TORSO, _TOP, _BOTTOM, _SHOE, _BAG, _HAT, _SOCK = range(len(MATERIALS))
+
+
+def colour_surface(figure: Figure, outfit: Outfit, hits: Hits, neck: float) -> Float[
+        np.ndarray, "hits 3"]:
+    """Colours in [0, 1] before lighting.
+
+    Args:
+      figure: the person's cones.
+      outfit: colours and patterns.
+      hits: points on the cones.
+      neck: v of the trunk at the base of the neck, metres.
+    """
+    material = figure.material[hits.cone]
+    texture = figure.texture.astype(np.float32)[hits.cone]
+    v = texture[:, 0] + (texture[:, 1] - texture[:, 0]) * hits.along
+    u = texture[:, 2] * hits.angle
+    colours = np.empty((len(v), 3), np.float32)
+    for number, paint_material in _PAINTERS.items():
+        chosen = np.flatnonzero(material == number)
+        if len(chosen):
+            colours[chosen] = paint_material(
+                outfit, u[chosen], v[chosen], hits.angle[chosen], neck)
+    return colours
+
+
+def _flat(name):
+    return lambda outfit, u, v, angle, neck: np.asarray(getattr(outfit, name), np.float32)
+
+
+def _paint_hair(outfit, u, v, angle, neck):
+    strands = 1 + 0.14 * np.sin(angle * 23 + v * 14)
+    return np.asarray(outfit.hair_colour, np.float32) * strands[:, None]
+
+
+def _paint_torso(outfit, u, v, angle, neck):
+    colours = np.array(paint(outfit.top, u, v))
+    front = np.abs(u)
+    forward = np.abs(angle) < 1.7
+    if outfit.opening == "open":
+        gap = 0.035 + 0.02 * (neck - v) / 0.5
+        colours[forward & (front < gap)] = outfit.inner
+        colours[forward & (np.abs(front - gap) < 0.008)] *= 0.7
+    elif outfit.opening == "buttons":
+        colours[forward & (front < 0.014)] *= 0.88
+        colours[forward & (front * front + ((v % 0.07) - 0.035) ** 2 < 9e-5)] = outfit.belt
+    elif outfit.opening == "zip":
+        colours[forward & (front < 0.009)] = outfit.sole
+    if outfit.emblem:
+        place = emblem_mask(outfit.emblem, u / 0.075, (v - neck + 0.19) / 0.075) & forward
+        colours[place] = outfit.inner
+    throat = forward & (v > neck - 0.06 - outfit.neckline + 1.2 * front)
+    colours[throat] = outfit.skin if outfit.opening != "open" else outfit.inner
+    if outfit.opening == "open":
+        colours[forward & (v > neck - 0.08 + 1.2 * front)] = outfit.skin
+    if outfit.sleeve == "none":
+        colours[v > neck - 0.035] = outfit.skin
+    if outfit.bottom_cut != "dress":
+        lower = v < outfit.hem
+        colours[lower] = paint(outfit.bottom, u[lower], -v[lower])
+        if outfit.hem > 0.08:
+            colours[lower & (v > outfit.hem - 0.03)] = outfit.belt
+    return colours
+
+
+def _paint_head(outfit, u, v, angle, neck):
+    skin, hair = np.asarray(outfit.skin, np.float32), np.asarray(outfit.hair_colour, np.float32)
+    side = np.abs(angle)
+    colours = np.broadcast_to(skin, (len(v), 3)).copy()
+    cheeks = (side - 0.55) ** 2 / 0.09 + (v - 0.035) ** 2 / 6e-4 < 1
+    colours[cheeks] *= (1.0, 0.93, 0.92)
+    if outfit.beard:
+        colours[(v < 0.030) & (side < 1.5) & ((v < 0.012) | (side > 0.38) | (v > 0.022))] = hair
+    mouth = (side < 0.30) & (np.abs(v - 0.014) < 0.0055)
+    colours[mouth] = skin * (0.72, 0.45, 0.45)
+    white = ((side - 0.37) / 0.17) ** 2 + ((v - 0.070) / 0.0095) ** 2 < 1
+    colours[white] = 0.93
+    colours[((side - 0.37) / 0.085) ** 2 + ((v - 0.070) / 0.0085) ** 2 < 1] = 0.08
+    brow = (np.abs(side - 0.38) < 0.22) & (np.abs(v - 0.091 + 0.012 * (side - 0.38) ** 2) < 0.0045)
+    colours[brow] = hair * 0.8
+    if outfit.glasses:
+        ring = ((side - 0.37) / 0.26) ** 2 + ((v - 0.070) / 0.019) ** 2
+        colours[(ring < 1.25) & (ring > 0.72)] = 0.05
+        colours[(np.abs(v - 0.075) < 0.004) & ((side < 0.14) | ((side > 0.6) & (side < 1.6)))] = 0.05
+    if outfit.hair == "bald":
+        return colours
+    hairline = 0.132 - 0.055 * np.clip(side - 0.55, 0, 1.0) - 0.11 * np.clip(side - 1.25, 0, 0.6)
+    colours[v > hairline] = hair
+    return colours
+
+
+def _paint_shoe(outfit, u, v, angle, neck):
+    # The axis runs from heel to toe and the angle starts from the instep: the sole is at pi.
+    colours = np.broadcast_to(np.asarray(outfit.shoe, np.float32), (len(v), 3)).copy()
+    colours[np.abs(angle) > 2.0] = outfit.sole
+    if outfit.shoes == "sneakers":
+        colours[(np.abs(angle) < 0.7) & (v > 0.35) & (v % 0.14 < 0.06)] = outfit.sole
+    return colours
+
+
+_PAINTERS = {
+    _SKIN: _flat("skin"), _HEAD: _paint_head, _HAIR: _paint_hair, _TORSO: _paint_torso,
+    _TOP: lambda outfit, u, v, angle, neck: paint(outfit.top, u, -v),
+    _BOTTOM: lambda outfit, u, v, angle, neck: paint(outfit.bottom, u, v),
+    _SHOE: _paint_shoe, _BAG: _flat("bag_colour"), _HAT: _flat("hat_colour"),
+    _SOCK: _flat("sock")}
+
+_GLOSS = np.zeros(len(MATERIALS), np.float32)
+_GLOSS[[_SKIN, _HEAD, _HAIR, _SHOE, _BAG]] = 0.06, 0.06, 0.14, 0.12, 0.08
+
+
+def light_surface(colours: Float[np.ndarray, "hits 3"], normal: Float[np.ndarray, "hits 3"],
+                  material: np.ndarray, light: Light) -> Float[np.ndarray, "hits 3"]:
+    """Shades colours: sky from above, sun on one side, a soft gloss, a darker rim."""
+    direction = np.asarray(light.direction, np.float32)
+    sun = normal @ direction
+    # Half of the light wraps around the body: skin and cloth have no hard terminator.
+    sun = np.maximum(0.65 * sun + 0.35, 0) * np.float32(light.sun)
+    sky = np.float32(light.sky) * (0.82 - 0.18 * normal[:, 1]) * (0.72 + 0.28 * normal[:, 2])
+    half = direction + np.array((0, 0, 1), np.float32)
+    gloss = np.maximum(normal @ (half / np.linalg.norm(half)), 0) ** 16 * _GLOSS[material]
+    shaded = colours * (sun[:, None] * np.asarray(light.colour, np.float32) + sky[:, None])
+    return shaded + (gloss * np.float32(light.sun))[:, None]
