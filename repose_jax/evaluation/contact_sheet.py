@@ -36,17 +36,31 @@ def contact_sheet(
     upscale: int = 2,
     across: int = 4,
 ) -> None:
-    """Writes source, target pose, generated and real target of each result as one PNG.
+    """Writes the picture that `draw_sheet` makes as a PNG.
+
+    Args:
+      path: of the PNG; the others are those of `draw_sheet`.
+
+    Raises:
+      UserError: where the file cannot be written.
+      ValueError: without rows.
+    """
+    sheet = draw_sheet(rows, skeleton, upscale=upscale, across=across)
+    write_whole(path, lambda file: sheet.save(file, format="PNG"))
+
+
+def draw_sheet(
+    rows: Iterable[SheetRow], skeleton: Skeleton, *, upscale: int = 2, across: int = 4
+) -> Image.Image:
+    """Source, target pose, generated and real target of each result in one picture.
 
     Args:
       rows: the results.
       skeleton: of the poses.
-      path: of the PNG.
       upscale: whole factor on the pictures.
       across: results side by side.
 
     Raises:
-      UserError: where the file cannot be written.
       ValueError: without rows.
     """
     rows = list(rows)
@@ -70,4 +84,4 @@ def contact_sheet(
             sheet.paste(picture, (x, top))
             if number < across and width >= 40:
                 pen.text((x, 2), _TITLES[column], fill=_INK)
-    write_whole(path, lambda file: sheet.save(file, format="PNG"))
+    return sheet

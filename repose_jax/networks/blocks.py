@@ -44,6 +44,15 @@ def depth_to_space(x: Float[Array, "b h w c"], patch: int) -> Float[Array, "b h2
     return rearrange(x, "b h w (p q c) -> b (h p) (w q) c", p=patch, q=patch)
 
 
+def resample(x: Float[Array, "b h w c"], direction: str) -> Float[Array, "b h2 w2 c"]:
+    """Halves by average pooling ("down"), doubles by nearest neighbour ("up"), or neither."""
+    if direction == "down":
+        return nn.avg_pool(x, (2, 2), (2, 2))
+    if direction == "up":
+        return x.repeat(2, axis=1).repeat(2, axis=2)
+    return x
+
+
 class ResBlock(nn.Module):
     """Residual block, optionally resampling by 2 and conditioned on an embedding.
 
@@ -69,7 +78,7 @@ class ResBlock(nn.Module):
         train: bool = False,
     ) -> Float[Array, "batch h2 w2 c2"]:
         h = nn.silu(group_norm(x.shape[-1], self.groups, "norm_in")(x)).astype(self.dtype)
-        h, x = self._resample(h), self._resample(x)
+        h, x = resample(h, self.resample), resample(x, self.resample)
         h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_in")(h)
         h = group_norm(self.channels, self.groups, "norm_out")(h)
         if embedding is not None:
@@ -83,13 +92,6 @@ class ResBlock(nn.Module):
         if x.shape[-1] != self.channels:
             x = nn.Conv(self.channels, (1, 1), dtype=self.dtype, name="skip")(x)
         return x + h
-
-    def _resample(self, x):
-        if self.resample == "down":
-            return nn.avg_pool(x, (2, 2), (2, 2))
-        if self.resample == "up":
-            return x.repeat(2, axis=1).repeat(2, axis=2)
-        return x
 
 
 class CrossAttention(nn.Module):

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from repose_jax.networks.blocks import ResBlock, space_to_depth
+from repose_jax.networks.blocks import ResBlock, resample, space_to_depth
 from repose_jax.networks.unet import UNetConfig, encoder_plan
 
 
@@ -34,7 +34,9 @@ class SourceEncoder(nn.Module):
         features = []
         for i, block in enumerate(encoder_plan(cfg)):
             wide = block.level - 1 if block.kind == "down" else block.level
-            if block.kind == "stem":
+            if block.kind == "down" and not cfg.resample_blocks:
+                h = resample(h, "down")
+            elif block.kind == "stem":
                 h = nn.Conv(self.channels[0], (3, 3), dtype=cfg.dtype, name="stem")(h)
             else:
                 h = ResBlock(self.channels[wide], "down" if block.kind == "down" else "none",

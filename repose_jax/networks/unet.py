@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from repose_jax.networks.blocks import (
-    CrossAttention, KeysValues, ResBlock, depth_to_space, group_norm, sinusoids, space_to_depth)
+    CrossAttention, KeysValues, ResBlock, depth_to_space, group_norm, resample, sinusoids,
+    space_to_depth)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,9 @@ class UNetConfig:
       blocks: residual blocks a level going down; going up there is one more.
       attention: levels (0 = finest) at which the U-Net attends to the source.
       heads: attention heads.
+      resample_blocks: resample inside residual blocks of their own (PIDM); otherwise by plain
+        average pooling and nearest neighbour, which costs no parameters and, at the fine levels,
+        a third less time.
       patch: pixels a side that are folded into channels before the finest level.
       refine: channels of the full-resolution layer after unfolding; only used when patch > 1.
       groups: groups of GroupNorm.
@@ -39,6 +43,7 @@ class UNetConfig:
     blocks: int = 2
     attention: tuple[int, ...] = (3, 4, 5)
     heads: int = 1
+    resample_blocks: bool = True
     patch: int = 1
     refine: int = 16
     groups: int = 32
@@ -87,6 +92,12 @@ def encoder_plan(config: UNetConfig) -> tuple[Block, ...]:
             attends = level in config.attention and i == config.blocks - 1
             plan.append(Block(level, "residual", width, attends))
     return tuple(plan)
+
+
+def learned_blocks(config: UNetConfig) -> tuple[Block, ...]:
+    """The encoder's blocks after the stem that have parameters."""
+    return tuple(block for block in encoder_plan(config)[1:]
+                 if config.resample_blocks or block.kind != "down")
 
 
 def decoder_plan(config: UNetConfig) -> tuple[Block, ...]:
@@ -149,11 +160,12 @@ class UNet(nn.Module):
         self.stem = nn.Conv(cfg.channels[0], (3, 3), dtype=cfg.dtype)
         self.down = [
             residual(b.channels, "down" if b.kind == "down" else "none")
-            for b in encoder_plan(cfg)[1:]]
+            for b in learned_blocks(cfg)]
         self.middle = [residual(cfg.channels[-1]) for _ in range(2)]
         self.up = [residual(b.channels) for b in decoder_plan(cfg)]
-        self.upsample = [residual(cfg.channels[level], "up")
-                         for level in reversed(range(1, len(cfg.channels)))]
+        if cfg.resample_blocks:
+            self.upsample = [residual(cfg.channels[level], "up")
+                             for level in reversed(range(1, len(cfg.channels)))]
         if self.attend:
             down = [b.channels for b in encoder_plan(cfg) if b.attends]
             up = [b.channels for b in decoder_plan(cfg) if b.attends]
@@ -226,8 +238,12 @@ class UNet(nn.Module):
         x = jnp.concatenate([space_to_depth(y, cfg.patch), maps], axis=-1)
         h = inject(self.stem(x.astype(cfg.dtype)), 0)
         skips = [h]
-        for block, layer in zip(encoder_plan(cfg)[1:], self.down, strict=True):
-            h = layer(h, embedding, train)
+        down = iter(self.down)
+        for block in encoder_plan(cfg)[1:]:
+            if block.kind == "down" and not cfg.resample_blocks:
+                h = resample(h, "down")
+            else:
+                h = next(down)(h, embedding, train)
             if block.kind == "down":
                 h = inject(h, block.level)
             h = attend(h, block.attends)
@@ -237,10 +253,12 @@ class UNet(nn.Module):
         h = attend(h, bool(cfg.attention))
         h = self.middle[1](h, embedding, train)
 
-        upsample, level = iter(self.upsample), len(cfg.channels) - 1
+        upsample = iter(self.upsample if cfg.resample_blocks else ())
+        level = len(cfg.channels) - 1
         for block, layer in zip(decoder_plan(cfg), self.up, strict=True):
             if block.level != level:
-                h, level = next(upsample)(h, embedding, train), block.level
+                level = block.level
+                h = next(upsample)(h, embedding, train) if cfg.resample_blocks else resample(h, "up")
             h = layer(jnp.concatenate([h, skips.pop()], axis=-1), embedding, train)
             h = attend(h, block.attends)
 

@@ -57,11 +57,14 @@ def skeleton_flow(
     body_scale = body_scale[..., None]
     stretch = jnp.clip(source_length / target_length, body_scale / _STRETCH, body_scale * _STRETCH)
 
+    # Seen from the other side, a person is a mirror image: what lay right of a limb lies left of it.
+    mirrored = jnp.where(
+        _facing(source, skeleton) * _facing(target, skeleton) < 0, -1.0, 1.0)[..., None]
     source_axis = source_limb / source_length[..., None]
     target_axis = target_limb / target_length[..., None]
     offset = points - target_start[..., None, None, :]
     along = _dot(offset, target_axis) * stretch[..., None, None]
-    across = _dot(offset, _turn(target_axis)) * body_scale[..., None, None]
+    across = _dot(offset, _turn(target_axis)) * (body_scale * mirrored)[..., None, None]
     origin = (source_start[..., None, None, :]
               + along[..., None] * source_axis[..., None, None, :]
               + across[..., None] * _turn(source_axis)[..., None, None, :])
@@ -70,11 +73,28 @@ def skeleton_flow(
     reach = spread * image_size[0]
     # A heavy tail: between two limbs both have a say, and a point of the coat that lies outside
     # every limb still moves with the nearest one.
-    weight = shared[..., None, None] / (1.0 + distance2 / reach**2) ** 2
+    # A limb that points at the camera in either picture does not know its direction.
+    shorter = jnp.minimum(source_length, target_length)
+    certain = shared * shorter**2 / (shorter**2 + reach**2)
+    weight = certain[..., None, None] / (1.0 + distance2 / reach**2) ** 3
     total = jnp.sum(weight, axis=-3) + background
     moved = jnp.sum(weight[..., None] * (origin - points), axis=-4)
     height, width = image_size
     return moved / total[..., None] / jnp.array([width, height], moved.dtype)
+
+
+def _facing(
+    pose: Float[Array, "*batch joints 3"], skeleton: Skeleton
+) -> Float[Array, "*batch"]:
+    """Positive facing the camera, negative from behind, 0 unless shoulders and hips are known.
+
+    Twice the signed area of the quadrilateral of shoulders and hips.
+    """
+    torso = pose[..., skeleton.torso_indices, :]
+    right_shoulder, left_shoulder, right_hip, left_hip = (torso[..., i, :2] for i in range(4))
+    a, b = left_hip - right_shoulder, right_hip - left_shoulder
+    known = jnp.min(torso[..., 2], axis=-1) > 0
+    return jnp.where(known, a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], 0.0)
 
 
 def _dot(

@@ -1,0 +1,15 @@
+"""Market-1501, 128x64: the bundled `market1501` model.
+
+Command:   repose train market1501 --data.path MARKET_FOLDER --output runs/market1501
+Hardware:  one CPU core of a small server is enough for a first result; any GPU is faster.
+Time, scores: see the model's card (`repose models market1501`).
+"""
+
+from repose_jax.config import DataConfig, ExperimentConfig
+from repose_jax.experiments.presets import small
+
+CONFIG = ExperimentConfig(
+    model=small.model(skeleton="market14"),
+    data=DataConfig(path="market1501"),
+    objective=small.OBJECTIVE,
+    train=small.train(56_000))

@@ -1,0 +1,37 @@
+"""The small architecture of the bundled models: 128x64, 5.9 million parameters.
+
+Chosen for a small budget of training: 4x4 patches, three narrow levels, plain resampling, two
+noise levels for each encoded source, preconditioned x0 with the copy path.
+"""
+
+from repose_jax.diffusion.schedule import Schedule
+from repose_jax.model import ModelConfig, ObjectiveConfig
+from repose_jax.networks.network import NetworkConfig
+from repose_jax.networks.rpa import RPAConfig
+from repose_jax.networks.unet import UNetConfig
+from repose_jax.training.loop import LoopConfig
+from repose_jax.training.state import OptimizerConfig
+
+
+def model(skeleton: str) -> ModelConfig:
+    """The architecture for a skeleton."""
+    return ModelConfig(
+        network=NetworkConfig(
+            image_size=(128, 64), skeleton=skeleton,
+            unet=UNetConfig(channels=(80, 128, 144), blocks=1, attention=(1, 2), patch=4,
+                            groups=16, dropout=0.0, resample_blocks=False),
+            encoder_channels=(48, 64, 96),
+            rpa=RPAConfig(iterations=3, initial="skeleton", hidden=24)),
+        schedule=Schedule(kind="cosine"),
+        prediction="preconditioned")
+
+
+OBJECTIVE = ObjectiveConfig(drop_source=0.1, drop_pose=0.05, drop_both=0.05, draws=2)
+
+def train(images: int) -> LoopConfig:
+    """The course of training for a budget of `images` pairs."""
+    return LoopConfig(
+        total_images=images, batch_size=16, ema_decay=0.999, log_every_images=800,
+        checkpoint_every_images=4_000, sample_every_images=4_000,
+        optimizer=OptimizerConfig(learning_rate=6e-4, warmup_images=3_200, total_images=images,
+                                  decay="cosine", weight_decay=0.01, clip_norm=1.0))

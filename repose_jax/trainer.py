@@ -1,0 +1,99 @@
+"""An experiment, run: the data, the model, the loss and the sample pictures of one configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from PIL import Image
+
+from repose_jax.config import DataConfig, ExperimentConfig, to_dict
+from repose_jax.data.pairs import PairSource
+from repose_jax.data.pipeline import batches, examples
+from repose_jax.data.registry import open_dataset
+from repose_jax.errors import UserError
+from repose_jax.evaluation.contact_sheet import SheetRow, draw_sheet
+from repose_jax.generate import generate
+from repose_jax.model import Params, RePoseModel
+from repose_jax.training.checkpoint import load_safetensors
+from repose_jax.training.loop import train
+from repose_jax.training.state import TrainState
+
+
+def open_data(config: ExperimentConfig, split: str) -> PairSource:
+    """The pairs that a configuration names, in its model's skeleton and size."""
+    data, network = config.data, config.model.network
+    people = {}
+    if data.path == "people":
+        people = {"identities": data.identities, "views": data.views, "seed": data.seed}
+    return open_dataset(data.path, split, skeleton=network.skeleton, size=network.image_size,
+                        cache=data.cache, **people)
+
+
+def run(
+    config: ExperimentConfig,
+    folder: str | os.PathLike[str],
+    *,
+    init: str | os.PathLike[str] | None = None,
+    samples: int = 8,
+    progress: bool = True,
+    on_event: Callable[[str, dict], None] | None = None,
+) -> TrainState:
+    """Trains a configuration into a folder, resuming what is there.
+
+    Args:
+      config: the experiment.
+      folder: gets checkpoints, log, loss curve and sample pictures.
+      init: a model file whose weights are the start; None starts afresh.
+      samples: pairs in each sample picture.
+      progress: show a progress bar.
+      on_event: see `repose_jax.training.loop.train`.
+
+    Raises:
+      UserError: data, model file or folder cannot be used.
+    """
+    model = RePoseModel(config.model)
+    source = open_data(config, "train")
+    fresh = functools.partial(jax.jit(model.init), jax.random.key(config.train.seed))
+    params: Params | Callable[[], Params] = fresh
+    if init is not None:
+        params, _ = load_safetensors(init, like=jax.eval_shape(fresh))
+    if not len(source.pairs):
+        raise UserError(config.data.path, "holds no two pictures of one person",
+                        "pairs are made of pictures whose names begin alike up to the first _")
+    stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
+                     flip=config.data.flip, workers=config.data.workers)
+    shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
+
+    def draw(ema: Params, images: int) -> Image.Image:
+        return sample_picture(config, ema, source, shown)
+
+    return train(
+        config.train, params=params, batches=stream, folder=pathlib.Path(folder),
+        loss_fn=functools.partial(model.loss, objective=config.objective),
+        metadata={"model": to_dict(config.model), "data": _identity(config.data),
+                  "objective": to_dict(config.objective)},
+        sample_fn=draw if samples else None, on_event=on_event, progress=progress)
+
+
+def _identity(data: DataConfig) -> dict:
+    """What decides the batches; where they lie and how they are read does not."""
+    fields = dataclasses.asdict(data)
+    return {name: fields[name] for name in ("flip", "identities", "views", "seed")}
+
+
+def sample_picture(
+    config: ExperimentConfig, params: Params, source: PairSource, pairs: np.ndarray
+) -> Image.Image:
+    """Source, target pose, output and target of some pairs."""
+    batch = examples(source, pairs)
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(len(pairs)))
+    output, _ = generate(RePoseModel(config.model), params, batch["source"], batch["source_pose"],
+                         batch["target_pose"], keys, config.sample)
+    rows = map(SheetRow, batch["source"], batch["target_pose"], np.asarray(output), batch["target"])
+    return draw_sheet(rows, source.skeleton)
