@@ -14,7 +14,7 @@ from repose_jax.data.images import read_image
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.registry import find_built
 from repose_jax.errors import UserError
-from repose_jax.pose.skeleton import SKELETONS, Skeleton
+from repose_jax.pose.skeleton import OPENPOSE18, SKELETONS, Skeleton
 
 
 def person_features(skeletons: Sequence[Skeleton]) -> tfds.features.FeaturesDict:
@@ -78,7 +78,8 @@ def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
     Args:
       folder: the folder that holds dataset_info.json, or one above it.
       split: "train" or "test".
-      skeleton: which of the stored poses; None takes the first.
+      skeleton: which of the stored poses; None takes openpose18, or the only
+        one there is.
       cache: keep decoded pictures in memory.
     """
     path, builder = _open(folder)
@@ -86,7 +87,8 @@ def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
         raise UserError(path, f"has no split {split}",
                         f"it has {', '.join(builder.info.splits)}")
     stored = list(builder.info.features["poses"])
-    skeleton = skeleton or stored[0]
+    if skeleton is None:
+        skeleton = OPENPOSE18.name if OPENPOSE18.name in stored else stored[0]
     if skeleton not in stored:
         raise UserError("skeleton", f"is {skeleton}, {path} has {', '.join(stored)}",
                         "choose one of these")

@@ -10,8 +10,10 @@ import shutil
 import tempfile
 
 import tensorflow_datasets as tfds
+from absl import logging
 
 from repose_jax.data.market1501.layout import load_market1501
+from repose_jax.data.people.source import rendered_people
 from repose_jax.errors import UserError
 
 
@@ -26,13 +28,61 @@ def build_market1501(root: str | os.PathLike[str], data_dir: str | os.PathLike[s
     return prepare(builder, progress=progress, manual_dir=os.fspath(root))
 
 
+def build_people(data_dir: str | os.PathLike[str], *, workers: int = 0,
+                 progress: bool = False, **config) -> pathlib.Path:
+    """Renders people below `data_dir`.
+
+    Args:
+      data_dir: see `prepare`.
+      workers: processes that render; 0 renders in this one.
+      progress: see `prepare`.
+      **config: the fields of `PeopleConfig`.
+    """
+    from repose_jax.data.people import people_dataset_builder
+
+    config = people_dataset_builder.PeopleConfig(**config)
+    for split, identities in (("train", config.identities), ("test", config.test_identities)):
+        # Checks the arguments before anything is written.
+        source = rendered_people(config.seed, identities, config.views, config.size, split=split)
+    source.image(0)
+    # TensorFlow Datasets refuses a twin of one of its own configurations.
+    config = people_dataset_builder.Builder.builder_configs.get(config.name, config)
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        # It would warn of a configuration that it does not know, which is the purpose here.
+        builder = people_dataset_builder.Builder(
+            data_dir=os.fspath(data_dir), config=config, file_format="array_record")
+    finally:
+        logging.set_verbosity(level)
+    builder.workers = workers
+    return prepare(builder, progress=progress)
+
+
+def build(name: str, data_dir: str | os.PathLike[str], *,
+          source: str | os.PathLike[str] | None = None, progress: bool = False,
+          **config) -> pathlib.Path:
+    """Builds "people" (with the arguments of `build_people`) or "market1501" (from a folder)."""
+    if name == "people":
+        if source is not None:
+            raise UserError(source, "is not needed to render people", "leave it out")
+        return build_people(data_dir, progress=progress, **config)
+    if name != "market1501":
+        raise UserError(name, "is not a dataset that can be built", "choose people or market1501")
+    if source is None:
+        raise UserError(name, "needs the folder of its pictures", "give the folder")
+    if config:
+        raise UserError(name, f"does not take {', '.join(config)}", "leave them out")
+    return build_market1501(source, data_dir, progress=progress)
+
+
 def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
             manual_dir: str | None = None) -> pathlib.Path:
     """Writes a dataset unless it is there, complete, already.
 
     The files go to a temporary folder that takes the final name at the end, so that an
-    interrupted build leaves nothing that looks like a dataset; what it left is removed here. Only one build
-    at a time may write a dataset. `progress` lets TensorFlow Datasets show bars.
+    interrupted build leaves nothing that looks like a dataset; what it left is removed here. Only
+    one build at a time may write a dataset. `progress` lets TensorFlow Datasets show bars.
 
     Returns:
       The folder of the dataset, which `load_array_record` takes.

@@ -71,22 +71,23 @@ class PairSource:
         size: tuple[int, int],
         names: Sequence[str],
         persons: Sequence[str],
-        poses: Float[np.ndarray, "n joints 3"],
+        poses: Float[np.ndarray, "n joints 3"] | None,
         read: Callable[[int], UInt8[np.ndarray, "height width 3"]],
         pairs: Int32[np.ndarray, "p 2"] | OrderedPairs | None = None,
         cache: bool = True,
         notes: Sequence[str] = (),
     ):
         """Args:
-          skeleton, size, names, persons, poses, notes: see the class.
+          skeleton, size, names, persons, notes: see the class.
+          poses: see the class; None where a subclass makes them.
           read: gives picture i; must be picklable to serve worker processes.
           pairs: explicit pairs; None means all ordered pairs of one person.
           cache: keep decoded pictures in memory (3 H W bytes each; each worker has its own).
-          notes: see the class.
         """
         self.skeleton, self.size, self.notes = skeleton, tuple(size), tuple(notes)
         self.names, self.persons = tuple(names), tuple(persons)
-        self.poses = np.asarray(poses, np.float32)
+        if poses is not None:
+            self.poses = np.asarray(poses, np.float32)
         self._read, self.cached = read, cache
         self.given_pairs = pairs
 

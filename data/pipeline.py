@@ -33,7 +33,7 @@ def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "
     batch = {}
     for column, key in enumerate(("source", "target")):
         images = np.stack([source.image(i) for i in pairs[:, column]])
-        poses = source.poses[pairs[:, column]]
+        poses = np.stack([source.pose(i) for i in pairs[:, column]])
         if flip is not None and flip.any():
             images[flip] = images[flip, :, ::-1]
             poses[flip] = flip_pose(poses[flip], source.skeleton, source.size[1])

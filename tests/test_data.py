@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from repose_jax.data import build as build_module
 from repose_jax.data.array_record import load_array_record
-from repose_jax.data.build import build_market1501
+from repose_jax.data.build import build, build_market1501
 from repose_jax.data.check import check_folder
 from repose_jax.data.market1501.layout import load_market1501
+from repose_jax.data.people.source import rendered_people
 from repose_jax.data.pairs import OrderedPairs, PairSource
 from repose_jax.data.pipeline import batches, examples
 from repose_jax.data.registry import open_dataset
@@ -240,12 +242,78 @@ def test_built_dataset_equals_the_folder(market, tmp_path):
         load_array_record(path, "test", skeleton="coco17")
 
 
+def test_rendered_people_are_lazy_alike_and_apart():
+    source = rendered_people(7, 3, 2, (32, 16), "market14")
+    again = rendered_people(7, 3, 2, (32, 16), "market14", cache=False)
+    assert len(source) == 6 and len(source.pairs) == 6 and source.persons[:3] == (
+        "p0000000", "p0000000", "p0000001")
+    np.testing.assert_array_equal(source.image(4), again.image(4))
+    np.testing.assert_array_equal(source.pose(4), again.poses[4])
+    assert source.pose(4).shape == (14, 3)
+    batch = examples(source, [0, 3])
+    np.testing.assert_array_equal(batch["target"][1], source.image(source.pairs[3][1]))
+    np.testing.assert_array_equal(batch["target_pose"][1], source.pose(source.pairs[3][1]))
+    test = open_dataset("people", "test", seed=7, identities=3, views=2, size=(32, 16))
+    assert not set(test.persons) & set(source.persons) and test.skeleton.name == "openpose18"
+    assert not np.array_equal(test.image(0), source.image(0))
+    copy = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(copy.image(5), source.image(5))
+    for wrong in ({"views": 1}, {"identities": 0}, {"skeleton": "spider"}, {"split": "val"}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            rendered_people(**wrong)
+
+
+def test_built_people_equal_those_in_memory(tmp_path):
+    config = {"identities": 2, "test_identities": 1, "views": 2, "size": (32, 16), "seed": 3}
+    path = build("people", tmp_path, **config)
+    assert open_dataset(tmp_path).skeleton.name == "openpose18"
+    for split, count in (("train", 2), ("test", 1)):
+        for skeleton in ("openpose18", "market14"):
+            built = open_dataset(tmp_path, split, skeleton=skeleton)
+            drawn = rendered_people(3, count, 2, (32, 16), skeleton, split=split)
+            assert sorted(built.names) == list(drawn.names)
+            assert built.skeleton == drawn.skeleton and not built.notes
+            for i, name in enumerate(built.names):
+                j = drawn.names.index(name)
+                np.testing.assert_array_equal(built.image(i), drawn.image(j))
+                np.testing.assert_array_equal(built.pose(i), drawn.pose(j))
+    assert path.name == "1.0.0" and "tensorflow" not in sys.modules
+
+
+def test_builds_that_cannot_be():
+    for name, options, says in (
+            ("people", {"views": 1}, "views"), ("people", {"size": (2, 2)}, "2x2"),
+            ("people", {"source": "x"}, "not needed"), ("market1501", {}, "needs the folder"),
+            ("market1501", {"source": "/none"}, "not a folder"), ("faces", {}, "faces")):
+        with pytest.raises(UserError, match=says):
+            build(name, "unused", **options)
+
+
 def test_a_build_that_fails_leaves_nothing(market, tmp_path):
     (market / "bounding_box_test" / "0007_b.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match="0007_b.png"):
         build_market1501(market, tmp_path / "built")
     left = [p for p in (tmp_path / "built").rglob("*") if "record" in p.name or "info" in p.name]
     assert not left
+    # What a killed build leaves, the next one clears away.
+    Image.fromarray(picture(1)).save(market / "bounding_box_test" / "0007_b.png")
+    stale = tmp_path / "built" / "market1501" / "market14" / "incomplete.ABC123_1.0.0"
+    stale.mkdir(parents=True)
+    (stale / "dataset_info.json").write_text("{")
+    build_market1501(market, tmp_path / "built")
+    assert not stale.exists() and len(load_array_record(tmp_path / "built")) == 5
+
+
+def test_a_build_into_a_file_is_refused(market, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        build_market1501(market, tmp_path / "file")
+
+
+def test_the_default_configuration_is_one_that_the_builder_knows(monkeypatch, tmp_path):
+    monkeypatch.setattr(build_module, "prepare", lambda builder, **_: builder)
+    builder = build("people", tmp_path, workers=2)
+    assert builder.workers == 2 and builder.builder_config.identities == 2000
     with pytest.raises(UserError, match="no built dataset"):
         load_array_record(tmp_path / "built")
 
