@@ -32,8 +32,9 @@ def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "
     pairs = np.asarray(source.pairs[np.asarray(pair_indices, np.int64)])
     batch = {}
     for column, key in enumerate(("source", "target")):
-        images = np.stack([source.image(i) for i in pairs[:, column]])
-        poses = np.stack([source.pose(i) for i in pairs[:, column]])
+        numbers = pairs[:, column].tolist()
+        images = np.stack([source.image(i) for i in numbers])
+        poses = np.stack([source.pose(i) for i in numbers])
         if flip is not None and flip.any():
             images[flip] = images[flip, :, ::-1]
             poses[flip] = flip_pose(poses[flip], source.skeleton, source.size[1])

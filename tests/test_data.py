@@ -139,7 +139,7 @@ def test_batches_hold_pairs_of_one_person_flipped_half_the_time():
         numbers = [batch[key].min((1, 2, 3)) for key in ("source", "target")]
         assert (numbers[0] != numbers[1]).all() and (numbers[0] % 3 == numbers[1] % 3).all()
         for i, mirrored in enumerate(flipped):
-            pose = source.pose(numbers[1][i])
+            pose = source.pose(int(numbers[1][i]))
             wanted = flip_pose(pose, MARKET14, 8) if mirrored else pose
             np.testing.assert_array_equal(batch["target_pose"][i], wanted)
         flips += flipped.tolist()

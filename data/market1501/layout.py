@@ -67,7 +67,7 @@ def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
     """The one CSV of a plain folder, in which the pictures lie beside it."""
     found = sorted(pathlib.Path(folder).glob("*.csv"))
     if len(found) != 1:
-        has = f"{len(found)} CSV files" if found else "neither bounding_box_train nor a CSV of poses"
+        has = f"{len(found)} CSV files" if found else "neither bounding_box_train nor a CSV"
         raise UserError(
             folder, f"is no dataset: it has {has}",
             "give a folder in the Market-1501 layout, pictures with one annotation CSV, or a "

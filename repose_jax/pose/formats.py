@@ -282,7 +282,7 @@ def _read_pidm_text(path: str | os.PathLike[str], text: str,
         xy.append(values)
     if len(xy) != len(OPENPOSE18):
         raise _Fault(f"has {len(xy)} lines x y, not 18")
-    pose = _pose_from_xy(*np.array(xy).T)
+    pose = _pose_from_xy([x for x, _ in xy], [y for _, y in xy])
     offset, frame = np.array([40, 0]), np.array([176, 256])
     pose[:, :2] = np.where(pose[:, 2:] > 0, (pose[:, :2] - offset) * size[::-1] / frame, 0)
     stem = os.path.splitext(os.path.basename(os.fspath(path)))[0]
