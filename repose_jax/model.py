@@ -193,6 +193,29 @@ class RePoseModel:
         return sum(parts.values()), parts
 
 
+    def picture_error(
+        self,
+        params: Params,
+        batch: Batch,
+        t: Int[Array, "batch"],
+        keys: Key[Array, "batch"],
+    ) -> Float[Array, "batch"]:
+        """Mean squared error of the predicted clean picture, [-1, 1] units, at given noise levels.
+
+        Args:
+          params: parameters.
+          batch: as for `loss`.
+          t: time step of each picture.
+          keys: of the noise, one for each picture.
+        """
+        source, target = to_signal(batch["source"]), to_signal(batch["target"])
+        context = self.condition(params, source, batch["source_pose"], batch["target_pose"])
+        noise = jax.vmap(lambda key: jax.random.normal(key, target.shape[1:]))(keys)
+        y = self.config.schedule.noised(target, noise, t)
+        error = self.denoiser(params, context)(y, t).x0 - target
+        return jnp.mean(error**2, axis=(1, 2, 3))
+
+
 def to_signal(image: UInt8[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
     """8-bit pictures to the network's range [-1, 1]."""
     return image.astype(jnp.float32) / 127.5 - 1.0

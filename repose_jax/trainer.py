@@ -20,14 +20,14 @@ from repose_jax.errors import UserError
 from repose_jax.evaluation.contact_sheet import SheetRow, draw_sheet
 from repose_jax.generate import generate
 from repose_jax.model import Params, RePoseModel
+from repose_jax.model_file import FILE_NAME, model_path, save_model
+from repose_jax.networks.network import NetworkConfig
 from repose_jax.training.checkpoint import load_safetensors
 from repose_jax.training.loop import train
-from repose_jax.training.state import TrainState
 
 
-def open_data(config: ExperimentConfig, split: str) -> PairSource:
-    """The pairs that a configuration names, in its model's skeleton and size."""
-    data, network = config.data, config.model.network
+def open_data(data: DataConfig, network: NetworkConfig, split: str) -> PairSource:
+    """The pairs that a configuration names, in a network's skeleton and size."""
     people = {}
     if data.path == "people":
         people = {"identities": data.identities, "views": data.views, "seed": data.seed}
@@ -43,8 +43,8 @@ def run(
     samples: int = 8,
     progress: bool = True,
     on_event: Callable[[str, dict], None] | None = None,
-) -> TrainState:
-    """Trains a configuration into a folder, resuming what is there.
+) -> pathlib.Path:
+    """Trains a configuration into a folder, resuming what is there, and writes the model file.
 
     Args:
       config: the experiment.
@@ -54,15 +54,19 @@ def run(
       progress: show a progress bar.
       on_event: see `repose_jax.training.loop.train`.
 
+    Returns:
+      The model file: the averaged parameters of the last step, complete or interrupted.
+
     Raises:
       UserError: data, model file or folder cannot be used.
     """
+    folder = pathlib.Path(folder)
     model = RePoseModel(config.model)
-    source = open_data(config, "train")
+    source = open_data(config.data, config.model.network, "train")
     fresh = functools.partial(jax.jit(model.init), jax.random.key(config.train.seed))
     params: Params | Callable[[], Params] = fresh
     if init is not None:
-        params, _ = load_safetensors(init, like=jax.eval_shape(fresh))
+        params, _ = load_safetensors(model_path(init), like=jax.eval_shape(fresh))
     if not len(source.pairs):
         raise UserError(config.data.path, "holds no two pictures of one person",
                         "pairs are made of pictures whose names begin alike up to the first _")
@@ -73,12 +77,25 @@ def run(
     def draw(ema: Params, images: int) -> Image.Image:
         return sample_picture(config, ema, source, shown)
 
-    return train(
-        config.train, params=params, batches=stream, folder=pathlib.Path(folder),
+    images = 0
+
+    def note(name: str, facts: dict) -> None:
+        nonlocal images
+        images = facts.get("images", images)
+        if on_event is not None:
+            on_event(name, facts)
+
+    state = train(
+        config.train, params=params, batches=stream, folder=folder,
         loss_fn=functools.partial(model.loss, objective=config.objective),
         metadata={"model": to_dict(config.model), "data": _identity(config.data),
                   "objective": to_dict(config.objective)},
-        sample_fn=draw if samples else None, on_event=on_event, progress=progress)
+        sample_fn=draw if samples else None, on_event=note, progress=progress)
+    path = folder / FILE_NAME
+    save_model(path, config.model, jax.device_get(state.ema), {
+        "images": images, "init": None if init is None else os.fspath(init),
+        "data": os.path.basename(config.data.path)})
+    return path
 
 
 def _identity(data: DataConfig) -> dict:

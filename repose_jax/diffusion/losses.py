@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from repose_jax.diffusion.prediction import Kind, Prediction, precondition
+from repose_jax.diffusion.prediction import SIGMA_DATA, Kind, Prediction, precondition
 from repose_jax.diffusion.samplers import posterior
 from repose_jax.diffusion.schedule import Schedule
 
@@ -24,18 +24,21 @@ def denoising_loss(
 ) -> Float[Array, "batch"]:
     """Mean squared error in the units of what the network predicts.
 
-    "epsilon": of the noise. "x0": of the picture. "v": of the picture, divided by 1 - abar, which
+    "epsilon": of the noise. "v": of the picture, divided by 1 - abar, which
     is the squared error of v. "preconditioned": divided by c_out^2, the squared error of the
-    network's own output where nothing is copied (Karras et al. 2022, equation 8).
+    network's own output where nothing is copied (Karras et al. 2022, equation 8). "x0": the same
+    weight, but at most 5 times that of pure noise (after Hang et al. 2023, min-SNR-5), as the error
+    of a plain x0 does not vanish with the noise.
     """
     if kind == "epsilon":
         return _mean((prediction.epsilon - noise) ** 2)
     error = (prediction.x0 - y0) ** 2
     if kind == "v":
         error = error / jnp.maximum(1 - abar, 1e-6)
-    if kind == "preconditioned":
+    if kind in ("preconditioned", "x0"):
         _, c_out, _ = precondition(abar)
-        error = error / jnp.maximum(c_out**2, 1e-6)
+        least = SIGMA_DATA**2 / 5 if kind == "x0" else 1e-6
+        error = error / jnp.maximum(c_out**2, least)
     return _mean(error)
 
 

@@ -13,6 +13,10 @@ and with the copy path (ours; docs/method.md, equation 7), A the aligned source,
 
   x0_hat = w m A + (1 - w m)(c_skip y_t + c_out g),   w = s^2 / (a^2 d^2 + s^2)
 
+or the same with the network's plain x0 in place of the parenthesis. Plain x0 asks the network for a
+picture, which few channels can hold; the preconditioned form asks it, at low noise, for the noise,
+which they cannot: with large patches and narrow levels plain x0 learns faster (Li & He 2025).
+
 w is the share of noise in y_t: 1 where nothing of the picture is left, 0 where all of it is there.
 """
 
@@ -99,23 +103,21 @@ def interpret(
       y: the noisy picture it was given.
       abar: abar_t.
       variance: raw output in [-1, 1] for the learned variance, or None.
-      copied: A, the aligned source picture; only with kind "preconditioned".
+      copied: A, the aligned source picture; only with kinds "x0" and "preconditioned".
       copy_mask: m in [0, 1].
 
     Raises:
-      ValueError: for a copy path with another kind, whose loss would not see it.
+      ValueError: for a copy path with a kind that does not predict a picture.
     """
-    if copy_mask is not None and kind != "preconditioned":
-        raise ValueError(f"the copy path needs the preconditioned prediction, not {kind!r}")
+    if copy_mask is not None and kind not in ("x0", "preconditioned"):
+        raise ValueError(f"the copy path needs a prediction of the picture, not {kind!r}")
     variance = None if variance is None else (variance + 1) / 2
     if kind == "epsilon":
         return from_epsilon(signal, y, abar, variance)
     if kind == "v":
         return from_x0(jnp.sqrt(abar) * y - jnp.sqrt(1 - abar) * signal, y, abar, variance)
-    if kind == "x0":
-        return from_x0(signal, y, abar, variance)
     c_skip, c_out, w = precondition(abar)
-    x0 = c_skip * y + c_out * signal
+    x0 = signal if kind == "x0" else c_skip * y + c_out * signal
     if copy_mask is not None:
         share = w * copy_mask
         x0 = share * copied + (1 - share) * x0

@@ -1,0 +1,15 @@
+"""Rendered people, 128x64: the bundled `people` model. Needs no download.
+
+Command:   repose train people --output runs/people
+Hardware:  one CPU core of a small server is enough for a first result; any GPU is faster.
+Time, scores: see the model's card (`repose models people`).
+"""
+
+from repose_jax.config import DataConfig, ExperimentConfig
+from repose_jax.experiments.presets import small
+
+CONFIG = ExperimentConfig(
+    model=small.model(skeleton="openpose18"),
+    data=DataConfig(path="people", identities=3000, views=6),
+    objective=small.OBJECTIVE,
+    train=small.train(40_000))

@@ -1,0 +1,195 @@
+"""PoseTransfer: what a user imports."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from repose_jax.data.images import read_image
+from repose_jax.data.resize import fit_pose, letterbox
+from repose_jax.errors import UserError
+from repose_jax.generate import SampleConfig, generate
+from repose_jax.model import to_signal
+from repose_jax.model_file import LoadedModel, load_model
+from repose_jax.networks.rpa import Alignment
+from repose_jax.pose.formats import NamedPose, convert, read_pose
+from repose_jax.pose.skeleton import SKELETONS, Skeleton
+
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
+PoseLike = str | os.PathLike[str] | NamedPose | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Pictures and poses in the frame of a model.
+
+    Attributes:
+      source: [height, width, 3].
+      source_pose, target_pose: in pixels of that frame.
+      notes: what had to be done to them, one sentence each.
+    """
+
+    source: UInt8[np.ndarray, "h w 3"]
+    source_pose: Float[np.ndarray, "joints 3"]
+    target_pose: Float[np.ndarray, "joints 3"]
+    notes: tuple[str, ...]
+
+
+class PoseTransfer:
+    """Re-renders a person in another pose.
+
+        transfer = PoseTransfer.load("people")
+        picture = transfer("photo.png", "pose.json", source_pose="photo.json")
+
+    Attributes:
+      loaded: the model.
+      sample: default settings of the sampler.
+    """
+
+    def __init__(self, loaded: LoadedModel, sample: SampleConfig = SampleConfig()):
+        self.loaded, self.sample = loaded, sample
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str]) -> PoseTransfer:
+        """Loads a model: a bundled name, a file, or the folder of a training run.
+
+        Raises:
+          UserError: there is no such model, or its file is damaged.
+        """
+        return cls(load_model(name))
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Skeleton of the model's poses."""
+        return SKELETONS[self.loaded.model.config.network.skeleton]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the model's pictures."""
+        return self.loaded.model.config.network.image_size
+
+    def __call__(
+        self, image: ImageLike, pose: PoseLike, *, source_pose: PoseLike | None = None,
+        seed: int = 0, **settings: Any,
+    ) -> Image.Image:
+        """Paints the person of a picture in a pose.
+
+        Args:
+          image: the source: a file, a Pillow picture or uint8 [h, w, 3].
+          pose: the target pose: a file, a `NamedPose`, or [joints, 3] in the model's skeleton and
+            in pixels of the source picture.
+          source_pose: the pose in the source picture; may be left out where `image` is a file that
+            has a pose file of its own name beside it.
+          seed: the same seed gives the same picture.
+          **settings: fields of `SampleConfig`, such as steps.
+
+        Returns:
+          The picture, of the model's size.
+
+        Raises:
+          UserError: a file or a pose cannot be used, or a setting is out of range.
+        """
+        if source_pose is None:
+            source_pose = pose_beside(image)
+        prepared = self.prepare(image, source_pose, pose)
+        config = dataclasses.replace(self.sample, **settings)
+        return Image.fromarray(self.run([prepared], seed, config)[0])
+
+    def prepare(self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike) -> Prepared:
+        """Brings a picture and its poses to the model's frame and skeleton."""
+        where = image if isinstance(image, (str, os.PathLike)) else "image"
+        if isinstance(image, (str, os.PathLike)):
+            image = read_image(image)
+        image = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise UserError(where, f"is {image.dtype} {image.shape}", "give uint8 [h, w, 3]")
+        size = image.shape[:2]
+        source, notes = self._pose(source_pose, size, "source pose")
+        target, more = self._pose(target_pose, size, "target pose")
+        picture, _, note = letterbox(image, None, self.size)
+        notes += more + ([f"{where}: {note}"] if note else [])
+        return Prepared(picture, source, target, tuple(notes))
+
+    def _pose(self, given: PoseLike, size: tuple[int, int], what: str):
+        """A pose in the model's skeleton and frame, and what was done to it."""
+        where = given if isinstance(given, (str, os.PathLike)) else what
+        if isinstance(given, (str, os.PathLike)):
+            given = read_pose(given, size=size)
+        if not isinstance(given, NamedPose):
+            given = NamedPose(pose=np.asarray(given, np.float32), name=what, skeleton=self.skeleton)
+        pose, notes = given.pose, []
+        if pose.shape != (len(given.skeleton.joints), 3) or not np.isfinite(pose).all():
+            raise UserError(where, f"has the shape {pose.shape} or is not finite",
+                            f"give {len(given.skeleton.joints)} rows of x, y, visibility")
+        if given.skeleton != self.skeleton:
+            pose, lost = convert(pose, given.skeleton, self.skeleton)
+            note = f"{where}: converted from {given.skeleton.name} to {self.skeleton.name}"
+            notes.append(note + (f", which leaves out {', '.join(lost)}" if lost else ""))
+        if not (pose[:, 2] > 0).any():
+            raise UserError(where, f"has no joint of {self.skeleton.name}",
+                            "give a pose with known joints")
+        # A pose without a frame of its own is taken to be in pixels of the source picture.
+        return fit_pose(pose, given.size or size, self.size), notes
+
+    def run(
+        self, prepared: list[Prepared], seed: int, config: SampleConfig | None = None
+    ) -> UInt8[np.ndarray, "batch h w 3"]:
+        """Samples a batch; picture i does not depend on the others, nor on its place.
+
+        Args:
+          prepared: from `prepare`.
+          seed: shared by the pictures, so that equal inputs give equal pictures.
+          config: settings of the sampler.
+
+        Raises:
+          UserError: for settings that are out of range.
+        """
+        config = config or self.sample
+        self.check(config)
+        keys = jax.numpy.broadcast_to(jax.random.key(seed), (len(prepared),))
+        pictures, _ = generate(self.loaded.model, self.loaded.params,
+                               *self._stack(prepared), keys, config)
+        return np.asarray(pictures)
+
+    def align(self, prepared: Prepared) -> Alignment:
+        """The recurrent pose alignment of one picture, for drawing."""
+        source, source_pose, target_pose = self._stack([prepared])
+        return jax.jit(self.loaded.model.align)(
+            self.loaded.params, to_signal(source), source_pose, target_pose)
+
+    def _stack(self, prepared: list[Prepared]):
+        return tuple(jax.numpy.stack([getattr(p, name) for p in prepared])
+                     for name in ("source", "source_pose", "target_pose"))
+
+    def check(self, config: SampleConfig) -> None:
+        """Refuses settings that are out of range, with a UserError."""
+        steps = self.loaded.model.config.schedule.steps
+        if not 1 <= config.steps <= steps:
+            raise UserError("steps", f"is {config.steps}", f"give 1 to {steps}")
+        if not 0 <= config.eta <= 1:
+            raise UserError("eta", f"is {config.eta}", "give 0 (DDIM) to 1 (ancestral noise)")
+        weights = config.source_weight, config.pose_weight
+        if not np.isfinite(weights).all():
+            raise UserError("guidance weights", f"are {weights}", "give finite numbers")
+
+
+def pose_beside(image: ImageLike) -> str:
+    """The pose file that lies beside a picture and has its name.
+
+    Raises:
+      UserError: where there is none; poses are not estimated yet.
+    """
+    mend = "give the pose in the source picture as --source-pose FILE (estimating it comes later)"
+    if not isinstance(image, (str, os.PathLike)):
+        raise UserError("source pose", "is missing", mend)
+    stem = os.path.splitext(os.fspath(image))[0]
+    for suffix in (".json", "_keypoints.json", ".csv", ".txt"):
+        if os.path.isfile(stem + suffix):
+            return stem + suffix
+    raise UserError(image, "has no pose file beside it", mend)
