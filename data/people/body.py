@@ -138,9 +138,9 @@ def rotation_z(degrees: float) -> Float[np.ndarray, "3 3"]:
 
 # Segment lengths and joint offsets as parts of the stature, after Drillis and Contini (1966).
 _THIGH, _SHIN, _FOOT_HEIGHT, _FOOT = 0.245, 0.246, 0.039, 0.152
-_UPPER_ARM, _FOREARM, _HAND = 0.178, 0.146, 0.100
-_WAIST, _CHEST, _NECK, _SHOULDER_DROP = 0.062, 0.170, 0.286, 0.012
-_HIP_BREADTH, _SHOULDER_BREADTH = 0.052, 0.103
+_UPPER_ARM, _FOREARM, _HAND = 0.178, 0.146, 0.102
+_WAIST, _CHEST, _NECK, _SHOULDER_DROP = 0.062, 0.170, 0.286, 0.020
+_HIP_BREADTH, _SHOULDER_BREADTH = 0.052, 0.098
 
 
 def pose_body(body: Body, angles: Float[np.ndarray, "angles"]) -> PosedBody:
@@ -184,7 +184,7 @@ def pose_body(body: Body, angles: Float[np.ndarray, "angles"]) -> PosedBody:
 
 #: Landmarks in the head's axes for an average head, metres; a little under the skin.
 _HEAD_POINTS = {
-    "nose": (0.0, 0.040, 0.108), "head_top": (0.0, 0.174, 0.005),
+    "nose": (0.0, 0.040, 0.102), "head_top": (0.0, 0.174, 0.005),
     "left_eye": (0.032, 0.072, 0.086), "right_eye": (-0.032, 0.072, 0.086),
     "left_ear": (0.074, 0.055, 0.000), "right_ear": (-0.074, 0.055, 0.000)}
 

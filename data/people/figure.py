@@ -9,7 +9,8 @@ import numpy as np
 from repose_jax.data.people.body import SIDES, Body, PosedBody, head_scale
 from repose_jax.data.people.garments import Outfit, Pattern, whole_turns
 
-MATERIALS = ("skin", "head", "hair", "torso", "top", "bottom", "shoe", "bag", "hat", "sock")
+MATERIALS = (
+    "skin", "head", "hair", "torso", "yoke", "top", "bottom", "shoe", "bag", "hat", "sock")
 _MATERIAL = {name: i for i, name in enumerate(MATERIALS)}
 
 
@@ -22,7 +23,8 @@ class Figure:
       radii: [cones, 2]; squeeze: [cones, 2].
       cut: [cones] bool.
       material: numbers into `MATERIALS`, [cones].
-      texture: v at the start, v at the end, radius that turns an angle into u, [cones, 3].
+      texture: v at the start, v at the end, radius that turns an angle into u, u at the front,
+        [cones, 4].
       joints: names of the joints which the cone clothes: where it shows, they count as seen.
     """
 
@@ -42,19 +44,19 @@ class _Cones:
         self.rows, self.joints = [], []
 
     def add(self, material, start, end, r1, r2, front, *, side=1.0, depth=1.0, v=None, u=None,
-            cut=False, joints=()):
+            u0=0.0, cut=False, joints=()):
         length = float(np.linalg.norm(end - start))
         v0, v1 = (0.0, length) if v is None else v
         turn = (r1 + r2) / 2 if u is None else u
-        self.rows.append((*start, *end, *front, r1, r2, side, depth, v0, v1, turn, cut,
-                          _MATERIAL[material]))
+        self.rows.append((*start, *end, *front, r1, r2, side, depth, v0, v1, turn, u0,
+                          cut, _MATERIAL[material]))
         self.joints.append(joints)
 
     def figure(self) -> Figure:
         t = np.array(self.rows, np.float64)
         return Figure(start=t[:, 0:3], end=t[:, 3:6], front=t[:, 6:9], radii=t[:, 9:11],
-                      squeeze=t[:, 11:13], texture=t[:, 13:16], cut=t[:, 16] > 0,
-                      material=t[:, 17].astype(np.intp), joints=tuple(self.joints))
+                      squeeze=t[:, 11:13], texture=t[:, 13:17], cut=t[:, 17] > 0,
+                      material=t[:, 18].astype(np.intp), joints=tuple(self.joints))
 
 
 def dress(body: Body, outfit: Outfit, posed: PosedBody) -> Figure:
@@ -62,6 +64,8 @@ def dress(body: Body, outfit: Outfit, posed: PosedBody) -> Figure:
     from its upper end."""
     cones = _Cones()
     _trunk(cones, body, outfit, posed)
+    if outfit.hem < 0.05:
+        _hem(cones, body, outfit, posed)
     _head(cones, body, outfit, posed)
     for side, sign in zip(SIDES, (1.0, -1.0)):
         _arm(cones, body, outfit, posed, side, sign)
@@ -86,8 +90,8 @@ def _trunk(cones, body, outfit, posed):
     w, c, n = j["waist"][1], 0.17 * body.height * body.trunk, 0.286 * body.height * body.trunk
     hips = ("left_hip", "right_hip")
     shoulders = ("left_shoulder", "right_shoulder", "neck")
-    cones.add("torso", j["pelvis"] + pelvis @ (0, -0.01, -0.012), j["waist"], hip + cloth / 2,
-              middle + cloth, pelvis[:, 2], depth=0.70, joints=hips, **top_of((-0.01, w)))
+    cones.add("torso", j["pelvis"] + pelvis @ (0, 0.0, -0.016), j["waist"], hip + cloth / 2,
+              middle + cloth, pelvis[:, 2], depth=0.66, joints=hips, **top_of((0.0, w)))
     cones.add("torso", j["waist"], j["chest"] + chest @ (0, 0.02, 0), middle + cloth, rib + cloth,
               waist[:, 2], depth=0.70, **top_of((w, c + 0.02)))
     if body.belly > 0.01:
@@ -98,26 +102,46 @@ def _trunk(cones, body, outfit, posed):
     cones.add("torso", j["chest"] + chest @ (0, 0.02, 0), j["neck_base"] + chest @ (
         0, -0.075 * k, -0.005), rib + cloth, upper + cloth, chest[:, 2], depth=0.66,
         joints=shoulders, **top_of((c + 0.02, n - 0.075 * k)))
-    ball = 0.054 * k + cloth
     for side, sign in zip(SIDES, (1.0, -1.0)):
-        cones.add("torso", j["neck_base"] + chest @ (sign * 0.03, -0.01, -0.01),
-                  j[f"{side}_shoulder"], 0.056 * k, ball, chest[:, 2], side=0.9,
-                  joints=(f"{side}_shoulder", "neck"), **top_of((n, n - 0.02)))
+        base, ball = j["neck_base"] + chest @ (sign * 0.018, 0.0, -0.010), j[f"{side}_shoulder"]
+        cones.add("yoke", base, ball, 0.058 * k, 0.049 * k + cloth, chest[:, 2], u=0.055,
+                  v=(0.018, 0.018 + float(np.linalg.norm(ball - base))),
+                  joints=(f"{side}_shoulder", "neck"))
         if body.bust:
             r = body.bust
-            cones.add("torso", j["chest"] + chest @ (sign * 0.075 * k, -0.01, 0.095 * k - r * 0.2),
-                      j["chest"] + chest @ (sign * 0.072 * k, 0.03, 0.07 * k), r, r * 0.9,
-                      chest[:, 2], u=_turn(outfit.top, 0.13), v=(c - 0.01, c + 0.03))
-        # Buttocks keep the profile from being a plank.
-        cones.add("torso", j["pelvis"] + pelvis @ (sign * 0.06 * k, -0.03, -0.055 * k),
-                  j["pelvis"] + pelvis @ (sign * 0.055 * k, 0.02, -0.045 * k), 0.085 * k,
-                  0.080 * k, pelvis[:, 2], v=(-0.03, 0.02), u=_turn(outfit.bottom, 0.13),
-                  joints=(f"{side}_hip",))
+            cones.add("torso", j["chest"] + chest @ (sign * 0.072 * k, -0.01, 0.092 * k - r * 0.25),
+                      j["chest"] + chest @ (sign * 0.068 * k, 0.04, 0.065 * k), r, r * 0.9,
+                      chest[:, 2], u=0.06, u0=sign * 0.072, v=(c - 0.01, c + 0.04))
+        if outfit.bottom_cut not in ("skirt", "dress"):
+            # Buttocks keep the profile from being a plank.
+            cones.add("torso", j["pelvis"] + pelvis @ (sign * 0.062 * k, -0.035, -0.040 * k),
+                      j["pelvis"] + pelvis @ (sign * 0.058 * k, 0.03, -0.026 * k), 0.086 * k,
+                      0.078 * k, pelvis[:, 2], v=(-0.035, 0.03), u=0.09, u0=sign * 0.16,
+                      joints=(f"{side}_hip",))
     cones.add("skin", j["neck_base"] + chest @ (0, -0.03, -0.005), j["head"], 0.060 * k, 0.052 * k,
               f["neck"][:, 2], joints=("neck",))
     if outfit.opening in ("buttons", "open", "zip"):
         cones.add("top", j["neck_base"] + chest @ (0, -0.02, -0.008), j["neck_base"] + f["neck"] @ (
             0, 0.035, -0.014), 0.072 * k, 0.068 * k, f["neck"][:, 2], cut=True, joints=("neck",))
+
+
+def _hem(cones, body, outfit, posed):
+    """A top worn over the bottom: a sleeve from the ribs, wide enough for the thighs in it."""
+    j, chest = posed.joints, posed.joints["chest"]
+    k, cloth = body.girth * body.height / 1.72, outfit.looseness
+    loose = {"trousers": cloth, "wide": cloth + 0.02, "shorts": cloth}.get(outfit.bottom_cut, 0.004)
+    legs = np.stack([j[f"{side}_hip"] + np.clip(-outfit.hem / 0.42, 0.0, 1.0) * (
+        j[f"{side}_knee"] - j[f"{side}_hip"]) for side in SIDES])
+    thick = 0.088 * k * (body.hips + 1) / 2 + loose + 0.010
+    low, high = legs.min(axis=0), legs.max(axis=0)
+    wide, deep = (high[0] - low[0]) / 2 + thick, max(
+        (high[2] - low[2]) / 2 + thick, 0.112 * k * body.hips + cloth)
+    middle = np.array(((low[0] + high[0]) / 2, outfit.hem, (low[2] + high[2]) / 2 - 0.012))
+    rib = 0.144 * k * (body.shoulders + 1) / 2 + cloth
+    cones.add("torso", chest, middle, rib, max(wide, deep), posed.frames["waist"][:, 2],
+              side=min(1.0, wide / deep), depth=min(1.0, max(0.72, deep / wide)), cut=True,
+              v=(0.17 * body.height * body.trunk, outfit.hem), u=_turn(outfit.top, 0.13),
+              joints=("left_hip", "right_hip"))
 
 
 def _head(cones, body, outfit, posed):
@@ -129,7 +153,7 @@ def _head(cones, body, outfit, posed):
         material, at(*start), at(*end), r1 * s, r2 * s, front, **more)
     ball("head", (0, 0.004, 0.032), (0, 0.088, 0.006), 0.054, 0.090, side=0.86, depth=1.06,
          v=(0.004, 0.088), joints=("head_top", "left_eye", "right_eye", "nose"))
-    ball("head", (0, 0.060, 0.096), (0, 0.036, 0.110), 0.009, 0.0155, v=(0.06, 0.036),
+    ball("head", (0, 0.062, 0.090), (0, 0.037, 0.100), 0.009, 0.0150, v=(0.06, 0.036),
          joints=("nose",))
     for side, sign in zip(SIDES, (1.0, -1.0)):
         ball("skin", (sign * 0.077, 0.066, -0.004), (sign * 0.074, 0.040, 0.002), 0.018, 0.012,
@@ -152,9 +176,9 @@ def _head(cones, body, outfit, posed):
         hair((0, 0.040, -0.030), (0, 0.070, -0.020), 0.074, 0.088, side=0.9, joints=top)
     if outfit.hair in ("bob", "long"):
         drop = 0.02 if outfit.hair == "bob" else outfit.hair_length
-        nape = j["neck_base"] + f["chest"] @ (0, 0.075 * s - drop, -0.092 * s)
-        cones.add("hair", at(0, 0.06, -0.035), nape, 0.092 * s, 0.078 * s, front, side=1.0,
-                  depth=0.52, joints=top)
+        nape = j["neck_base"] + f["chest"] @ (0, 0.075 * s - drop, -0.100 * s - 0.12 * drop)
+        cones.add("hair", at(0, 0.06, -0.042), nape, 0.092 * s, 0.080 * s, front, side=1.0,
+                  depth=0.46, joints=top)
         for sign in (1.0, -1.0):
             low = at(sign * 0.074, -0.035 - min(drop, 0.06) * 0.6, -0.022)
             cones.add("hair", at(sign * 0.070, 0.085, -0.008), low, 0.034 * s, 0.030 * s, front,
@@ -188,14 +212,14 @@ def _arm(cones, body, outfit, posed, side, sign):
                   0.050 * k + cloth * 1.6, upper[:, 2], u=turn, v=(0, part * length), cut=True,
                   joints=up)
     # A mitten: palm and fingers, and the thumb to the front.
-    knuckles = wrist + 0.62 * (hand - wrist)
+    knuckles = wrist + 0.48 * (hand - wrist)
     own = (f"{side}_wrist",)
-    cones.add("skin", wrist, knuckles, 0.026 * k, 0.040 * k, palm[:, 2], side=0.52, joints=own)
-    cones.add("skin", knuckles, wrist + 1.45 * (hand - wrist), 0.038 * k, 0.022 * k, palm[:, 2],
-              side=0.42, depth=0.9)
-    cones.add("skin", wrist + 0.25 * (hand - wrist) + palm @ (0, 0, 0.02 * k),
-              wrist + 0.85 * (hand - wrist) + palm @ (-sign * 0.012, 0, 0.045 * k), 0.017 * k,
-              0.013 * k, palm[:, 2])
+    cones.add("skin", wrist, knuckles, 0.026 * k, 0.041 * k, palm[:, 2], side=0.5, joints=own)
+    cones.add("skin", knuckles, wrist + 0.9 * (hand - wrist), 0.039 * k, 0.026 * k, palm[:, 2],
+              side=0.42, depth=0.95)
+    cones.add("skin", wrist + 0.2 * (hand - wrist) + palm @ (0, 0, 0.02 * k),
+              wrist + 0.58 * (hand - wrist) + palm @ (-sign * 0.012, 0, 0.048 * k), 0.017 * k,
+              0.012 * k, palm[:, 2])
 
 
 def _leg(cones, body, outfit, posed, side, sign):
@@ -213,8 +237,11 @@ def _leg(cones, body, outfit, posed, side, sign):
     outer = "bottom" if clad else "skin"
     r_hip, r_knee, r_ankle = 0.088 * k * (body.hips + 1) / 2, 0.056 * k, 0.037 * k
     more = extra if clad else 0.0
-    cones.add(outer, hip, knee, r_hip + more / 2, r_knee + more, thigh[:, 2], u=turn,
-              v=(0, length), joints=up)
+    # Under shorts and skirts the bare leg starts inside the cloth.
+    start, r_start = (hip, r_hip) if clad else (
+        hip + 0.3 * (knee - hip), r_hip + 0.3 * (r_knee - r_hip) - 0.004)
+    cones.add(outer, start, knee, r_start + more / 2, r_knee + more, thigh[:, 2], u=turn,
+              v=(0 if clad else 0.3 * length, length), joints=up)
     calf = knee + 0.30 * (ankle - knee) - shin[:, 2] * 0.012 * k
     cones.add(outer, knee, calf, r_knee + more, 0.055 * k + more, shin[:, 2], u=turn,
               v=(length, 1.3 * length), joints=down)
@@ -231,16 +258,19 @@ def _leg(cones, body, outfit, posed, side, sign):
         cones.add("bottom", hip, hip + part * (knee - hip), r_hip + cloth / 2,
                   r_knee + (r_hip - r_knee) * (1 - part) + cloth + 0.012, thigh[:, 2], u=turn,
                   v=(0, part * length), cut=True, joints=up)
+        cones.add("bottom", hip, hip + 0.25 * (knee - hip), r_hip + cloth / 2, r_hip - 0.004,
+                  thigh[:, 2], u=turn, v=(0, 0.25 * length), joints=up)
     _foot(cones, outfit, k, heel, toe, knee, ankle, shin, foot, (f"{side}_ankle",))
 
 
 def _foot(cones, outfit, k, heel, toe, knee, ankle, shin, foot, own):
-    material = "skin" if outfit.shoes == "sandals" else "shoe"
+    material = "shoe"
     sole = foot[:, 1]
     ball = heel + 0.62 * (toe - heel)
     cones.add(material, heel, ball, 0.033 * k, 0.040 * k, sole, depth=0.9, v=(0, 0.62), joints=own)
     cones.add(material, ball, toe, 0.040 * k, 0.032 * k, sole, depth=0.66, v=(0.62, 1))
-    cones.add(material, ankle, heel + 0.45 * (toe - heel), 0.036 * k, 0.036 * k, sole, joints=own)
+    cones.add("skin" if outfit.shoes == "sandals" else material, ankle, heel + 0.42 * (toe - heel),
+              0.036 * k, 0.036 * k, sole, joints=own)
     if outfit.shoes == "boots":
         cones.add("shoe", ankle, ankle + 0.5 * (knee - ankle), 0.046 * k, 0.060 * k, shin[:, 2],
                   cut=True, joints=own)
@@ -250,26 +280,32 @@ def _foot(cones, outfit, k, heel, toe, knee, ankle, shin, foot, own):
 
 
 def _skirt(cones, body, outfit, posed):
-    j = posed.joints
-    k, cloth = body.girth * body.height / 1.72, outfit.looseness
+    j, f = posed.joints, posed.frames
+    k, cloth, part = body.girth * body.height / 1.72, outfit.looseness, outfit.bottom_length
+    turn, length, waist = _turn(outfit.bottom, 0.13), part * 0.84, j["waist"][1]
+    r_hip, r_knee = 0.090 * k * (body.hips + 1) / 2 + cloth, 0.070 * k + cloth
     hems = []
-    turn = _turn(outfit.bottom, 0.12)
-    r_hip = 0.100 * k * (body.hips + 1) / 2
-    part = outfit.bottom_length
     for side in SIDES:
         hip, knee, ankle = (j[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
-        hem = hip + 2 * part * (knee - hip) if part < 0.5 else knee + (2 * part - 1) * (
-            ankle - knee)
-        hems.append(hem)
-        joints = (f"{side}_hip", f"{side}_knee", f"{side}_ankle")
-        cones.add("bottom", hip + (0, 0.02, 0), hem, r_hip + cloth, 0.105 * k + part * 0.05,
-                  posed.frames[f"{side}_thigh"][:, 2], u=turn, v=(0, part * 0.84), cut=True,
-                  joints=joints)
-    middle = (hems[0] + hems[1]) / 2
-    spread = float(np.linalg.norm(hems[0] - hems[1])) / 2
-    cones.add("bottom", np.array((0.0, 0.03, 0.0)), middle, 0.150 * k * body.hips + cloth,
-              0.115 * k + part * 0.05 + 0.35 * min(spread, 0.2), posed.frames["pelvis"][:, 2],
-              u=turn, v=(0, part * 0.84), depth=0.8, cut=True,
+        thigh, shin = f[f"{side}_thigh"][:, 2], f[f"{side}_shin"][:, 2]
+        joints = tuple(f"{side}_{name}" for name in ("hip", "knee", "ankle"))
+        # Cloth around each leg: one that steps out takes the skirt along.
+        if part < 0.5:
+            hems.append(hip + 2 * part * (knee - hip))
+            cones.add("bottom", hip, hems[-1], r_hip, r_knee + 0.02, thigh, u=turn,
+                      v=(0, length), cut=True, joints=joints)
+        else:
+            hems.append(knee + (2 * part - 1) * (ankle - knee))
+            cones.add("bottom", hip, knee, r_hip, r_knee, thigh, u=turn, v=(0, 0.42),
+                      joints=joints)
+            cones.add("bottom", knee, hems[-1], r_knee, r_knee + 0.01, shin, u=turn,
+                      v=(0.42, length), cut=True, joints=joints)
+    middle, apart = (hems[0] + hems[1]) / 2, np.abs(hems[0] - hems[1]) / 2
+    wide, deep = apart[0] + 0.11 * k + 0.06 * part, apart[2] + 0.095 * k + 0.06 * part
+    r_waist = (0.128 * k if body.bust else 0.140 * k) + cloth + 0.004
+    cones.add("bottom", np.array((0.0, waist, 0.0)), middle, r_waist, max(wide, deep),
+              f["pelvis"][:, 2], u=turn, v=(-waist, length), side=min(1.0, max(0.8, wide / deep)),
+              depth=min(1.0, max(0.72, deep / wide)), cut=True,
               joints=("left_hip", "right_hip", "left_knee", "right_knee"))
 
 
@@ -279,10 +315,6 @@ def _bag(cones, body, outfit, posed):
     if outfit.bag == "backpack":
         cones.add("bag", j["chest"] + chest @ (0, -0.10, -0.185), j["chest"] + chest @ (
             0, 0.09, -0.170), 0.125, 0.115, chest[:, 2], depth=0.62)
-        for sign in (1.0, -1.0):
-            strap = j["chest"] + chest @ (sign * 0.095, 0.115, 0.02)
-            cones.add("bag", strap, j["chest"] + chest @ (sign * 0.105, -0.08, 0.085), 0.045, 0.020,
-                      chest[:, 2])
     elif outfit.bag == "handbag":
         hold = j["left_hand"]
         down = np.array((0.0, -1.0, 0.0))
@@ -292,5 +324,3 @@ def _bag(cones, body, outfit, posed):
     elif outfit.bag == "shoulder_bag":
         side = j["right_hip"] + (-0.11, 0.02, -0.02)
         cones.add("bag", side, side + (0.0, 0.10, 0.0), 0.10, 0.09, f["pelvis"][:, 0], depth=0.45)
-        cones.add("bag", side + (0.05, 0.12, 0.02), j["left_shoulder"] + chest @ (-0.07, 0.03, 0.05),
-                  0.016, 0.016, chest[:, 2])

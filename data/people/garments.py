@@ -146,7 +146,9 @@ def sample_outfit(rng: np.random.Generator, femininity: float) -> Outfit:
         hair=hair, hair_length=float(rng.uniform(0.05, 0.28)),
         beard=bool(not woman and rng.random() < 0.25), hat=bool(rng.random() < 0.1),
         glasses=bool(rng.random() < 0.15), top=top, sleeve=sleeve, opening=opening,
-        hem=float(rng.choice((0.10, 0.02, -0.05))) if opening != "open" else -0.08,
+        # Tucked in under a belt, or worn over the bottom; a skirt's top is tucked in.
+        hem=0.10 if opening != "open" and (cut in ("skirt", "dress") or rng.random() < 0.4)
+        else float(rng.uniform(-0.13, -0.03)),
         neckline=float(rng.uniform(0.02, 0.11)), inner=inner,
         emblem=int(rng.integers(1, 6)) if opening == "closed" and rng.random() < 0.45 else 0,
         bottom=bottom, bottom_cut=cut, bottom_length=float(bottom_length),

@@ -191,7 +191,7 @@ def _contact(depth: np.ndarray, height: int) -> np.ndarray:
         gap = np.diff(depth, axis=axis) if reach == 1 else (
             np.take(depth, range(reach, depth.shape[axis]), axis)
             - np.take(depth, range(0, depth.shape[axis] - reach), axis))
-        edge = np.clip(np.abs(gap) / step - 0.5, 0, 1) * np.float32(0.22)
+        edge = np.clip(np.abs(gap) / step - 1, 0, 1) * np.float32(0.25)
         low = [slice(None)] * 2
         high = [slice(None)] * 2
         low[axis], high[axis] = slice(0, -reach), slice(reach, None)

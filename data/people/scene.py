@@ -21,7 +21,7 @@ class Camera:
     """A perspective camera that frames the person.
 
     Attributes:
-      yaw: turn of the person, degrees; 0 faces the camera, 90 shows the left side... to the right.
+      yaw: turn of the person, degrees; 0 faces the camera, 90 the picture's right.
       pitch: how far the camera looks down, degrees.
       roll: turn of the picture, degrees.
       distance: from the camera to the person, metres; infinity is weak perspective.

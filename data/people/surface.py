@@ -10,7 +10,7 @@ from repose_jax.data.people.garments import Outfit, emblem_mask, paint
 from repose_jax.data.people.raycast import Hits
 from repose_jax.data.people.scene import Light
 
-_SKIN, _HEAD, _HAIR, _TORSO, _TOP, _BOTTOM, _SHOE, _BAG, _HAT, _SOCK = range(len(MATERIALS))
+_SKIN, _HEAD, _HAIR, _TORSO, _YOKE, _TOP, _BOTTOM, _SHOE, _BAG, _HAT, _SOCK = range(len(MATERIALS))
 
 
 def colour_surface(figure: Figure, outfit: Outfit, hits: Hits, neck: float) -> Float[
@@ -26,7 +26,7 @@ def colour_surface(figure: Figure, outfit: Outfit, hits: Hits, neck: float) -> F
     material = figure.material[hits.cone]
     texture = figure.texture.astype(np.float32)[hits.cone]
     v = texture[:, 0] + (texture[:, 1] - texture[:, 0]) * hits.along
-    u = texture[:, 2] * hits.angle
+    u = texture[:, 3] + texture[:, 2] * hits.angle
     colours = np.empty((len(v), 3), np.float32)
     for number, paint_material in _PAINTERS.items():
         chosen = np.flatnonzero(material == number)
@@ -48,30 +48,45 @@ def _paint_hair(outfit, u, v, angle, neck):
 def _paint_torso(outfit, u, v, angle, neck):
     colours = np.array(paint(outfit.top, u, v))
     front = np.abs(u)
-    forward = np.abs(angle) < 1.7
     if outfit.opening == "open":
         gap = 0.035 + 0.02 * (neck - v) / 0.5
-        colours[forward & (front < gap)] = outfit.inner
-        colours[forward & (np.abs(front - gap) < 0.008)] *= 0.7
+        colours[front < gap] = outfit.inner
+        colours[np.abs(front - gap) < 0.008] *= 0.7
     elif outfit.opening == "buttons":
-        colours[forward & (front < 0.014)] *= 0.88
-        colours[forward & (front * front + ((v % 0.07) - 0.035) ** 2 < 9e-5)] = outfit.belt
+        colours[front < 0.014] *= 0.88
+        colours[front * front + ((v % 0.07) - 0.035) ** 2 < 9e-5] = outfit.belt
     elif outfit.opening == "zip":
-        colours[forward & (front < 0.009)] = outfit.sole
+        colours[front < 0.009] = outfit.sole
     if outfit.emblem:
-        place = emblem_mask(outfit.emblem, u / 0.075, (v - neck + 0.19) / 0.075) & forward
-        colours[place] = outfit.inner
-    throat = forward & (v > neck - 0.06 - outfit.neckline + 1.2 * front)
-    colours[throat] = outfit.skin if outfit.opening != "open" else outfit.inner
+        colours[emblem_mask(outfit.emblem, u / 0.075, (v - neck + 0.21) / 0.075)] = outfit.inner
     if outfit.opening == "open":
-        colours[forward & (v > neck - 0.08 + 1.2 * front)] = outfit.skin
-    if outfit.sleeve == "none":
-        colours[v > neck - 0.035] = outfit.skin
+        colours[v > neck - 0.08 + 1.2 * front] = outfit.skin
+    else:
+        colours[v > neck - 0.06 - outfit.neckline + 1.2 * front] = outfit.skin
+    if outfit.bag == "backpack":
+        colours[(np.abs(front - 0.095) < 0.018) & (v > neck - 0.34)] = outfit.bag_colour
+    elif outfit.bag == "shoulder_bag":
+        line = 0.11 - 0.26 * (neck - v) / 0.45
+        colours[np.abs(np.where(front < 0.205, u, np.sign(u) * 0.41 - u) - line) < 0.016] = (
+            outfit.bag_colour)
     if outfit.bottom_cut != "dress":
-        lower = v < outfit.hem
+        lower = v < min(outfit.hem, 0.10) if outfit.hem >= 0.05 else v < outfit.hem - 1e-3
         colours[lower] = paint(outfit.bottom, u[lower], -v[lower])
-        if outfit.hem > 0.08:
+        if outfit.hem >= 0.05:
             colours[lower & (v > outfit.hem - 0.03)] = outfit.belt
+    return colours
+
+
+def _paint_yoke(outfit, u, v, angle, neck):
+    # Here v is the distance to the side and the angle turns from the front up to the shoulder.
+    front = np.cos(angle)
+    colours = np.array(paint(outfit.top, v, neck - 0.04 * (1 - np.abs(np.sin(angle)))))
+    if outfit.bag == "backpack":
+        colours[np.abs(v - 0.095) < 0.018] = outfit.bag_colour
+    bare = 0.052 + np.where(front > 0, 0.4 * outfit.neckline, 0) * front
+    if outfit.sleeve == "none":
+        colours[v > 0.13] = outfit.skin
+    colours[v < bare] = outfit.skin
     return colours
 
 
@@ -103,7 +118,11 @@ def _paint_head(outfit, u, v, angle, neck):
 
 def _paint_shoe(outfit, u, v, angle, neck):
     # The axis runs from heel to toe and the angle starts from the instep: the sole is at pi.
-    colours = np.broadcast_to(np.asarray(outfit.shoe, np.float32), (len(v), 3)).copy()
+    if outfit.shoes == "sandals":
+        colours = np.broadcast_to(np.asarray(outfit.skin, np.float32), (len(v), 3)).copy()
+        colours[(v > 0.42) & (v < 0.58)] = outfit.shoe
+    else:
+        colours = np.broadcast_to(np.asarray(outfit.shoe, np.float32), (len(v), 3)).copy()
     colours[np.abs(angle) > 2.0] = outfit.sole
     if outfit.shoes == "sneakers":
         colours[(np.abs(angle) < 0.7) & (v > 0.35) & (v % 0.14 < 0.06)] = outfit.sole
@@ -111,7 +130,8 @@ def _paint_shoe(outfit, u, v, angle, neck):
 
 
 _PAINTERS = {
-    _SKIN: _flat("skin"), _HEAD: _paint_head, _HAIR: _paint_hair, _TORSO: _paint_torso,
+    _SKIN: _flat("skin"), _HEAD: _paint_head, _HAIR: _paint_hair,
+    _TORSO: _paint_torso, _YOKE: _paint_yoke,
     _TOP: lambda outfit, u, v, angle, neck: paint(outfit.top, u, -v),
     _BOTTOM: lambda outfit, u, v, angle, neck: paint(outfit.bottom, u, v),
     _SHOE: _paint_shoe, _BAG: _flat("bag_colour"), _HAT: _flat("hat_colour"),
