@@ -60,8 +60,8 @@ class _Cones:
 
 
 def dress(body: Body, outfit: Outfit, posed: PosedBody) -> Figure:
-    """Builds the person's cones; v of the trunk is the height above the hips, of a limb the distance
-    from its upper end."""
+    """Builds the person's cones; v of the trunk is the height above the hips, of a limb the
+    distance from its upper end."""
     cones = _Cones()
     _trunk(cones, body, outfit, posed)
     if outfit.hem < 0.05:
@@ -93,7 +93,7 @@ def _trunk(cones, body, outfit, posed):
     cones.add("torso", j["pelvis"] + pelvis @ (0, 0.0, -0.016), j["waist"], hip + cloth / 2,
               middle + cloth, pelvis[:, 2], depth=0.66, joints=hips, **top_of((0.0, w)))
     cones.add("torso", j["waist"], j["chest"] + chest @ (0, 0.02, 0), middle + cloth, rib + cloth,
-              waist[:, 2], depth=0.70, **top_of((w, c + 0.02)))
+              waist[:, 2], depth=0.70, joints=shoulders, **top_of((w, c + 0.02)))
     if body.belly > 0.01:
         cones.add("torso", j["waist"] + waist @ (0, -0.03, 0.04 + body.belly),
                   j["waist"] + waist @ (0, 0.03, 0.03 + body.belly), 0.1 * k, 0.1 * k,
@@ -116,7 +116,7 @@ def _trunk(cones, body, outfit, posed):
             # Buttocks keep the profile from being a plank.
             cones.add("torso", j["pelvis"] + pelvis @ (sign * 0.062 * k, -0.035, -0.040 * k),
                       j["pelvis"] + pelvis @ (sign * 0.058 * k, 0.03, -0.026 * k), 0.086 * k,
-                      0.078 * k, pelvis[:, 2], v=(-0.035, 0.03), u=0.09, u0=sign * 0.16,
+                      0.078 * k, pelvis[:, 2], v=(-0.035, 0.03), u=0.09, u0=sign * 0.6,
                       joints=(f"{side}_hip",))
     cones.add("skin", j["neck_base"] + chest @ (0, -0.03, -0.005), j["head"], 0.060 * k, 0.052 * k,
               f["neck"][:, 2], joints=("neck",))
@@ -135,7 +135,7 @@ def _hem(cones, body, outfit, posed):
     thick = 0.088 * k * (body.hips + 1) / 2 + loose + 0.010
     low, high = legs.min(axis=0), legs.max(axis=0)
     wide, deep = (high[0] - low[0]) / 2 + thick, max(
-        (high[2] - low[2]) / 2 + thick, 0.112 * k * body.hips + cloth)
+        (high[2] - low[2]) / 2 + thick, 0.130 * k * body.hips + cloth)
     middle = np.array(((low[0] + high[0]) / 2, outfit.hem, (low[2] + high[2]) / 2 - 0.012))
     rib = 0.144 * k * (body.shoulders + 1) / 2 + cloth
     cones.add("torso", chest, middle, rib, max(wide, deep), posed.frames["waist"][:, 2],
@@ -168,10 +168,11 @@ def _head(cones, body, outfit, posed):
     top = ("head_top",)
     volume = {"short": 0.0, "curls": 0.022}.get(outfit.hair, 0.006)
     if not outfit.hat:
-        hair((0, 0.070, -0.026), (0, 0.096, -0.010), 0.088 + volume, 0.090 + volume, side=0.88,
-             depth=1.02, joints=top)
+        back = 1.4 * volume if outfit.hair == "curls" else 0.0
+        hair((0, 0.070 + back, -0.026 - back), (0, 0.096 + back, -0.010 - back), 0.088 + volume,
+             0.090 + volume, side=0.88, depth=1.02, joints=top)
         if outfit.hair == "curls":
-            hair((0, 0.10, 0.03), (0, 0.13, -0.02), 0.085, 0.10, joints=top)
+            hair((0, 0.148, 0.020), (0, 0.14, -0.03), 0.066, 0.10, joints=top)
     else:
         hair((0, 0.040, -0.030), (0, 0.070, -0.020), 0.074, 0.088, side=0.9, joints=top)
     if outfit.hair in ("bob", "long"):
@@ -216,10 +217,10 @@ def _arm(cones, body, outfit, posed, side, sign):
     own = (f"{side}_wrist",)
     cones.add("skin", wrist, knuckles, 0.026 * k, 0.041 * k, palm[:, 2], side=0.5, joints=own)
     cones.add("skin", knuckles, wrist + 0.9 * (hand - wrist), 0.039 * k, 0.026 * k, palm[:, 2],
-              side=0.42, depth=0.95)
+              side=0.42, depth=0.95, joints=own)
     cones.add("skin", wrist + 0.2 * (hand - wrist) + palm @ (0, 0, 0.02 * k),
               wrist + 0.58 * (hand - wrist) + palm @ (-sign * 0.012, 0, 0.048 * k), 0.017 * k,
-              0.012 * k, palm[:, 2])
+              0.012 * k, palm[:, 2], joints=own)
 
 
 def _leg(cones, body, outfit, posed, side, sign):
@@ -268,12 +269,13 @@ def _foot(cones, outfit, k, heel, toe, knee, ankle, shin, foot, own):
     sole = foot[:, 1]
     ball = heel + 0.62 * (toe - heel)
     cones.add(material, heel, ball, 0.033 * k, 0.040 * k, sole, depth=0.9, v=(0, 0.62), joints=own)
-    cones.add(material, ball, toe, 0.040 * k, 0.032 * k, sole, depth=0.66, v=(0.62, 1))
+    cones.add(material, ball, toe, 0.040 * k, 0.032 * k, sole, depth=0.66, v=(0.62, 1),
+              joints=own)
     cones.add("skin" if outfit.shoes == "sandals" else material, ankle, heel + 0.42 * (toe - heel),
               0.036 * k, 0.036 * k, sole, joints=own)
     if outfit.shoes == "boots":
         cones.add("shoe", ankle, ankle + 0.5 * (knee - ankle), 0.046 * k, 0.060 * k, shin[:, 2],
-                  cut=True, joints=own)
+                  v=(2, 3), cut=True, joints=own)
     elif outfit.shoes != "sandals" and outfit.bottom_cut in ("shorts", "leggings", "trousers"):
         cones.add("sock", ankle, ankle + 0.16 * (knee - ankle), 0.039 * k, 0.042 * k, shin[:, 2],
                   cut=True, joints=own)

@@ -1,7 +1,7 @@
 """What a person wears: cuts, colours and patterns, and what colour a point of a garment has.
 
-Patterns are functions of the garment's own surface coordinates, so that they follow the limb. u runs
-around it and v along it, both in metres.
+Patterns are functions of the garment's own surface coordinates, so that they follow the limb. u
+runs around it and v along it, both in metres.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ _NEUTRALS = ((0.08, 0.08, 0.09), (0.93, 0.93, 0.91), (0.45, 0.45, 0.47), (0.15, 
 
 
 def sample_colour(rng: np.random.Generator, neutral: float = 0.4) -> Colour:
-    """A cloth's colour: with probability `neutral` black, white, grey, navy, beige, olive, denim."""
+    """A cloth's colour: with probability `neutral` black, white, grey, navy, beige, olive, blue."""
     draw = rng.random(4)
     if draw[0] < neutral:
         base = _NEUTRALS[int(draw[1] * len(_NEUTRALS))]

@@ -14,9 +14,11 @@ JOINTS: tuple[str, ...] = tuple(dict.fromkeys(
 _ORDER = {name: np.array([JOINTS.index(joint) for joint in skeleton.joints])
           for name, skeleton in SKELETONS.items()}
 
-# How deep under the surface a joint may lie, in metres: flesh and clothes around it.
-_DEPTH = {"shoulder": 0.13, "elbow": 0.10, "wrist": 0.085, "hip": 0.20, "knee": 0.16,
-          "ankle": 0.12, "neck": 0.15, "nose": 0.035, "eye": 0.03, "ear": 0.03, "top": 0.15}
+# How deep under the surface a joint may lie, in metres: flesh and clothes around it, also where the
+# limb points at the camera. The trunk clothes the joints of both sides: these figures decide which
+# of them it hides in profile.
+_DEPTH = {"shoulder": 0.15, "elbow": 0.18, "wrist": 0.16, "hip": 0.22, "knee": 0.25,
+          "ankle": 0.20, "neck": 0.17, "nose": 0.035, "eye": 0.03, "ear": 0.03, "top": 0.15}
 _ALLOWED = np.array([_DEPTH[joint.split("_")[-1]] for joint in JOINTS])
 
 

@@ -15,7 +15,7 @@ _BODY = Body()
 
 
 def sample_angles(rng: np.random.Generator) -> Float[np.ndarray, "angles"]:
-    """Legal joint angles in degrees, in the order of `ANGLES`, with the arms outside of the body."""
+    """Legal joint angles in degrees, in the order of `ANGLES`, the arms outside of the body."""
     weights = np.array([weight for weight, _ in _MANNERS])
     manner = _MANNERS[int(rng.choice(len(_MANNERS), p=weights / weights.sum()))][1]
     chosen = {name: 0.0 for name in ANGLES}

@@ -3,8 +3,8 @@
 A round cone is the convex hull of two spheres, here also squeezed across its axis. Coordinates are
 samples: x right, y down, z towards the viewer. In a cone's own axes (side, along, front; side and
 front divided by the squeeze) with the first sphere at the origin, b = (r1 - r2) / h and
-a^2 = 1 - b^2, its mantle is a^2 (x^2 + z^2) = (r1 - b y)^2 for b r1 <= y <= b r1 + a^2 h; a ray is a
-line in these axes too, so that every hit is the root of a quadratic.
+a^2 = 1 - b^2, its mantle is a^2 (x^2 + z^2) = (r1 - b y)^2 for b r1 <= y <= b r1 + a^2 h; a ray is
+a line in these axes too, so that every hit is the root of a quadratic.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from repose_jax.data.people.body import Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z
+from repose_jax.data.people.body import (
+    Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
 from repose_jax.data.people.garments import Outfit, sample_outfit
 from repose_jax.data.people.keypoints import JOINTS, as_skeletons, visible_joints
@@ -74,7 +75,7 @@ class Render:
 
 def sample_identity(seed: int, identity: int) -> Identity:
     """Person number `identity` of a world; both are integers of at least 0."""
-    rng = np.random.default_rng([_IDENTITY, seed, identity])
+    rng = _generator(_IDENTITY, seed=seed, identity=identity)
     femininity = float(np.clip(rng.normal(0.5, 0.45), 0, 1))
     about = lambda mean, deviation, spread=2.2: float(
         mean + deviation * np.clip(rng.standard_normal(), -spread, spread))
@@ -90,9 +91,16 @@ def sample_identity(seed: int, identity: int) -> Identity:
 
 def sample_view(seed: int, identity: int, view: int) -> View:
     """View number `view` of a person: pose, camera, light, background and occluder."""
-    rng = np.random.default_rng([_VIEW, seed, identity, view])
+    rng = _generator(_VIEW, seed=seed, identity=identity, view=view)
     return View(sample_angles(rng), sample_camera(rng), sample_light(rng), sample_background(rng),
                 sample_occluder(rng))
+
+
+def _generator(purpose: int, **numbers: int) -> np.random.Generator:
+    for name, number in numbers.items():
+        if number < 0:
+            raise UserError(name, f"is {number}", "give an integer of at least 0")
+    return np.random.default_rng([purpose, *numbers.values()])
 
 
 def render_person(seed: int, identity: int, view: int, size: tuple[int, int]) -> Render:
@@ -183,21 +191,15 @@ def _average(fine: Float32[np.ndarray, "fine_height fine_width channels"]) -> Fl
 
 
 def _contact(depth: np.ndarray, height: int) -> np.ndarray:
-    """Darkens what lies just behind an edge of the person, so that limbs stand out from the trunk."""
+    """Darkens what lies just behind an edge of the person: limbs stand out from the trunk."""
     reach = max(1, round(height / 128))
     step = np.float32(height * 0.02)
     darkness = np.zeros_like(depth)
-    for axis in (0, 1):
-        gap = np.diff(depth, axis=axis) if reach == 1 else (
-            np.take(depth, range(reach, depth.shape[axis]), axis)
-            - np.take(depth, range(0, depth.shape[axis] - reach), axis))
-        edge = np.clip(np.abs(gap) / step - 1, 0, 1) * np.float32(0.25)
-        low = [slice(None)] * 2
-        high = [slice(None)] * 2
-        low[axis], high[axis] = slice(0, -reach), slice(reach, None)
-        darkness[tuple(low)] += np.where(gap > 0, edge, 0)
-        darkness[tuple(high)] += np.where(gap < 0, edge, 0)
-    return 1 - darkness
+    for low, high in ((np.s_[:-reach], np.s_[reach:]), (np.s_[:, :-reach], np.s_[:, reach:])):
+        gap = (depth[high] - depth[low]) / step
+        darkness[low] += np.clip(gap - 1, 0, 1)
+        darkness[high] += np.clip(-1 - gap, 0, 1)
+    return 1 - np.float32(0.25) * darkness
 
 
 class _Projection:

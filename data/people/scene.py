@@ -126,7 +126,8 @@ def _noise(rng, x, y, rows: int, columns: int) -> np.ndarray:
 def _cover(at: np.ndarray, low: float, high: float) -> np.ndarray:
     # How much of each pixel lies between two edges: exact antialiasing of upright rectangles.
     pixel = abs(float(at[1] - at[0]))
-    return np.clip((np.minimum(at + pixel / 2, high) - np.maximum(at - pixel / 2, low)) / pixel, 0, 1)
+    overlap = np.minimum(at + pixel / 2, high) - np.maximum(at - pixel / 2, low)
+    return np.clip(overlap / pixel, 0, 1)
 
 
 def _rectangle(canvas, x, y, left, right, top, bottom, colour, strength=1.0) -> None:

@@ -108,7 +108,8 @@ def _paint_head(outfit, u, v, angle, neck):
     if outfit.glasses:
         ring = ((side - 0.37) / 0.26) ** 2 + ((v - 0.070) / 0.019) ** 2
         colours[(ring < 1.25) & (ring > 0.72)] = 0.05
-        colours[(np.abs(v - 0.075) < 0.004) & ((side < 0.14) | ((side > 0.6) & (side < 1.6)))] = 0.05
+        colours[(np.abs(v - 0.075) < 0.004) & ((side < 0.14) | ((side > 0.6) & (side < 1.6)))] = (
+            0.05)
     if outfit.hair == "bald":
         return colours
     hairline = 0.132 - 0.055 * np.clip(side - 0.55, 0, 1.0) - 0.11 * np.clip(side - 1.25, 0, 0.6)
@@ -117,13 +118,14 @@ def _paint_head(outfit, u, v, angle, neck):
 
 
 def _paint_shoe(outfit, u, v, angle, neck):
-    # The axis runs from heel to toe and the angle starts from the instep: the sole is at pi.
+    # The axis runs from heel (v = 0) to toe (1), the angle starts from the instep: the sole is at
+    # pi. A boot's shaft has v > 2.
     if outfit.shoes == "sandals":
         colours = np.broadcast_to(np.asarray(outfit.skin, np.float32), (len(v), 3)).copy()
         colours[(v > 0.42) & (v < 0.58)] = outfit.shoe
     else:
         colours = np.broadcast_to(np.asarray(outfit.shoe, np.float32), (len(v), 3)).copy()
-    colours[np.abs(angle) > 2.0] = outfit.sole
+    colours[(np.abs(angle) > 2.0) & (v < 1.5)] = outfit.sole
     if outfit.shoes == "sneakers":
         colours[(np.abs(angle) < 0.7) & (v > 0.35) & (v % 0.14 < 0.06)] = outfit.sole
     return colours
