@@ -1,0 +1,31 @@
+"""Before any test imports the package: JAX on one CPU thread, and checks of the annotated shapes.
+
+Every function of the pure parts of the package is checked, at trace time, against the array shapes
+and types that its signature promises. Users do not pay for this: the hook is installed here alone.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+if _ONE_THREAD not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_ONE_THREAD}".strip()
+
+import jax  # noqa: E402  (reads the environment)
+from jaxtyping import install_import_hook  # noqa: E402
+
+# Tiny networks take longer to compile than to run: compile less carefully, and only once.
+jax.config.update("jax_disable_most_optimizations", True)
+_cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+jax.config.update("jax_compilation_cache_dir", str(_cache / "repose_jax" / "tests"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+install_import_hook(
+    [f"repose_jax.{name}" for name in
+     ("pose", "networks", "diffusion", "model", "generate", "config")],
+    # The numeric tower: an int where a float is asked for is fine.
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
