@@ -97,4 +97,4 @@ def _example(seed: int, size: tuple[int, int], job: tuple[int, int]) -> tuple[st
     person = person_label(identity)
     name = f"{person}_{view}"
     return name, {"image": content.getvalue(), "name": name, "person": person,
-                  "poses": {name: render.poses[name] for name in SKELETONS}}
+                  "poses": {name: render.annotated(name) for name in SKELETONS}}

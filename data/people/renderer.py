@@ -19,6 +19,7 @@ from repose_jax.data.people.scene import (
     sample_camera, sample_light, sample_occluder)
 from repose_jax.data.people.surface import colour_surface, light_surface
 from repose_jax.errors import UserError
+from repose_jax.pose.skeleton import SKELETONS
 
 SMALLEST, LARGEST = (32, 16), (1024, 1024)
 # Samples per pixel side; coverage of half a pixel's samples makes the mask.
@@ -71,6 +72,21 @@ class Render:
     depth: np.ndarray
     poses: dict[str, np.ndarray]
     true_joints: dict[str, np.ndarray]
+
+    def annotated(self, skeleton: str) -> np.ndarray:
+        """The pose as pose files have it, float32 [joints, 3].
+
+        Estimators and annotators place a wrist that the body hides, but give no nose to a person
+        seen from behind: joints of the trunk and the limbs are known wherever they lie inside the
+        frame, those of the face where they show.
+        """
+        shown, points = self.poses[skeleton], self.true_joints[skeleton]
+        height, width = self.mask.shape
+        inside = ((points > -0.5) & (points < [width - 0.5, height - 0.5])).all(axis=-1)
+        face = np.array([joint.split("_")[-1] in ("nose", "eye", "ear")
+                         for joint in SKELETONS[skeleton].joints])
+        known = np.where(face, shown[:, 2] > 0, inside)[:, None]
+        return np.concatenate([points * known, known], axis=-1).astype(np.float32)
 
 
 def sample_identity(seed: int, identity: int) -> Identity:

@@ -57,7 +57,7 @@ class RenderedPeople(PairSource):
             render = render_person(self._seed, self._identities[identity], view, self.size)
             self._last = index, render
             if self.cached:
-                self._cache_poses[index] = render.poses[self.skeleton.name]
+                self._cache_poses[index] = render.annotated(self.skeleton.name)
         return render
 
     def _render_image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
@@ -72,7 +72,7 @@ class RenderedPeople(PairSource):
             return self.poses[index]
         known = self._cache_poses.get(int(index))
         if known is None:
-            known = self._render(int(index)).poses[self.skeleton.name]
+            known = self._render(int(index)).annotated(self.skeleton.name)
         return known
 
     @functools.cached_property

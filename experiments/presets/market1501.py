@@ -12,4 +12,4 @@ CONFIG = ExperimentConfig(
     model=small.model(skeleton="market14"),
     data=DataConfig(path="market1501"),
     objective=small.OBJECTIVE,
-    train=small.train(56_000))
+    train=small.train(44_000))

@@ -1,7 +1,8 @@
 """The small architecture of the bundled models: 128x64, 5.9 million parameters.
 
 Chosen for a small budget of training: 4x4 patches, three narrow levels, plain resampling, two
-noise levels for each encoded source, preconditioned x0 with the copy path.
+noise levels for each encoded source, x0 with the copy path. With patches this large the
+preconditioned x0 still leaves noise in the pictures after 5,000 images, where plain x0 leaves none.
 """
 
 from repose_jax.diffusion.schedule import Schedule
@@ -19,11 +20,12 @@ def model(skeleton: str) -> ModelConfig:
         network=NetworkConfig(
             image_size=(128, 64), skeleton=skeleton,
             unet=UNetConfig(channels=(80, 128, 144), blocks=1, attention=(1, 2), patch=4,
-                            groups=16, dropout=0.0, resample_blocks=False),
+                            refine=24, groups=16, dropout=0.0,
+                            resample_blocks=False),
             encoder_channels=(48, 64, 96),
             rpa=RPAConfig(iterations=3, initial="skeleton", hidden=24)),
         schedule=Schedule(kind="cosine"),
-        prediction="preconditioned")
+        prediction="x0")
 
 
 OBJECTIVE = ObjectiveConfig(drop_source=0.1, drop_pose=0.05, drop_both=0.05, draws=2)
@@ -31,7 +33,7 @@ OBJECTIVE = ObjectiveConfig(drop_source=0.1, drop_pose=0.05, drop_both=0.05, dra
 def train(images: int) -> LoopConfig:
     """The course of training for a budget of `images` pairs."""
     return LoopConfig(
-        total_images=images, batch_size=16, ema_decay=0.999, log_every_images=800,
+        total_images=images, batch_size=8, ema_decay=0.999, log_every_images=400,
         checkpoint_every_images=4_000, sample_every_images=4_000,
-        optimizer=OptimizerConfig(learning_rate=6e-4, warmup_images=3_200, total_images=images,
+        optimizer=OptimizerConfig(learning_rate=8e-4, warmup_images=3_200, total_images=images,
                                   decay="cosine", weight_decay=0.01, clip_norm=1.0))

@@ -1,0 +1,37 @@
+"""Writes examples/: rendered test people, whom no model has seen, with their poses.
+
+    python -m repose_jax.experiments.examples examples
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+from repose_jax.data.people.renderer import render_person
+from repose_jax.data.people.source import FIRST_TEST_IDENTITY
+from repose_jax.pose.formats import NamedPose, write_pose
+from repose_jax.pose.skeleton import OPENPOSE18
+from repose_jax.provenance import write_png
+
+SIZE = (256, 128)
+# (file name, identity, view): sources, and the views that only lend their pose.
+PEOPLE = (("person-a", 32, 1), ("person-b", 35, 0), ("person-c", 20, 2))
+POSES = (("pose-walking", 24, 1), ("pose-arms", 12, 1), ("pose-turned", 16, 0))
+
+
+def write_examples(folder: pathlib.Path) -> None:
+    """Writes a PNG and a pose JSON for each person, and a JSON for each pose."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, identity, view in PEOPLE + POSES:
+        render = render_person(0, FIRST_TEST_IDENTITY + identity, view, SIZE)
+        pose = NamedPose(pose=render.annotated(OPENPOSE18.name), name=name, skeleton=OPENPOSE18,
+                         size=SIZE)
+        write_pose(folder / f"{name}.json", pose)
+        if (name, identity, view) in PEOPLE:
+            write_png(folder / f"{name}.png", render.image, {
+                "Software": "repose_jax", "Comment": "a rendered person; no photo"})
+
+
+if __name__ == "__main__":
+    write_examples(pathlib.Path(sys.argv[1]))
