@@ -13,7 +13,7 @@ from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.skeleton import Skeleton
 
-_UPSCALE, _GAP, _LABEL = 2, 6, 16
+_HEIGHT, _GAP, _LABEL = 256, 6, 16  # pixels of a cell, at least, and around it
 
 
 def flow_colors(flow: Float[np.ndarray, "h w 2"], reach: float) -> UInt8[np.ndarray, "h w 3"]:
@@ -39,16 +39,19 @@ def draw_alignment(
     a row for each level, coarse to fine, with aligned source, flow and mask of every iteration.
     """
     size = source.shape[:2]
-    height, width = (_UPSCALE * side for side in size)
+    upscale = -(-_HEIGHT // size[0])
+    height, width = (upscale * side for side in size)
 
     def enlarge(picture):
         return Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST)
 
+    def draw(ground, pose):
+        return Image.fromarray(draw_skeleton(ground, pose, skeleton, upscale=upscale))
+
     black = np.zeros_like(source)
     aligned = to_8bit(np.asarray(alignment.picture[0]) * 127.5 + 127.5)
     rows = [[
-        ("source", Image.fromarray(draw_skeleton(source, source_pose, skeleton, upscale=2))),
-        ("target pose", Image.fromarray(draw_skeleton(black, target_pose, skeleton, upscale=2))),
+        ("source", draw(source, source_pose)), ("target pose", draw(black, target_pose)),
         ("aligned source", enlarge(aligned)), ("result", enlarge(generated))]]
     flows = [np.asarray(step.flow[0]) * [width, height] for step in alignment.trace]
     reach = max((float(np.quantile(np.hypot(f[..., 0], f[..., 1]), 0.98)) for f in flows),

@@ -101,9 +101,15 @@ class PoseTransfer:
         config = dataclasses.replace(self.sample, **settings)
         return Image.fromarray(self.run([prepared], seed, config)[0])
 
-    def prepare(self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike) -> Prepared:
-        """Brings a picture and its poses to the model's frame and skeleton."""
-        where = image if isinstance(image, (str, os.PathLike)) else "image"
+    def prepare(
+        self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike, *,
+        name: str = "image",
+    ) -> Prepared:
+        """Brings a picture and its poses to the model's frame and skeleton.
+
+        `name` is what notes and errors call a picture that is no file.
+        """
+        where = image if isinstance(image, (str, os.PathLike)) else name
         if isinstance(image, (str, os.PathLike)):
             image = read_image(image)
         image = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)

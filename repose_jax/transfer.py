@@ -96,7 +96,7 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
             name = f"{source.stem}_2_{pathlib.Path(pose.name).stem}.png"
             one_file = options.output.suffix.lower() == ".png"
             output = options.output if one_file else options.output / name
-            prepared = transfer.prepare(image, source_pose, pose)
+            prepared = transfer.prepare(image, source_pose, pose, name=str(source))
             jobs.append(Job(source, pose, prepared, output))
     taken = [job.output for job in jobs]
     for path in taken:

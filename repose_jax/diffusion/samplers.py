@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from repose_jax.diffusion.prediction import Prediction, from_x0
 from repose_jax.diffusion.schedule import Schedule
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """One step of a reverse process."""
 

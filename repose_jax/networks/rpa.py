@@ -21,6 +21,7 @@ import dataclasses
 from typing import Literal, NamedTuple
 
 import flax.linen as nn
+import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -52,10 +53,11 @@ class RPAConfig:
     copy: bool = True
 
 
-class Trace(NamedTuple):
+@flax.struct.dataclass
+class Trace:
     """One iteration at one level, kept for drawing."""
 
-    level: int
+    level: int = flax.struct.field(pytree_node=False)
     flow: Float[Array, "batch h w 2"]
     mask: Float[Array, "batch h w 1"]
 
