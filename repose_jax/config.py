@@ -66,7 +66,7 @@ def to_dict(config: Any) -> Any:
     return config
 
 
-def from_dict(kind: type, values: Any, where: str = "configuration") -> Any:
+def from_dict(kind: Any, values: Any, where: str = "configuration") -> Any:
     """The dataclass that `to_dict` wrote.
 
     Fields that are absent keep their defaults, so that an older file stays readable.

@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Array, Float, Num
 
 Dtype = Any
-KeysValues = tuple[Float[Array, "batch tokens channels"], Float[Array, "batch tokens channels"]]
+KeysValues = tuple[Float[Array, "batch _n _c"], Float[Array, "batch _n _c"]]
 
 
 def sinusoids(t: Num[Array, "batch"], width: int, period: float = 1e4) -> Float[Array, "batch w"]:

@@ -1,0 +1,92 @@
+"""What a model costs: sampling and training speed, start-up, memory; one JSON on standard output.
+
+    python -m repose_jax.experiments.bench.cost people [--batch 1] [--steps 50]
+
+Medians of repeated runs after one that compiles; the machine should do nothing else meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import json
+import platform
+import resource
+import statistics
+import time
+
+import jax
+
+from repose_jax.data.people.source import rendered_people
+from repose_jax.data.pipeline import batches, examples
+from repose_jax.generate import SampleConfig, generate
+from repose_jax.model import RePoseModel
+from repose_jax.training.parallel import data_parallel
+from repose_jax.training.state import create_state, make_optimizer
+from repose_jax.training.step import make_train_step
+
+
+def seconds(run, repeats: int) -> float:
+    """Median wall time of `run`, which must return arrays."""
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        jax.block_until_ready(run())
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("preset")
+    parser.add_argument("--batch", type=int, default=1, help="pictures sampled at a time")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    config = importlib.import_module(f"repose_jax.experiments.presets.{options.preset}").CONFIG
+    model, network = RePoseModel(config.model), config.model.network
+    people = rendered_people(identities=16, views=4, size=network.image_size,
+                             skeleton=network.skeleton)
+    begun = time.perf_counter()
+    params = jax.jit(model.init)(jax.random.key(0))
+    result = {
+        "preset": options.preset, "jax": jax.__version__, "devices": str(jax.devices()),
+        "cpu": platform.processor() or platform.machine(), "steps": options.steps,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params))}
+
+    pairs = examples(people, range(options.batch))
+    keys = jax.random.split(jax.random.key(0), options.batch)
+    for name, weight in (("guided", 2.0), ("unguided", 1.0)):
+        sample = SampleConfig(steps=options.steps, source_weight=weight)
+        run = functools.partial(generate, model, params, pairs["source"], pairs["source_pose"],
+                                pairs["target_pose"], keys, sample)
+        first = seconds(run, 1)
+        spent = seconds(run, options.repeats)
+        result[f"sampling_{name}"] = {
+            "batch": options.batch, "seconds_per_picture": spent / options.batch,
+            "first_call_s": first}
+
+    size = config.train.batch_size
+    optimizer = make_optimizer(config.train.optimizer, size)
+    loss = functools.partial(model.loss, objective=config.objective)
+    devices = data_parallel(functools.partial(
+        make_train_step, loss, optimizer, ema_decay=config.train.ema_decay))
+    state = devices.init(lambda tree: create_state(tree, optimizer), devices.get(params))
+    stream, key = batches(people, batch_size=size, seed=0), jax.random.key(0)
+
+    def step():
+        nonlocal state
+        state, metrics = devices.step(state, next(stream), key)
+        return metrics
+
+    first = seconds(step, 1)
+    spent = seconds(step, options.repeats)
+    result["training"] = {"batch": size, "images_per_s": size / spent, "first_step_s": first}
+    result["total_s"] = time.perf_counter() - begun
+    result["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
