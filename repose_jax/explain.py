@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
@@ -56,7 +57,7 @@ def draw_alignment(
     flows = [np.asarray(step.flow[0]) * [width, height] for step in alignment.trace]
     reach = max((float(np.quantile(np.hypot(f[..., 0], f[..., 1]), 0.98)) for f in flows),
                 default=1.0)
-    picture = source[None].astype(np.float32)
+    picture = jnp.asarray(source[None], jnp.float32)
     levels = list(dict.fromkeys(step.level for step in alignment.trace))
     for level in levels:
         row = []

@@ -169,7 +169,8 @@ class UNet(nn.Module):
         if self.attend:
             down = [b.channels for b in encoder_plan(cfg) if b.attends]
             up = [b.channels for b in decoder_plan(cfg) if b.attends]
-            self.attention = [attention(c) for c in down + [cfg.channels[-1]] + up]
+            middle = [cfg.channels[-1]] if cfg.attention else []
+            self.attention = [attention(c) for c in down + middle + up]
         if self.inject:
             entry = [b.channels for b in encoder_plan(cfg) if b.kind != "residual"]
             self.injection = [nn.Dense(c, dtype=cfg.dtype) for c in entry]
