@@ -95,7 +95,7 @@ class ResBlock(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """F_out = W softmax(Q K^T / sqrt(C)) V + F_in (docs/method.md, equation 3; PIDM equation 3).
+    """F_out = W softmax(Q K^T / sqrt(C)) V + F_in (docs/method.md, equation 3; PIDM section 3.2).
 
     Keys and values depend on the source alone, so they are made once a picture by `keys_values` and
     reused by every sampling step. Queries are normalised, keys and values are not (as in PIDM).
