@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _usage() -> str:
     lines = ["usage: repose COMMAND ... (repose COMMAND --help tells its options)", ""]
-    lines += [f"  {name:12} {(run.__doc__ or '').splitlines()[0]}" for name, run in COMMANDS.items()]
+    lines += [f"  {name:12} {run.__doc__.splitlines()[0]}" for name, run in COMMANDS.items()]
     return "\n".join(lines)
 
 
@@ -222,7 +222,7 @@ def evaluate(argv: Sequence[str]) -> int:
     use_compilation_cache()
     from repose_jax.config import DataConfig
     from repose_jax.evaluation.contact_sheet import contact_sheet
-    from repose_jax.evaluation.files import write_whole
+    from repose_jax.files import write_whole
     from repose_jax.evaluation.report import markdown, write_json
     from repose_jax.evaluator import evaluate as score
     from repose_jax.evaluator import sheet_rows

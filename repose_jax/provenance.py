@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -14,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, PngImagePlugin
 
 from repose_jax.errors import UserError
-from repose_jax.evaluation.files import write_whole
+from repose_jax.files import write_whole
 
 # IPTC's term for a picture that a trained model made.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -52,9 +51,8 @@ def write_png(
     info = PngImagePlugin.PngInfo()
     for key, value in text.items():
         info.add_text(key, value)
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", pnginfo=info)
-    write_whole(path, lambda file: file.write(buffer.getvalue()))
+    picture = Image.fromarray(image)
+    write_whole(path, lambda file: picture.save(file, format="PNG", pnginfo=info))
 
 
 def check_png(path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""An experiment, run: the data, the model, the loss and the sample pictures of one configuration."""
+"""An experiment, run: data, model, loss and sample pictures of one configuration."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from repose_jax.data.images import read_image
 from repose_jax.errors import UserError
-from repose_jax.evaluation.files import write_whole
+from repose_jax.files import write_whole
 from repose_jax.explain import draw_alignment
 from repose_jax.generate import SampleConfig
 from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: from files to files, and every mistake one line and code 2."""
+"""The command line as a user meets it: files to files, and every mistake one line and code 2."""
 
 import json
 import os

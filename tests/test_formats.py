@@ -105,7 +105,7 @@ def test_own_json_comes_back(tmp_path):
     np.testing.assert_array_equal(back.pose, pose)
     assert [p.name for p in tmp_path.iterdir()] == ["o.json"]
     with pytest.raises(UserError, match="cannot be written"):
-        formats.write_pose(tmp_path / "none" / "o.json", named)
+        formats.write_pose(tmp_path / "o.json" / "inside.json", named)
 
 
 OPENPOSE_NAN = '{"people": [{"pose_keypoints_2d": [' + ", ".join(["NaN"] * 54) + "]}]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Float, Float32
 
 from repose_jax.data.people.body import (
     Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)

@@ -1,4 +1,4 @@
-"""A toy that trains in a minute: 32x16 rendered people, 8 to 16 channels. For tests and first steps.
+"""A toy that trains in a minute: 32x16 rendered people, 8 to 16 channels. For first steps.
 
 Command:   repose train tiny --output runs/tiny
 Hardware:  one CPU core; half a minute, most of it compilation.

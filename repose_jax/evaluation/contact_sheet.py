@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from repose_jax.evaluation.files import write_whole
+from repose_jax.files import write_whole
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.skeleton import Skeleton
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped
 
 from repose_jax.evaluation.baselines import as_unit
 from repose_jax.evaluation.bootstrap import Bootstrap, Interval, Persons
-from repose_jax.evaluation.files import write_whole
+from repose_jax.files import write_whole
 from repose_jax.evaluation.l1 import l1
 from repose_jax.evaluation.psnr import psnr
 from repose_jax.evaluation.ssim import gaussian_ssim, uniform_ssim

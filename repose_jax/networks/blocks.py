@@ -1,7 +1,7 @@
 """The blocks that the U-Net and the source encoder share.
 
 Order of operations, initialisations and attention follow PIDM's released model (Bhunia et al. 2023,
-itself Dhariwal & Nichol 2021), so that its tensors map one to one: GroupNorm, SiLU, 3x3 convolution;
+itself Dhariwal & Nichol 2021), so that its tensors map one to one: GroupNorm, SiLU, 3x3 conv;
 the time embedding scales and shifts after the second GroupNorm; zero-initialised last convolution;
 resampling inside the residual block by average pooling or nearest neighbour.
 """

@@ -6,7 +6,6 @@ The encoder half of the U-Net without time embedding and without attention (PIDM
 from __future__ import annotations
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.networks.blocks import ResBlock, resample, space_to_depth

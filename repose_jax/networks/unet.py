@@ -2,8 +2,8 @@
 
 Its plan (which block stands where, and which of them attends to the source) is PIDM's: at the
 levels named, the last block going down, the second going up, and the middle. The aligned source
-enters in two ways, each switchable: as keys and values of the attention, and as conditional channels
-at every level. Both depend on the source alone; `condition` makes them once a picture.
+enters in two ways, each switchable: as keys and values of the attention, and as conditional
+channels at every level. Both depend on the source alone; `condition` makes them once a picture.
 """
 
 from __future__ import annotations
@@ -259,7 +259,10 @@ class UNet(nn.Module):
         for block, layer in zip(decoder_plan(cfg), self.up, strict=True):
             if block.level != level:
                 level = block.level
-                h = next(upsample)(h, embedding, train) if cfg.resample_blocks else resample(h, "up")
+                if cfg.resample_blocks:
+                    h = next(upsample)(h, embedding, train)
+                else:
+                    h = resample(h, "up")
             h = layer(jnp.concatenate([h, skips.pop()], axis=-1), embedding, train)
             h = attend(h, block.attends)
 

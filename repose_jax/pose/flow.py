@@ -57,7 +57,7 @@ def skeleton_flow(
     body_scale = body_scale[..., None]
     stretch = jnp.clip(source_length / target_length, body_scale / _STRETCH, body_scale * _STRETCH)
 
-    # Seen from the other side, a person is a mirror image: what lay right of a limb lies left of it.
+    # Seen from the other side, a person is a mirror image: right of a limb becomes left of it.
     mirrored = jnp.where(
         _facing(source, skeleton) * _facing(target, skeleton) < 0, -1.0, 1.0)[..., None]
     source_axis = source_limb / source_length[..., None]

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from repose_jax.errors import UserError
+from repose_jax.files import write_whole
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18, SKELETONS, Skeleton
 
 _CSV_HEADER = "name:keypoints_y:keypoints_x"
@@ -352,13 +353,8 @@ def write_pose(path: str | os.PathLike[str], pose: NamedPose) -> None:
             joints[joint] = [round(x, 3), round(y, 3)] + ([visibility] if visibility < 1 else [])
     content = {"name": pose.name, "skeleton": pose.skeleton.name,
                **({"size": list(pose.size)} if pose.size else {}), "joints": joints}
-    temporary = f"{os.fspath(path)}.part"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, allow_nan=False)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(path, f"cannot be written ({error.strerror})", "check the folder") from None
+    text = json.dumps(content, indent=1, allow_nan=False)
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def convert(pose: Float[np.ndarray, "*batch joints 3"], from_skeleton: Skeleton,

@@ -1,8 +1,8 @@
 """Pose maps: keypoints drawn as smooth pictures, on the device, at any resolution.
 
-A joint becomes a Gaussian, a limb the Gaussian of the distance to its segment. Both are functions of
-continuous coordinates, so a coarse map still holds the joint's place to a fraction of a cell, and a
-pose travels to the device as [joints, 3] numbers rather than as pictures.
+A joint becomes a Gaussian, a limb the Gaussian of the distance to its segment. Both are functions
+of continuous coordinates, so a coarse map still holds the joint's place to a fraction of a cell,
+and a pose travels to the device as [joints, 3] numbers rather than as pictures.
 """
 
 from __future__ import annotations

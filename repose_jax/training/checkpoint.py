@@ -24,6 +24,7 @@ import safetensors
 import safetensors.numpy
 
 from repose_jax.errors import UserError
+from repose_jax.files import write_whole
 from repose_jax.training.state import Params, TrainState
 
 _BYTES = "base64"
@@ -203,16 +204,7 @@ def export_safetensors(
                                 "export as float32, or from an earlier checkpoint")
         tensors[name] = np.asarray(value, order="C")
     data = safetensors.numpy.save(tensors, metadata=dict(metadata))
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        if partial.exists():
-            partial.unlink()
-        raise UserError(path, f"cannot be written ({error.strerror})",
-                        "choose a place that can be written") from error
+    write_whole(path, lambda file: file.write(data))
 
 
 def load_safetensors(

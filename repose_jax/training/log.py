@@ -16,6 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from repose_jax.files import write_whole
+
 
 class TrainingLog:
     """`log.jsonl` and `loss.png` in a folder. Each row has "images" and "loss"."""
@@ -45,14 +47,14 @@ class TrainingLog:
         """Drops the rows past `images`: a resumed run will write them again."""
         kept = [row for row in self.rows() if row["images"] <= images]
         text = "".join(json.dumps(row) + "\n" for row in kept)
-        write_atomically(self._path, text.encode())
+        write_whole(self._path, lambda file: file.write(text.encode()))
 
     def plot(self) -> None:
         """Draws the loss over images, both axes readable whatever the range."""
         rows = self.rows()
         if rows:
-            write_atomically(self._plot, _loss_curve(
-                [row["images"] for row in rows], [row["loss"] for row in rows]))
+            curve = _loss_curve([row["images"] for row in rows], [row["loss"] for row in rows])
+            write_whole(self._plot, lambda file: file.write(curve))
 
 
 class NonFiniteLoss(Exception):
@@ -142,13 +144,6 @@ class Meter:
 def crossed(images: int, every: int, batch_size: int) -> bool:
     """Whether the step that ends at `images` went past a multiple of `every`; 0 = never."""
     return every > 0 and images // every > (images - batch_size) // every
-
-
-def write_atomically(path: pathlib.Path, data: bytes) -> None:
-    """Writes a file that is either whole or not there."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
 
 
 def peak_memory_mb() -> dict[str, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 import pathlib
 import signal
 import threading
@@ -18,9 +17,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from repose_jax.errors import UserError
+from repose_jax.files import write_whole
 from repose_jax.training.checkpoint import Checkpoints
-from repose_jax.training.log import (
-    Meter, NonFiniteLoss, TrainingLog, crossed, write_atomically)
+from repose_jax.training.log import Meter, NonFiniteLoss, TrainingLog, crossed
 from repose_jax.training.parallel import Mode, data_parallel
 from repose_jax.training.state import (
     OptimizerConfig, Params, TrainState, create_state, learning_rate, make_optimizer)
@@ -250,7 +249,4 @@ def _next(batches: Batches, batch_size: int, images: int) -> Mapping[str, np.nda
 def _write_picture(path: pathlib.Path, picture: Image.Image | np.ndarray) -> None:
     if not isinstance(picture, Image.Image):
         picture = Image.fromarray(np.asarray(picture))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, lambda file: picture.save(file, format="PNG"))

@@ -31,4 +31,5 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         raise UserError(path, f"cannot be written ({error.strerror or error})",
                         "choose a folder that can be written") from None
     finally:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
