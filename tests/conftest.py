@@ -24,8 +24,11 @@ _cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / 
 jax.config.update("jax_compilation_cache_dir", str(_cache / "repose_jax" / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
+# Not network.py: its containers also carry shapes and shardings, which are no arrays.
+_networks = pathlib.Path(__file__).parents[1] / "repose_jax" / "networks"
 install_import_hook(
-    [f"repose_jax.{name}" for name in
-     ("pose", "networks", "diffusion", "model", "generate", "config")],
+    [f"repose_jax.{name}" for name in ("pose", "diffusion", "model", "generate", "config")]
+    + [f"repose_jax.networks.{file.stem}" for file in _networks.glob("*.py")
+       if file.stem not in ("__init__", "network")],
     # The numeric tower: an int where a float is asked for is fine.
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

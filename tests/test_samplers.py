@@ -1,0 +1,190 @@
+"""Samplers: with a perfect denoiser of Gaussian data the outcome is known in closed form."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from repose_jax.diffusion.prediction import Prediction, from_x0
+from repose_jax.diffusion.samplers import (
+    DDIM, DDPM, Segment, initial_noise, posterior, sample)
+from repose_jax.diffusion.schedule import Schedule
+
+SHORT = Schedule(kind="cosine", steps=50)
+LINEAR = Schedule()
+MEAN, SPREAD = 0.3, 0.4
+
+
+def normal(seed: int, *shape: int) -> jnp.ndarray:
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def keys_of(count: int, seed: int = 0):
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def oracle(schedule: Schedule, mean: float = MEAN, spread: float = SPREAD):
+    """The perfect denoiser of pictures whose values are all N(mean, spread^2): E[x0 | y]."""
+
+    def denoise(y, t) -> Prediction:
+        abar = schedule.alpha_bar(t)
+        gain = jnp.sqrt(abar) * spread**2 / (abar * spread**2 + 1 - abar)
+        return from_x0(mean + gain * (y - jnp.sqrt(abar) * mean), y, abar)
+
+    return denoise
+
+
+@functools.partial(jax.jit, static_argnames=("schedule", "sampler", "cuts", "side", "clip"))
+def run(schedule, sampler, keys, cuts=(50,), side=4, clip=False):
+    """Samples with the oracle; `cuts` are lengths of the segments."""
+    times = schedule.spaced(sum(cuts))
+    segments, start = [], 0
+    for count in cuts:
+        segments.append(Segment(oracle(schedule), times[start:start + count]))
+        start += count
+    return sample(segments, schedule, sampler, keys, (side, side), clip=clip)[0]
+
+
+class TestSamplers:
+    @pytest.mark.parametrize("sampler", [DDIM(), DDIM(eta=1.0), DDPM()], ids=str)
+    def test_gaussian_data(self, sampler):
+        """The reverse process ends in the data's distribution."""
+        pictures = run(Schedule(kind="cosine"), sampler, keys_of(8), cuts=(200,), side=32)
+        # 24576 values: standard error of the mean 0.0026, of the deviation 0.0018.
+        assert pictures.mean() == pytest.approx(MEAN, abs=0.012)
+        assert pictures.std() == pytest.approx(SPREAD, abs=0.015)
+        assert scipy.stats.kurtosis(np.asarray(pictures).ravel()) == pytest.approx(0, abs=0.15)
+
+    def test_ddim_is_the_exact_linear_map(self):
+        """The probability flow of Gaussian data takes z to mean + spread * z."""
+        schedule, keys = Schedule(kind="cosine"), keys_of(3)
+        z = initial_noise(keys, (4, 4))
+        pictures = run(schedule, DDIM(), keys, cuts=(1000,))
+        np.testing.assert_allclose(pictures, MEAN + SPREAD * z, atol=0.01)
+        coarse = run(schedule, DDIM(), keys, cuts=(10,))
+        errors = [jnp.abs(p - MEAN - SPREAD * z).max() for p in (coarse, pictures)]
+        assert errors[1] < errors[0] / 20  # of first order in the step
+
+    def test_deterministic_only_without_noise(self):
+        """With eta = 0 the keys decide y_T alone; with eta = 1 all later noise too."""
+        keys = keys_of(2)
+        y = normal(8, 2, 4, 4, 3)
+        t, to = jnp.array([30, 30]), jnp.array([20, 20])
+        out = oracle(SHORT)(y, t)
+        noises = normal(9, 2, 4, 4, 3), normal(10, 2, 4, 4, 3)
+        for sampler, same in ((DDIM(), True), (DDIM(eta=1.0), False), (DDPM(), False)):
+            a, b = (sampler.update(SHORT, out, y, t, to, noise) for noise in noises)
+            assert (np.asarray(a) == np.asarray(b)).all() == same
+        np.testing.assert_array_equal(run(SHORT, DDPM(), keys), run(SHORT, DDPM(), keys))
+        assert not np.allclose(run(SHORT, DDPM(), keys), run(SHORT, DDPM(), keys_of(2, seed=1)))
+
+    @pytest.mark.parametrize(("t", "to"), [(30, 29), (30, 12), (49, 0)])
+    def test_ddim_with_eta_one_is_ddpm(self, t, to):
+        """Song et al. 2021, section 4.2: also between steps that are not adjacent."""
+        y, noise = normal(11, 1, 4, 4, 3), normal(12, 1, 4, 4, 3)
+        t, to = jnp.array([t]), jnp.array([to])
+        out = oracle(SHORT)(y, t)
+        a, b = (s.update(SHORT, out, y, t, to, noise) for s in (DDIM(eta=1.0), DDPM()))
+        np.testing.assert_allclose(a, b, atol=2e-4)
+
+    @pytest.mark.parametrize("sampler", [DDIM(), DDIM(eta=1.0), DDPM()], ids=str)
+    def test_last_step_returns_the_clean_picture(self, sampler):
+        y, noise, t = normal(13, 2, 4, 4, 3), normal(14, 2, 4, 4, 3), jnp.array([49, 0])
+        out = oracle(SHORT)(y, t)._replace(variance=jnp.ones_like(y))
+        last = sampler.update(SHORT, out, y, t, jnp.array([-1, -1]), noise)
+        np.testing.assert_allclose(last, out.x0, atol=1e-6)
+
+    def test_posterior_is_the_paper(self):
+        """Ho et al. 2020, equations 6 and 7, in float64."""
+        betas = np.linspace(1e-4, 2e-2, 1000)
+        abar = np.cumprod(1 - betas)
+        x0, y = normal(15, 3, 2, 2, 3), normal(16, 3, 2, 2, 3)
+        for t in (1, 400, 999):
+            step = jnp.full(3, t)
+            mean, low, high = posterior(LINEAR, x0, y, step, step - 1)
+            expected = (np.sqrt(abar[t - 1]) * betas[t] / (1 - abar[t]) * np.asarray(x0)
+                        + np.sqrt(1 - betas[t]) * (1 - abar[t - 1]) / (1 - abar[t]) * np.asarray(y))
+            np.testing.assert_allclose(mean, expected, atol=5e-3 if t == 1 else 2e-4)
+            variance = (1 - abar[t - 1]) / (1 - abar[t]) * betas[t]
+            np.testing.assert_allclose(np.exp(low), variance, rtol=5e-3)
+            np.testing.assert_allclose(np.exp(high), betas[t], rtol=5e-3)
+
+    def test_learned_variance_lies_between_its_bounds_in_the_logarithm(self):
+        y, noise = jnp.zeros((1, 2, 2, 3)), jnp.ones((1, 2, 2, 3))
+        t, to = jnp.array([40]), jnp.array([10])
+        out = oracle(SHORT)(y, t)
+        mean, low, high = posterior(SHORT, out.x0, y, t, to)
+        for share in (0.0, 0.3, 1.0):
+            learned = out._replace(variance=jnp.full_like(y, share))
+            moved = DDPM().update(SHORT, learned, y, t, to, noise)
+            expected = np.exp(0.5 * (share * high + (1 - share) * low))
+            np.testing.assert_allclose(moved - mean, expected * noise, rtol=1e-4)
+        fixed = DDPM().update(SHORT, out, y, t, to, noise)
+        np.testing.assert_allclose(fixed - mean, np.exp(0.5 * low) * noise, rtol=1e-4)
+
+    @pytest.mark.parametrize("sampler", [DDIM(), DDPM()], ids=str)
+    def test_a_picture_does_not_know_its_neighbours(self, sampler):
+        keys = keys_of(4)
+        together = run(SHORT, sampler, keys)
+        np.testing.assert_array_equal(run(SHORT, sampler, keys[::-1])[::-1], together)
+        np.testing.assert_allclose(run(SHORT, sampler, keys[1:2]), together[1:2], atol=1e-5)
+
+    @pytest.mark.parametrize("sampler", [DDIM(), DDPM()], ids=str)
+    def test_segments_are_one_schedule(self, sampler):
+        """Up to the last bit, which the compiler may round otherwise in a scan of one step."""
+        keys = keys_of(2)
+        np.testing.assert_allclose(run(SHORT, sampler, keys, cuts=(20, 1, 29)),
+                                   run(SHORT, sampler, keys), atol=1e-6)
+
+    def test_each_segment_has_its_own_denoiser(self):
+        times = SHORT.spaced(4)
+        segments = [Segment(oracle(SHORT, 0.9, 1e-3), times[:3]),
+                    Segment(oracle(SHORT, -0.5, 1e-3), times[3:])]
+        y, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4), trajectory=True)
+        np.testing.assert_allclose(y, -0.5, atol=0.01)
+        first, last = kept
+        assert first.x0.shape == (3, 2, 4, 4, 3) and last.x0.shape == (1, 2, 4, 4, 3)
+        np.testing.assert_allclose(first.x0, 0.9, atol=0.01)
+        np.testing.assert_array_equal(np.concatenate([first.t, last.t])[:, 0], times)
+        np.testing.assert_allclose(last.x0[-1], y, atol=1e-6)
+
+    def test_trajectory_and_info_are_opt_in(self):
+        def denoise(y, t):
+            return oracle(SHORT)(y, t)._replace(info={"t": t * 2})
+
+        segments = [Segment(denoise, SHORT.spaced(3))]
+        _, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4))
+        assert kept == []
+        _, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4), trajectory=True)
+        np.testing.assert_array_equal(kept[0].info["t"], 2 * kept[0].t)
+
+    def test_clipping_keeps_the_learned_variance(self):
+        def pictures(share):
+            def denoise(y, t):
+                return oracle(SHORT)(y, t)._replace(variance=jnp.full_like(y, share))
+
+            return sample([Segment(denoise, SHORT.spaced(4))], SHORT, DDPM(), keys_of(1), (4, 4))[0]
+
+        assert jnp.abs(pictures(0.0) - pictures(1.0)).max() > 0.01
+
+    def test_clipping(self):
+        """A denoiser that overshoots is held at the edge, its noise made to agree."""
+        seen = []
+
+        def denoise(y, t):
+            seen.append(y.shape)
+            return from_x0(jnp.full_like(y, 3.0), y, SHORT.alpha_bar(t))
+
+        segments = [Segment(denoise, SHORT.spaced(5))]
+        clipped, kept = sample(segments, SHORT, DDIM(), keys_of(1), (4, 4), trajectory=True)
+        wild, _ = sample(segments, SHORT, DDIM(), keys_of(1), (4, 4), clip=False)
+        assert kept[0].x0.max() == 1
+        np.testing.assert_allclose(clipped, 1)
+        np.testing.assert_allclose(wild, 3, atol=1e-5)
+        # Clipping in between also changes the way: y at the last step comes from x0 = 1.
+        assert len(seen) == 2  # one trace each: the steps are scanned, not unrolled
