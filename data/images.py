@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 
 from repose_jax.data.resize import letterbox
 from repose_jax.errors import UserError
@@ -29,7 +29,9 @@ def read_image(path: str | os.PathLike[str],
     """
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as picture:
-            return np.asarray(picture.convert("RGB"))
+            # Phones store photos lying down with a note to turn them; pose detectors heed it.
+            upright = ImageOps.exif_transpose(picture)
+            return np.asarray(upright.convert("RGB"))
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
     except Image.UnidentifiedImageError:

@@ -220,3 +220,14 @@ def test_unknown_fields_are_refused(tmp_path):
 
 def test_a_model_of_another_skeleton_reads_its_own(run_folder):
     assert PoseTransfer.load(run_folder).skeleton is OPENPOSE18
+
+
+def test_a_photo_that_lies_on_its_side_is_turned(photo, run_folder, tmp_path):
+    upright = Image.open(photo / "person.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me a quarter to the right"
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png", exif=exif)
+    transfer = PoseTransfer.load(run_folder)
+    poses = photo / "person.json", photo / "other.json"
+    assert (transfer.prepare(tmp_path / "lying.png", *poses).source
+            == transfer.prepare(photo / "person.png", *poses).source).all()

@@ -1,4 +1,4 @@
-"""PIDM's configuration (180 million parameters) with recurrent pose alignment on top, 256x256.
+"""PIDM's configuration with recurrent pose alignment on top, 256x256, 166 million parameters.
 
 Command:   repose train base --data.path FOLDER --output runs/base
 Hardware:  meant for several GPUs; `repose show-config base` tells the memory of its state.
