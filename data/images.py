@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from repose_jax.data.resize import letterbox
 from repose_jax.errors import UserError
 
+_ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
 _MEND = "give a readable JPEG or PNG picture"
 
 
@@ -29,9 +30,7 @@ def read_image(path: str | os.PathLike[str],
     """
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as picture:
-            # Phones store photos lying down with a note to turn them; pose detectors heed it.
-            upright = ImageOps.exif_transpose(picture)
-            return np.asarray(upright.convert("RGB"))
+            return np.asarray(as_rgb(picture))
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
     except Image.UnidentifiedImageError:
@@ -43,6 +42,20 @@ def read_image(path: str | os.PathLike[str],
         raise UserError(path, f"cannot be read as a picture ({error})", _MEND) from None
 
 
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """A picture as people see it: upright, 8 bits a channel, on white where it is transparent."""
+    # Phones store photos lying down with a note to turn them; pose detectors heed it.
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip rather than scale
+        return Image.fromarray((np.asarray(picture) / 257).clip(0, 255).astype(np.uint8)).convert(
+            "RGB")
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert("RGB")
+
+
 def image_sizes(folder: str | os.PathLike[str], names: Sequence[str]) -> np.ndarray:
     """(height, width) of each picture, [N, 2] int32, from the headers alone."""
     sizes = []
@@ -50,7 +63,8 @@ def image_sizes(folder: str | os.PathLike[str], names: Sequence[str]) -> np.ndar
         path = os.path.join(folder, name)
         try:
             with Image.open(path) as picture:
-                sizes.append(picture.size[::-1])
+                lying = picture.getexif().get(_ORIENTATION, 1) >= 5
+                sizes.append(picture.size if lying else picture.size[::-1])
         except OSError:
             raise UserError(path, "is not a picture", _MEND) from None
     return np.array(sizes, np.int32).reshape(-1, 2)

@@ -13,9 +13,10 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
+from tqdm import tqdm
 
 from repose_jax.config import ExperimentConfig
 from repose_jax.errors import UserError
@@ -32,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if argv else 2
     try:
+        if argv[0] == "data" and argv[1:2] in ([], ["-h"], ["--help"]):
+            _say("usage: repose data {build,check} ...")
+            return 0 if argv[1:] else 2
         words = 2 if argv[0] == "data" else 1
         name = " ".join(argv[:words])
         if name not in COMMANDS:
@@ -67,56 +71,14 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
-@dataclasses.dataclass(frozen=True)
-class TransferOptions:
-    """Paint the person of each source in each pose.
-
-    Attributes:
-      sources: photos of people.
-      pose: file with the target pose: CSV, OpenPose or COCO JSON, 18 lines of x y, or our own JSON.
-      output: the PNG to write; with several results, a folder.
-      source_pose: pose in the source; by default a pose file of the photo's own name beside it.
-      source_pose_name: row of the source pose in its file; by default the photo's file name where
-        the file has several rows.
-      pose_name: rows of the target poses, where the file has several.
-      model: a bundled model, a model file, or the folder of a training run.
-      seed: the same seed gives the same picture.
-      steps: evaluations of the denoiser.
-      source_weight: weight of the source in classifier-free guidance.
-      pose_weight: weight of the pose, with --guidance disentangled.
-      guidance: form of the classifier-free guidance.
-      sampler: ddim or ddpm.
-      eta: noise of ddim.
-      grid: also write source, pose and result side by side, to OUTPUT with "-grid" in its name.
-      explain: also draw flow, mask and aligned source of every iteration, with "-explain".
-    """
-
-    sources: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(
-        metavar="SOURCE")]
-    pose: pathlib.Path
-    output: pathlib.Path
-    source_pose: pathlib.Path | None = None
-    source_pose_name: str | None = None
-    pose_name: tuple[str, ...] = ()
-    model: str = "people"
-    seed: int = 0
-    steps: int = 50
-    source_weight: float = 2.0
-    pose_weight: float = 2.0
-    guidance: Literal["two-branch", "disentangled"] = "two-branch"
-    sampler: Literal["ddim", "ddpm"] = "ddim"
-    eta: float = 0.0
-    grid: bool = False
-    explain: bool = False
-
-
 def transfer(argv: Sequence[str]) -> int:
     """Paint the person of a photo in another pose."""
+    from repose_jax.transfer import TransferOptions, run
+
     options = _parse(TransferOptions, "transfer", argv)
     use_compilation_cache()
-    from repose_jax.transfer import run
-
-    run(options, _say)
+    with tqdm(unit="picture") as bar:
+        run(options, _say, bar)
     return 0
 
 
@@ -158,7 +120,7 @@ def train(argv: Sequence[str]) -> int:
     from repose_jax.trainer import run
 
     def tell(name: str, facts: dict) -> None:
-        if name in ("resume", "end"):
+        if name in ("note", "resume", "end"):
             _say(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
 
     path = run(options.config, options.output, init=options.init, on_event=tell)
@@ -222,19 +184,28 @@ def evaluate(argv: Sequence[str]) -> int:
     use_compilation_cache()
     from repose_jax.config import DataConfig
     from repose_jax.evaluation.contact_sheet import contact_sheet
-    from repose_jax.files import write_whole
+    from repose_jax.files import check_writable, write_whole
     from repose_jax.evaluation.report import markdown, write_json
     from repose_jax.evaluator import evaluate as score
     from repose_jax.evaluator import sheet_rows
     from repose_jax.generate import SampleConfig
     from repose_jax.model_file import load_model
+    from repose_jax.pipeline import check_seed
     from repose_jax.trainer import open_data
 
+    if options.output.suffix != ".json":
+        raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")
+    sample = SampleConfig(steps=options.steps, source_weight=options.source_weight)
     loaded = load_model(options.model)
+    sample.check(loaded.model.config.schedule.steps)
+    check_seed(options.seed)
+    for path in filter(None, (options.output, options.sheet)):
+        check_writable(path.parent)
     data = DataConfig(path=options.data, identities=options.identities, views=options.views)
     test = open_data(data, loaded.model.config.network, "test")
     others = open_data(data, loaded.model.config.network, "train") if options.baselines else None
-    sample = SampleConfig(steps=options.steps, source_weight=options.source_weight)
+    for note in test.notes:
+        _say(note)
 
     def progress(stage: str, done: int, total: int) -> None:
         print(f"\r{stage} {done}/{total}", end="\n" if done >= total else "", file=sys.stderr)
@@ -243,6 +214,7 @@ def evaluate(argv: Sequence[str]) -> int:
                   progress=progress)
     table = (markdown(found.reports) + "\nDenoising loss (mean squared error of x0):\n\n"
              + found.denoising.markdown())
+    _say(table)
     write_json(options.output, {
         "model": {"name": loaded.name, "sha256": loaded.sha256, "facts": loaded.facts},
         "data": dataclasses.asdict(data), "sample": dataclasses.asdict(sample),
@@ -251,7 +223,6 @@ def evaluate(argv: Sequence[str]) -> int:
         "reports": [report.to_dict() for report in found.reports],
         "denoising": found.denoising.to_dict()})
     write_whole(options.output.with_suffix(".md"), lambda file: file.write(table.encode()))
-    _say(table)
     if options.sheet is not None:
         contact_sheet(sheet_rows(test, found, 16, options.seed), test.skeleton, options.sheet)
         _say(f"wrote {options.sheet}")

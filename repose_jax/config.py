@@ -47,14 +47,48 @@ class ExperimentConfig:
     train: LoopConfig = LoopConfig(total_images=100_000, batch_size=16)
 
     def __post_init__(self):
-        network = self.model.network
-        if network.skeleton not in SKELETONS:
-            raise UserError("model.network.skeleton", f"is {network.skeleton}",
-                            f"choose one of {', '.join(SKELETONS)}")
-        stride = network.unet.stride
-        if any(side % stride for side in network.image_size):
-            raise UserError("model.network.image-size", f"is {network.image_size}",
-                            f"give multiples of {stride}, the coarsest cell of this network")
+        check_model(self.model)
+        self.sample.check(self.model.schedule.steps)
+
+
+def check_model(config: ModelConfig) -> None:
+    """Refuses a model that cannot be built.
+
+    Raises:
+      UserError: names the first field at fault.
+    """
+    network, unet, rpa = config.network, config.network.unet, config.network.rpa
+    levels = len(unet.channels)
+
+    def need(good: bool, field: str, value: Any, mend: str) -> None:
+        if not good:
+            raise UserError(field, f"is {value}", mend)
+
+    need(network.skeleton in SKELETONS, "model.network.skeleton", network.skeleton,
+         f"choose one of {', '.join(SKELETONS)}")
+    need(levels > 0 and min(unet.channels) > 0, "model.network.unet.channels", unet.channels,
+         "give the channels of one level or more")
+    for field in ("blocks", "heads", "patch", "refine", "groups"):
+        value = getattr(unet, field)
+        need(value >= 1, f"model.network.unet.{field}", value, "give 1 or more")
+    need(0 <= unet.dropout < 1, "model.network.unet.dropout", unet.dropout, "give 0 to below 1")
+    need(all(0 <= level < levels for level in unet.attention), "model.network.unet.attention",
+         unet.attention, f"give levels from 0, the finest, to {levels - 1}")
+    need(all(unet.channels[level] % unet.heads == 0 for level in {*unet.attention, levels - 1}),
+         "model.network.unet.heads", unet.heads, "give a divisor of the channels that attend")
+    need(len(network.encoder_channels) in (0, levels), "model.network.encoder-channels",
+         network.encoder_channels, f"give {levels} numbers, or none for the U-Net's")
+    need(min(network.image_size) > 0 and all(s % unet.stride == 0 for s in network.image_size),
+         "model.network.image-size", network.image_size,
+         f"give multiples of {unet.stride}, the coarsest cell of this network")
+    need(rpa.iterations >= 0, "model.network.rpa.iterations", rpa.iterations, "give 0 or more")
+    need(rpa.hidden >= 1, "model.network.rpa.hidden", rpa.hidden, "give 1 or more")
+    need(not rpa.copy or config.prediction in ("x0", "preconditioned"), "model.prediction",
+         config.prediction, "give x0 or preconditioned, or --model.network.rpa.no-copy")
+    # Below 21 steps the linear schedule's last beta would exceed 1.
+    least = 21 if config.schedule.kind == "linear" else 2
+    need(config.schedule.steps >= least, "model.schedule.steps", config.schedule.steps,
+         f"give {least} or more")
 
 
 def to_dict(config: Any) -> Any:

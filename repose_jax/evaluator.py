@@ -33,14 +33,14 @@ class Evaluation:
       denoising: the loss at each noise level with right and wrong conditions.
       pairs: which pairs of the data were used.
       generated: the pictures, in that order.
-      seconds_per_picture: wall time of sampling, compilation left out.
+      seconds_per_picture: wall time of sampling without compilation; None for a single batch.
     """
 
     reports: list[Report]
     denoising: DenoisingTable
     pairs: Int[np.ndarray, "pairs"]
     generated: UInt8[np.ndarray, "pairs h w 3"]
-    seconds_per_picture: float
+    seconds_per_picture: float | None
 
 
 def choose_pairs(source: PairSource, count: int, seed: int) -> Int[np.ndarray, "pairs"]:
@@ -129,7 +129,7 @@ def evaluate(
     table = denoising_table(error, labelled(),
                             [timestep_at_noise(alpha_bars, n) for n in NOISE_LEVELS],
                             alpha_bars, seed=seed)
-    return Evaluation(reports, table, pairs, generated, seconds / max(timed, 1))
+    return Evaluation(reports, table, pairs, generated, seconds / timed if timed else None)
 
 
 def sheet_rows(

@@ -10,6 +10,21 @@ from typing import BinaryIO
 from repose_jax.errors import UserError
 
 
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Makes a folder and refuses one that cannot be written, before work is put into its content.
+
+    Raises:
+      UserError: names the folder.
+    """
+    mend = "choose a place that can be written"
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UserError(folder, f"cannot be made a folder ({error.strerror})", mend) from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(folder, "cannot be written", mend)
+
+
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
     """Writes a file under a temporary name beside it, then renames it.
 
@@ -31,5 +46,6 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
         raise UserError(path, f"cannot be written ({error.strerror or error})",
                         "choose a folder that can be written") from None
     finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+        # os.path, as pathlib raises where a folder may not even be looked into.
+        if os.path.isfile(temporary):
+            os.unlink(temporary)

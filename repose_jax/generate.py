@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Literal
 
 import jax
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float, Key, UInt8
 
 from repose_jax.diffusion.guidance import Branch, disentangled, two_branch
 from repose_jax.diffusion.samplers import DDIM, DDPM, Sampler, Segment, Step, sample
+from repose_jax.errors import UserError
 from repose_jax.model import Params, RePoseModel, to_image, to_signal
 
 
@@ -35,6 +37,24 @@ class SampleConfig:
     guidance: Literal["two-branch", "disentangled"] = "two-branch"
     source_weight: float = 2.0
     pose_weight: float = 2.0
+
+    def check(self, schedule_steps: int) -> None:
+        """Refuses settings that are out of range.
+
+        Raises:
+          UserError: names the setting.
+        """
+        if not 1 <= self.steps <= schedule_steps:
+            raise UserError("steps", f"is {self.steps}", f"give 1 to {schedule_steps}")
+        if not 0 <= self.eta <= 1:
+            raise UserError("eta", f"is {self.eta}", "give 0 (DDIM) to 1 (ancestral noise)")
+        for name in ("source_weight", "pose_weight"):
+            if not math.isfinite(getattr(self, name)):
+                raise UserError(name, f"is {getattr(self, name)}", "give a finite number")
+        for name, words in (("sampler", ("ddim", "ddpm")),
+                            ("guidance", ("two-branch", "disentangled"))):
+            if getattr(self, name) not in words:
+                raise UserError(name, f"is {getattr(self, name)}", f"give {' or '.join(words)}")
 
     def coefficients(self) -> dict[Branch, float]:
         """Of the classifier-free guidance."""

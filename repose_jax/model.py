@@ -17,6 +17,7 @@ from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free, sta
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
 from repose_jax.diffusion.prediction import Kind, Prediction, interpret
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.errors import UserError
 from repose_jax.networks.network import Context, Network, NetworkConfig
 from repose_jax.networks.rpa import Alignment
 
@@ -54,6 +55,16 @@ class ObjectiveConfig:
     drop_pose: float = 0.0
     drop_both: float = 0.0
     draws: int = 1
+
+    def __post_init__(self):
+        source, pose, both = self.drop_source, self.drop_pose, self.drop_both
+        # One uniform number decides: `loss` cuts the two from the ends of [0, 1], both from 1/2 up.
+        apart = source + pose <= 1 and (not both or (source <= 0.5 and both + pose <= 0.5))
+        if min(source, pose, both) < 0 or not apart:
+            raise UserError("objective", f"drops {source}, {pose} and {both} of the conditions",
+                            "give drop-source up to 0.5, and drop-pose + drop-both up to 0.5")
+        if self.draws < 1:
+            raise UserError("objective.draws", f"is {self.draws}", "give 1 or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +164,8 @@ class RePoseModel:
           params: parameters.
           batch: "source", "target" uint8 [batch, h, w, 3]; "source_pose", "target_pose"
             [batch, joints, 3].
-          keys: one for each pair, so that the loss does not depend on how pairs are batched.
+          keys: one for each pair, so that the loss does not depend on how pairs are batched (but
+            for dropout, whose masks come from the first pair's key).
           objective: dropped conditions, draws.
           train: apply dropout.
 
@@ -191,7 +203,6 @@ class RePoseModel:
         if cfg.network.learned_variance:
             parts["vlb"] = variational_loss(cfg.schedule, prediction, target, y, t).mean()
         return sum(parts.values()), parts
-
 
     def picture_error(
         self,

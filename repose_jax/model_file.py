@@ -15,7 +15,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 
-from repose_jax.config import from_dict, to_dict
+from repose_jax.config import check_model, from_dict, to_dict
 from repose_jax.errors import UserError
 from repose_jax.model import ModelConfig, Params, RePoseModel
 from repose_jax.training.checkpoint import export_safetensors, load_safetensors
@@ -58,9 +58,9 @@ def model_path(name: str | os.PathLike[str]) -> pathlib.Path:
     path = pathlib.Path(name)
     if os.fspath(name) in bundled():
         return bundled()[os.fspath(name)]
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / FILE_NAME
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(name, "is no model", "give a .safetensors file, the folder of a training "
                         f"run, or one of {', '.join(bundled())}")
     return path
@@ -98,6 +98,7 @@ def load_model(name: str | os.PathLike[str]) -> LoadedModel:
         raise UserError(path, "is not a model of this package",
                         "give a file that `repose train` wrote")
     config = from_dict(ModelConfig, json.loads(metadata["config"]), f"{path}: config")
+    check_model(config)
     model = RePoseModel(config)
     params, _ = load_safetensors(path, like=jax.eval_shape(model.init, jax.random.key(0)))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

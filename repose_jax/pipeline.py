@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from repose_jax.data.images import read_image
+from repose_jax.data.images import as_rgb, read_image
 from repose_jax.data.resize import fit_pose, letterbox
 from repose_jax.errors import UserError
 from repose_jax.generate import SampleConfig, generate
@@ -112,21 +112,21 @@ class PoseTransfer:
         where = image if isinstance(image, (str, os.PathLike)) else name
         if isinstance(image, (str, os.PathLike)):
             image = read_image(image)
-        image = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+        image = np.asarray(as_rgb(image) if isinstance(image, Image.Image) else image)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise UserError(where, f"is {image.dtype} {image.shape}", "give uint8 [h, w, 3]")
         size = image.shape[:2]
-        source, notes = self._pose(source_pose, size, "source pose")
+        source, notes = self._pose(source_pose, size, "source pose", of_photo=True)
         target, more = self._pose(target_pose, size, "target pose")
         picture, _, note = letterbox(image, None, self.size)
         notes += more + ([f"{where}: {note}"] if note else [])
         return Prepared(picture, source, target, tuple(notes))
 
-    def _pose(self, given: PoseLike, size: tuple[int, int], what: str):
+    def _pose(self, given: PoseLike, size: tuple[int, int], what: str, of_photo: bool = False):
         """A pose in the model's skeleton and frame, and what was done to it."""
         where = given if isinstance(given, (str, os.PathLike)) else what
         if isinstance(given, (str, os.PathLike)):
-            given = read_pose(given, size=size)
+            given = read_pose(given, size=size) if of_photo else read_pose(given)
         if not isinstance(given, NamedPose):
             given = NamedPose(pose=np.asarray(given, np.float32), name=what, skeleton=self.skeleton)
         pose, notes = given.pose, []
@@ -141,7 +141,20 @@ class PoseTransfer:
             raise UserError(where, f"has no joint of {self.skeleton.name}",
                             "give a pose with known joints")
         # A pose without a frame of its own is taken to be in pixels of the source picture.
-        return fit_pose(pose, given.size or size, self.size), notes
+        frame = given.size or size
+        if of_photo and abs(frame[0] * size[1] / (frame[1] * size[0]) - 1) > 0.02:
+            raise UserError(where, f"is of a picture of {frame[0]}x{frame[1]}, the photo has "
+                            f"{size[0]}x{size[1]}", "give the pose of this very photo")
+        known = pose[pose[:, 2] > 0, :2]
+        outside = ((known < -0.5) | (known > [frame[1] - 0.5, frame[0] - 0.5])).any(axis=1)
+        if outside.mean() > 0.5:
+            raise UserError(
+                where, f"has {outside.sum()} of {len(known)} joints outside of the picture of "
+                f"{frame[0]}x{frame[1]}", "give a pose in pixels of the source photo, or as JSON "
+                "with the size of its own picture")
+        if outside.any():
+            notes.append(f"{where}: {outside.sum()} joints lie outside of the picture")
+        return fit_pose(pose, frame, self.size), notes
 
     def run(
         self, prepared: list[Prepared], seed: int, config: SampleConfig | None = None
@@ -157,7 +170,7 @@ class PoseTransfer:
           UserError: for settings that are out of range.
         """
         config = config or self.sample
-        self.check(config)
+        self.check(config, seed)
         keys = jax.numpy.broadcast_to(jax.random.key(seed), (len(prepared),))
         pictures, _ = generate(self.loaded.model, self.loaded.params,
                                *self._stack(prepared), keys, config)
@@ -173,16 +186,16 @@ class PoseTransfer:
         return tuple(jax.numpy.stack([getattr(p, name) for p in prepared])
                      for name in ("source", "source_pose", "target_pose"))
 
-    def check(self, config: SampleConfig) -> None:
+    def check(self, config: SampleConfig, seed: int) -> None:
         """Refuses settings that are out of range, with a UserError."""
-        steps = self.loaded.model.config.schedule.steps
-        if not 1 <= config.steps <= steps:
-            raise UserError("steps", f"is {config.steps}", f"give 1 to {steps}")
-        if not 0 <= config.eta <= 1:
-            raise UserError("eta", f"is {config.eta}", "give 0 (DDIM) to 1 (ancestral noise)")
-        weights = config.source_weight, config.pose_weight
-        if not np.isfinite(weights).all():
-            raise UserError("guidance weights", f"are {weights}", "give finite numbers")
+        config.check(self.loaded.model.config.schedule.steps)
+        check_seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that no key can be made of, with a UserError."""
+    if not 0 <= seed < 2**32:
+        raise UserError("seed", f"is {seed}", "give 0 to 4294967295")
 
 
 def pose_beside(image: ImageLike) -> str:

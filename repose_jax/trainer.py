@@ -20,7 +20,7 @@ from repose_jax.errors import UserError
 from repose_jax.evaluation.contact_sheet import SheetRow, draw_sheet
 from repose_jax.generate import generate
 from repose_jax.model import Params, RePoseModel
-from repose_jax.model_file import FILE_NAME, model_path, save_model
+from repose_jax.model_file import FILE_NAME, load_model, model_path, save_model
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.training.checkpoint import load_safetensors
 from repose_jax.training.loop import train
@@ -52,7 +52,7 @@ def run(
       init: a model file whose weights are the start; None starts afresh.
       samples: pairs in each sample picture.
       progress: show a progress bar.
-      on_event: see `repose_jax.training.loop.train`.
+      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
 
     Returns:
       The model file: the averaged parameters of the last step, complete or interrupted.
@@ -66,7 +66,10 @@ def run(
     fresh = functools.partial(jax.jit(model.init), jax.random.key(config.train.seed))
     params: Params | Callable[[], Params] = fresh
     if init is not None:
-        params, _ = load_safetensors(model_path(init), like=jax.eval_shape(fresh))
+        params = _initial(init, config, jax.eval_shape(fresh))
+    for text in source.notes:
+        if on_event is not None:
+            on_event("note", {"data": text})
     if not len(source.pairs):
         raise UserError(config.data.path, "holds no two pictures of one person",
                         "pairs are made of pictures whose names begin alike up to the first _")
@@ -93,9 +96,20 @@ def run(
         sample_fn=draw if samples else None, on_event=note, progress=progress)
     path = folder / FILE_NAME
     save_model(path, config.model, jax.device_get(state.ema), {
-        "images": images, "init": None if init is None else os.fspath(init),
-        "data": os.path.basename(config.data.path)})
+        "images": images, "init": None if init is None else pathlib.Path(init).name,
+        "data": pathlib.Path(config.data.path).name})
     return path
+
+
+def _initial(init: str | os.PathLike[str], config: ExperimentConfig, like: Params) -> Params:
+    """The weights to start from; they must mean the same in the new model as in theirs."""
+    theirs, ours = load_model(init).model.config, config.model
+    for name, a, b in (("prediction", theirs.prediction, ours.prediction),
+                       ("schedule", theirs.schedule, ours.schedule),
+                       ("skeleton", theirs.network.skeleton, ours.network.skeleton)):
+        if a != b:
+            raise UserError(init, f"has the {name} {a}, this run {b}", "use the same")
+    return load_safetensors(model_path(init), like=like)[0]
 
 
 def _identity(data: DataConfig) -> dict:

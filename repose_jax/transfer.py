@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+import tyro
 from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
 from repose_jax.data.images import read_image
 from repose_jax.errors import UserError
-from repose_jax.files import write_whole
+from repose_jax.files import check_writable
 from repose_jax.explain import draw_alignment
 from repose_jax.generate import SampleConfig
 from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside
@@ -22,25 +23,74 @@ from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.formats import NamedPose, read_pose, read_poses
 from repose_jax.provenance import check_png, file_hash, picture_text, write_png
 
-if TYPE_CHECKING:
-    from repose_jax.cli import TransferOptions
-
 _BATCH = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferOptions:
+    """Paint the person of each source in each pose.
+
+    Attributes:
+      sources: photos of people.
+      pose: file with the target pose: CSV, OpenPose or COCO JSON, 18 lines of x y, or our own JSON.
+      output: the PNG to write; with several results, a folder.
+      source_pose: pose in the source; by default a pose file of the photo's own name beside it.
+      source_pose_name: row of the source pose in its file; by default the photo's file name where
+        the file has several rows.
+      pose_name: rows of the target poses, where the file has several.
+      model: a bundled model, a model file, or the folder of a training run.
+      seed: the same seed gives the same picture.
+      steps: evaluations of the denoiser.
+      source_weight: weight of the source in classifier-free guidance.
+      pose_weight: weight of the pose, with --guidance disentangled.
+      guidance: form of the classifier-free guidance.
+      sampler: ddim or ddpm.
+      eta: noise of ddim.
+      grid: also write source, pose and result side by side, to OUTPUT with "-grid" in its name.
+      explain: also draw flow, mask and aligned source of every iteration, with "-explain".
+    """
+
+    sources: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(
+        metavar="SOURCE")]
+    pose: pathlib.Path
+    output: pathlib.Path
+    source_pose: pathlib.Path | None = None
+    source_pose_name: str | None = None
+    pose_name: tuple[str, ...] = ()
+    model: str = "people"
+    seed: int = 0
+    steps: int = 50
+    source_weight: float = 2.0
+    pose_weight: float = 2.0
+    guidance: Literal["two-branch", "disentangled"] = "two-branch"
+    sampler: Literal["ddim", "ddpm"] = "ddim"
+    eta: float = 0.0
+    grid: bool = False
+    explain: bool = False
 
 
 class Job(NamedTuple):
     """One picture to paint."""
 
     source: pathlib.Path
+    source_sha256: str
     pose: NamedPose
     prepared: Prepared
     output: pathlib.Path
 
 
-def run(options: TransferOptions, say: Callable[[str], None]) -> list[pathlib.Path]:
+def run(
+    options: TransferOptions, say: Callable[[str], None], bar: tqdm
+) -> list[pathlib.Path]:
     """Runs the command; returns the pictures written.
 
-    Everything that can be wrong with the input is found before the first picture is sampled.
+    Everything that can be wrong with the input is found before the first picture is sampled; then
+    each batch is written as soon as it is painted.
+
+    Args:
+      options: of the command.
+      say: is told a line at a time what happens.
+      bar: progress in pictures.
 
     Raises:
       UserError: model, pictures, poses, settings or output cannot be used.
@@ -49,85 +99,105 @@ def run(options: TransferOptions, say: Callable[[str], None]) -> list[pathlib.Pa
     sample = SampleConfig(
         steps=options.steps, sampler=options.sampler, eta=options.eta, guidance=options.guidance,
         source_weight=options.source_weight, pose_weight=options.pose_weight)
-    transfer.check(sample)
+    transfer.check(sample, options.seed)
     jobs = _jobs(transfer, options)
+    grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
+    _check_outputs(jobs, options, grid)
     for note in dict.fromkeys(note for job in jobs for note in job.prepared.notes):
         say(note)
-    _prepare_outputs(jobs)
 
+    count = f"{len(jobs)} picture{'s' * (len(jobs) > 1)}, {sample.steps} steps"
+    say(f"model {options.model}: {count}; the first run on a machine also compiles the sampler")
+    bar.reset(total=len(jobs))
     painted = []
-    steps = f"{len(jobs)} picture{'s' * (len(jobs) > 1)}, {sample.steps} steps"
-    say(f"model {options.model}: {steps}; the first run on a machine also compiles the sampler")
-    with tqdm(total=len(jobs), unit="picture") as bar:
-        for part in _parts(jobs):
-            size = min(_BATCH, len(jobs))
-            filled = [job.prepared for job in part] + [part[0].prepared] * (size - len(part))
-            painted += list(transfer.run(filled, options.seed, sample)[:len(part)])
-            bar.update(len(part))
-
-    for job, picture in zip(jobs, painted, strict=True):
-        write_png(job.output, picture, picture_text(
-            model=options.model, model_sha256=transfer.loaded.sha256,
-            source_sha256=file_hash(job.source), seed=options.seed,
-            settings=vars(sample) | {"pose": job.pose.name}))
-        say(f"wrote {job.output}")
-        if options.explain:
-            drawn = draw_alignment(
-                transfer.align(job.prepared), job.prepared.source, job.prepared.source_pose,
-                job.prepared.target_pose, picture, transfer.skeleton)
-            say(f"wrote {_write_drawing(_beside(job.output, 'explain'), drawn)}")
+    for part in _parts(jobs):
+        size = min(_BATCH, len(jobs))
+        filled = [job.prepared for job in part] + [part[0].prepared] * (size - len(part))
+        for job, picture in zip(part, transfer.run(filled, options.seed, sample), strict=False):
+            text = picture_text(
+                model=pathlib.Path(options.model).name, model_sha256=transfer.loaded.sha256,
+                source_sha256=job.source_sha256, seed=options.seed,
+                settings=vars(sample) | {"pose": job.pose.name})
+            write_png(job.output, picture, text)
+            painted.append(picture)
+            if options.explain:
+                drawn = draw_alignment(
+                    transfer.align(job.prepared), job.prepared.source, job.prepared.source_pose,
+                    job.prepared.target_pose, picture, transfer.skeleton)
+                write_png(_beside(job.output, "explain"), np.asarray(drawn), text)
+        bar.update(len(part))
     if options.grid:
-        path = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
-        say(f"wrote {_write_drawing(path, draw_grid(transfer, jobs, painted))}")
+        # The grid holds pictures of several sources; what they share is in the last one's text.
+        write_png(grid, np.asarray(draw_grid(transfer, jobs, painted)), text)
+    bar.close()
+    for path in _written(jobs, options, grid):
+        say(f"wrote {path}")
     return [job.output for job in jobs]
 
 
 def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
-    several = len(options.sources) * max(len(options.pose_name), 1) > 1
-    if several and options.output.suffix.lower() == ".png":
+    if not options.sources:
+        raise UserError("repose transfer", "got no photo", "name one or more")
+    one_file = options.output.suffix.lower() == ".png" and not options.output.is_dir()
+    if not one_file and options.output.suffix and not options.output.is_dir():
+        check_png(options.output)
+    if one_file and len(options.sources) * len(options.pose_name or (None,)) > 1:
         raise UserError(options.output, "is one file for several pictures", "name a folder")
     jobs = []
     for source in options.sources:
         image = read_image(source)
-        size = image.shape[:2]
-        source_pose = _source_pose(source, options, size)
+        digest = file_hash(source)
+        source_pose = _source_pose(source, options, image.shape[:2])
         for row in options.pose_name or (None,):
-            pose = read_pose(options.pose, row=row, size=size)
-            name = f"{source.stem}_2_{pathlib.Path(pose.name).stem}.png"
-            one_file = options.output.suffix.lower() == ".png"
+            pose = read_pose(options.pose, row=row)
+            name = f"{source.stem}_2_{_stem(pose.name)}.png"
             output = options.output if one_file else options.output / name
             prepared = transfer.prepare(image, source_pose, pose, name=str(source))
-            jobs.append(Job(source, pose, prepared, output))
-    taken = [job.output for job in jobs]
-    for path in taken:
-        check_png(path)
-        if taken.count(path) > 1:
-            raise UserError(path, "would be written twice", "give the sources different names")
+            jobs.append(Job(source, digest, pose, prepared, output))
     return jobs
+
+
+def _stem(name: str) -> str:
+    """A pose's name without a picture's suffix; poses are often named by the picture's file."""
+    path = pathlib.PurePath(name)
+    return path.stem if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.name
 
 
 def _source_pose(
     source: pathlib.Path, options: TransferOptions, size: tuple[int, int]
 ) -> NamedPose:
-    path = options.source_pose or pose_beside(source)
-    row = options.source_pose_name
-    if row is None and len(read_poses(path, size=size).names) > 1:
-        row = source.name
-    return read_pose(path, row=row, size=size)
+    path, row = options.source_pose or pose_beside(source), options.source_pose_name
+    rows = len(read_poses(path, size=size).names)
+    if len(options.sources) > 1 and options.source_pose and (row is not None or rows == 1):
+        raise UserError(path, f"gives one pose for {len(options.sources)} photos",
+                        "give a file with a row named after each photo, or lay a pose file of its "
+                        "name beside each")
+    return read_pose(path, row=source.name if row is None and rows > 1 else row, size=size)
 
 
-def _prepare_outputs(jobs: list[Job]) -> None:
-    for folder in {job.output.parent for job in jobs}:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(folder, f"cannot be made a folder ({error.strerror})",
-                            "choose a place that can be written") from None
-        if not os.access(folder, os.W_OK):
-            raise UserError(folder, "cannot be written", "choose a place that can be written")
-    for job in jobs:
-        if job.output.is_dir():
-            raise UserError(job.output, "is a folder", "name a file that ends in .png")
+def _written(
+    jobs: list[Job], options: TransferOptions, grid: pathlib.Path
+) -> list[pathlib.Path]:
+    """Every file that the command writes."""
+    paths = [job.output for job in jobs]
+    if options.explain:
+        paths += [_beside(job.output, "explain") for job in jobs]
+    return paths + ([grid] if options.grid else [])
+
+
+def _check_outputs(jobs: list[Job], options: TransferOptions, grid: pathlib.Path) -> None:
+    paths = _written(jobs, options, grid)
+    given = {path.resolve() for path in (*options.sources, options.pose)}
+    for path in paths:
+        if path.resolve() in given:
+            raise UserError(path, "would replace what was given", "choose another output")
+        if path.is_dir():
+            raise UserError(path, "is a folder", "name a file that ends in .png")
+        if paths.count(path) > 1:
+            raise UserError(path, "would be written twice",
+                            "give the sources, and the poses, different names")
+    for folder in {path.parent for path in paths}:
+        check_writable(folder)
 
 
 def _parts(jobs: list[Job]) -> Iterator[list[Job]]:
@@ -137,11 +207,6 @@ def _parts(jobs: list[Job]) -> Iterator[list[Job]]:
 
 def _beside(path: pathlib.Path, word: str) -> pathlib.Path:
     return path.with_name(f"{path.stem}-{word}.png")
-
-
-def _write_drawing(path: pathlib.Path, drawing: Image.Image) -> pathlib.Path:
-    write_whole(path, lambda file: drawing.save(file, format="PNG"))
-    return path
 
 
 def draw_grid(

@@ -109,6 +109,9 @@ def _broken(tmp_path, photo, run_folder):
         f"name:keypoints_y:keypoints_x\na:[{missing}]:[{missing}]\n")
     nan = ",".join(["NaN"] * 18)
     (tmp_path / "nan.csv").write_text(f"name:keypoints_y:keypoints_x\na:[{nan}]:[{nan}]\n")
+    far = ",".join(["900"] * 18)
+    (tmp_path / "outside.csv").write_text(
+        f"name:keypoints_y:keypoints_x\na:[{far}]:[{far}]\n")
     (tmp_path / "corrupt.safetensors").write_bytes(b"\x10" * 100)
     whole = (run_folder / "model.safetensors").read_bytes()
     (tmp_path / "half.safetensors").write_bytes(whole[:len(whole) // 2])
@@ -126,7 +129,10 @@ def _broken(tmp_path, photo, run_folder):
         "corrupt model": ({"model": tmp_path / "corrupt.safetensors"}, "corrupt.safetensors"),
         "half a model": ({"model": tmp_path / "half.safetensors"}, "half.safetensors"),
         "output in a file": ({"output": tmp_path / "file" / "out.png"}, "file"),
-        "not a PNG": ({"output": tmp_path / "x" / "out.jpg", "more": ["--pose-name", "q"]}, ""),
+        "not a PNG": ({"output": tmp_path / "x" / "out.jpg"}, "PNG"),
+        "replaces the photo": ({"output": photo / "person.png"}, "replace"),
+        "far outside": ({"pose": tmp_path / "outside.csv"}, "outside"),
+        "seed": ({"more": ["--seed", "-1"]}, "seed"),
         "no steps": ({"more": ["--steps", "0"]}, "steps"),
         "steps beyond T": ({"more": ["--steps", "101"]}, "steps"),
         "two results in one file": ({"more": ["--pose-name", "other", "other"]}, "folder"),
@@ -146,7 +152,7 @@ def test_every_mistake_is_one_line_and_code_2(photo, run_folder, tmp_path, capsy
         assert code == 2, name
         assert error.startswith("repose: error: ") and len(error.splitlines()) == 1, (name, error)
         assert word in error, (name, error)
-        assert not pathlib.Path(output).exists(), name
+        assert output == photo / "person.png" or not pathlib.Path(output).exists(), name
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

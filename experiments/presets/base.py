@@ -26,4 +26,4 @@ CONFIG = ExperimentConfig(
         total_images=30_000_000, batch_size=64, ema_decay=0.9999,
         log_every_images=6_400, checkpoint_every_images=256_000, sample_every_images=256_000,
         optimizer=OptimizerConfig(learning_rate=2e-5, warmup_images=320_000,
-                                  total_images=30_000_000, decay="linear")))
+                                  decay="linear")))

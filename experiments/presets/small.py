@@ -35,5 +35,5 @@ def train(images: int) -> LoopConfig:
     return LoopConfig(
         total_images=images, batch_size=8, ema_decay=0.999, log_every_images=400,
         checkpoint_every_images=4_000, sample_every_images=4_000,
-        optimizer=OptimizerConfig(learning_rate=8e-4, warmup_images=3_200, total_images=images,
-                                  decay="cosine", weight_decay=0.01, clip_norm=1.0))
+        optimizer=OptimizerConfig(learning_rate=8e-4, warmup_images=3_200, decay="cosine",
+                                  weight_decay=0.01, clip_norm=1.0))

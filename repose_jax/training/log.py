@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from repose_jax.errors import UserError
 from repose_jax.files import write_whole
 
 
@@ -28,8 +29,12 @@ class TrainingLog:
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Adds a row, on disk when this returns."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise UserError(self._path, f"cannot be written ({error.strerror})",
+                            "make room and run the same command to resume") from None
 
     def rows(self) -> list[dict[str, Any]]:
         """All complete rows; a line cut off by a kill is left out."""
@@ -86,7 +91,7 @@ class Meter:
         self._begun = self._since = begun
         self._pending: tuple[int, Any] | None = None
         self._values: list[dict[str, float]] = []
-        self._untimed = 0
+        self._images = self._untimed = 0
         self._first_step_s: float | None = None
 
     def push(self, images: int, metrics: Any) -> None:
@@ -118,8 +123,14 @@ class Meter:
             self._untimed = 1  # compiling says nothing about images_per_s
         self._values.append(values)
         self._on_step(values["loss"])
+        self._images = images
         if crossed(images, self._every, self._batch_size):
-            self._on_row(self._row(images))
+            self.flush()
+
+    def flush(self) -> None:
+        """Gives out a row of the steps read since the one before, if there are any."""
+        if self._values:
+            self._on_row(self._row(self._images))
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

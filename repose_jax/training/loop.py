@@ -68,10 +68,16 @@ class LoopConfig:
     ema_decay: float = 0.999
     optimizer: OptimizerConfig = OptimizerConfig()
 
+    def schedule(self) -> OptimizerConfig:
+        """The optimizer, its decay as long as the training unless it has a length of its own."""
+        if self.optimizer.decay == "constant" or self.optimizer.total_images is not None:
+            return self.optimizer
+        return dataclasses.replace(self.optimizer, total_images=self.total_images)
+
     def identity(self) -> dict[str, Any]:
         """The fields that decide what the parameters become; a resumed run must share them."""
         return {"seed": self.seed, "batch_size": self.batch_size, "ema_decay": self.ema_decay,
-                "optimizer": dataclasses.asdict(self.optimizer)}
+                "optimizer": dataclasses.asdict(self.schedule())}
 
 
 def train(
@@ -113,7 +119,7 @@ def train(
     started = time.monotonic()
     tell = on_event or (lambda name, facts: None)
     folder = pathlib.Path(folder)
-    optimizer = make_optimizer(config.optimizer, config.batch_size)
+    optimizer = make_optimizer(config.schedule(), config.batch_size)
     devices = data_parallel(
         functools.partial(make_train_step, loss_fn, optimizer, ema_decay=config.ema_decay),
         config.parallel)
@@ -148,7 +154,7 @@ def train(
 
         def row_done(facts: dict[str, Any]) -> None:
             row = {**facts, "learning_rate": float(learning_rate(
-                config.optimizer, config.batch_size, facts["step"] - 1)), "wall_s": wall_s()}
+                config.schedule(), config.batch_size, facts["step"] - 1)), "wall_s": wall_s()}
             log.append(row)
             tell("log", row)
 
@@ -189,6 +195,7 @@ def train(
                         if crossed(images, config.sample_every_images, config.batch_size):
                             sample()
             meter.settle()
+            meter.flush()
         except NonFiniteLoss as error:
             checkpoints.wait()
             good = checkpoints.latest()

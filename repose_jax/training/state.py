@@ -43,7 +43,8 @@ class OptimizerConfig:
     Attributes:
       learning_rate: the highest learning rate, reached at the end of the warm-up.
       warmup_images: images over which the learning rate rises linearly from 0.
-      total_images: images at which the decay reaches 0; "constant" does not use it.
+      total_images: images at which the decay reaches 0; None is the end of the training.
+        "constant" does not use it.
       decay: the course after the warm-up.
       weight_decay: decoupled, on kernels only (arrays of two axes or more).
       betas: Adam's decay rates of the first and second moment.
@@ -54,7 +55,7 @@ class OptimizerConfig:
 
     learning_rate: float = 1e-4
     warmup_images: int = 0
-    total_images: int = 1_000_000
+    total_images: int | None = None
     decay: Literal["constant", "cosine", "linear"] = "constant"
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
@@ -75,7 +76,9 @@ def learning_rate(
     xp = np if isinstance(step, int) else jnp
     seen = xp.asarray(step, np.float32) * np.float32(batch_size)
     warm = xp.minimum(1.0, (seen + batch_size) / max(config.warmup_images, 1))
-    span = max(config.total_images - config.warmup_images, 1)
+    if config.decay != "constant" and config.total_images is None:
+        raise ValueError("a decay needs the number of images after which it ends")
+    span = max((config.total_images or 0) - config.warmup_images, 1)
     progress = xp.clip((seen - config.warmup_images) / span, 0.0, 1.0)
     match config.decay:
         case "constant":
