@@ -66,13 +66,14 @@ def test_the_newest_are_kept_and_one_that_exists_is_left(tmp_path):
 
 def test_what_is_saved_is_the_state_at_the_call_though_its_buffers_are_donated(tmp_path):
     move = jax.jit(lambda state: jax.tree.map(lambda leaf: leaf + 1, state), donate_argnums=0)
-    state = state_of(1.0)
+    large = {**PARAMS, "large": np.ones((1024, 1024), np.float32)}
+    state = state_of(1.0, large)
     with Checkpoints(tmp_path, config=CONFIG) as checkpoints:
         checkpoints.save(state, images=10, data_state=None)
         for _ in range(20):
             state = move(state)
         checkpoints.wait()
-        assert_same(checkpoints.restore_latest(state).state, state_of(1.0))
+        assert_same(checkpoints.restore_latest(state).state, state_of(1.0, large))
 
 
 @pytest.mark.parametrize("data_state", [
@@ -172,8 +173,9 @@ def test_the_expected_types_are_taken_and_integers_left(tmp_path):
 
 
 def test_jax_arrays_views_and_bfloat16_can_be_exported(tmp_path):
-    weights = {"w": jnp.arange(6.0).reshape(2, 3).T, "h": jnp.ones(2, jnp.bfloat16)}
-    export_safetensors(tmp_path / "file", weights, {})
+    weights = {"w": np.arange(6.0, dtype=np.float32).reshape(2, 3).T,
+               "h": jnp.ones(2, jnp.bfloat16)}
+    export_safetensors(tmp_path / "file", weights, {}, dtype=np.float32)
     params, _ = load_safetensors(tmp_path / "file")
     np.testing.assert_array_equal(params["w"], np.arange(6.0).reshape(2, 3).T)
     np.testing.assert_array_equal(params["h"], 1.0)
