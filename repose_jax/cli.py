@@ -156,8 +156,8 @@ class EvaluateOptions:
       data: "people", or a folder with a test split.
       pairs: how many pairs; the first of the data's list, or random where it has none.
       seed: of pairs, noise and intervals.
-      steps: evaluations of the denoiser.
-      source_weight: weight of the source in classifier-free guidance.
+      steps: evaluations of the denoiser; by default the model's own.
+      source_weight: weight of the source in classifier-free guidance; by default the model's own.
       identities: how many people to render; only for "people".
       views: pictures of each; only for "people".
       baselines: also score the trivial baselines.
@@ -170,8 +170,8 @@ class EvaluateOptions:
     output: pathlib.Path
     pairs: int = 500
     seed: int = 0
-    steps: int = 50
-    source_weight: float = 2.0
+    steps: int | None = None
+    source_weight: float | None = None
     identities: int = 200
     views: int = 6
     baselines: bool = True
@@ -188,15 +188,16 @@ def evaluate(argv: Sequence[str]) -> int:
     from repose_jax.evaluation.report import markdown, write_json
     from repose_jax.evaluator import evaluate as score
     from repose_jax.evaluator import sheet_rows
-    from repose_jax.generate import SampleConfig
     from repose_jax.model_file import load_model
     from repose_jax.pipeline import check_seed
     from repose_jax.trainer import open_data
 
     if options.output.suffix != ".json":
         raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")
-    sample = SampleConfig(steps=options.steps, source_weight=options.source_weight)
     loaded = load_model(options.model)
+    sample = dataclasses.replace(
+        loaded.sample, **{name: value for name in ("steps", "source_weight")
+                          if (value := getattr(options, name)) is not None})
     sample.check(loaded.model.config.schedule.steps)
     check_seed(options.seed)
     for path in filter(None, (options.output, options.sheet)):

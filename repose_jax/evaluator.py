@@ -71,7 +71,7 @@ def evaluate(
     *,
     count: int = 500,
     seed: int = 0,
-    sample: SampleConfig = SampleConfig(),
+    sample: SampleConfig | None = None,
     batch_size: int = 25,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Evaluation:
@@ -83,11 +83,11 @@ def evaluate(
       train: the training people, for the mean-image baseline; None leaves the baselines out.
       count: pairs.
       seed: of the pairs (where the data has no list), the noise and the intervals.
-      sample: settings of the sampler.
+      sample: settings of the sampler; None takes the model's own.
       batch_size: pictures sampled at a time; the pictures do not depend on it.
       progress: is told (stage, done, of how many).
     """
-    model, params = loaded.model, loaded.params
+    model, params, sample = loaded.model, loaded.params, sample or loaded.sample
     pairs = choose_pairs(test, count, seed)
     persons = np.asarray(test.persons)[np.asarray(test.pairs[pairs])[:, 0]]
     everything = examples(test, pairs)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from repose_jax.config import check_model, from_dict, to_dict
 from repose_jax.errors import UserError
+from repose_jax.generate import SampleConfig
 from repose_jax.model import ModelConfig, Params, RePoseModel
 from repose_jax.training.checkpoint import export_safetensors, load_safetensors
 
@@ -33,7 +34,8 @@ class LoadedModel:
       name: how the user called it.
       model: the pure functions.
       params: parameters, float32.
-      facts: what was written beside them (images seen, preset, versions).
+      facts: what was written beside them (images seen, data, start).
+      sample: the settings of the sampler that suit the model.
       sha256: of the file.
     """
 
@@ -41,6 +43,7 @@ class LoadedModel:
     model: RePoseModel
     params: Params
     facts: dict
+    sample: SampleConfig
     sha256: str
 
 
@@ -74,15 +77,17 @@ def card(name: str) -> str:
 
 
 def save_model(
-    path: str | os.PathLike[str], config: ModelConfig, params: Params, facts: dict
+    path: str | os.PathLike[str], config: ModelConfig, params: Params, facts: dict,
+    sample: SampleConfig,
 ) -> None:
-    """Writes a model in float16, all or nothing.
+    """Writes a model in float16, all or nothing, with the settings of the sampler that suit it.
 
     Raises:
       UserError: where the file cannot be written.
     """
     export_safetensors(path, params, {
-        "format": _FORMAT, "config": json.dumps(to_dict(config)), "facts": json.dumps(facts)})
+        "format": _FORMAT, "config": json.dumps(to_dict(config)), "facts": json.dumps(facts),
+        "sample": json.dumps(to_dict(sample))})
 
 
 def load_model(name: str | os.PathLike[str]) -> LoadedModel:
@@ -98,9 +103,10 @@ def load_model(name: str | os.PathLike[str]) -> LoadedModel:
         raise UserError(path, "is not a model of this package",
                         "give a file that `repose train` wrote")
     config = from_dict(ModelConfig, json.loads(metadata["config"]), f"{path}: config")
+    sample = from_dict(SampleConfig, json.loads(metadata["sample"]), f"{path}: sample")
     check_model(config)
     model = RePoseModel(config)
     params, _ = load_safetensors(path, like=jax.eval_shape(model.init, jax.random.key(0)))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return LoadedModel(os.fspath(name), model, jax.tree.map(jnp.asarray, params),
-                       json.loads(metadata["facts"]), digest)
+                       json.loads(metadata["facts"]), sample, digest)

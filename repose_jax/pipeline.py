@@ -49,11 +49,11 @@ class PoseTransfer:
 
     Attributes:
       loaded: the model.
-      sample: default settings of the sampler.
+      sample: default settings of the sampler; the model's own unless others are given.
     """
 
-    def __init__(self, loaded: LoadedModel, sample: SampleConfig = SampleConfig()):
-        self.loaded, self.sample = loaded, sample
+    def __init__(self, loaded: LoadedModel, sample: SampleConfig | None = None):
+        self.loaded, self.sample = loaded, sample or loaded.sample
 
     @classmethod
     def load(cls, name: str | os.PathLike[str]) -> PoseTransfer:

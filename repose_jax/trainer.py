@@ -97,7 +97,7 @@ def run(
     path = folder / FILE_NAME
     save_model(path, config.model, jax.device_get(state.ema), {
         "images": images, "init": None if init is None else pathlib.Path(init).name,
-        "data": pathlib.Path(config.data.path).name})
+        "data": pathlib.Path(config.data.path).name}, config.sample)
     return path
 
 

@@ -17,7 +17,6 @@ from repose_jax.data.images import read_image
 from repose_jax.errors import UserError
 from repose_jax.files import check_writable
 from repose_jax.explain import draw_alignment
-from repose_jax.generate import SampleConfig
 from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.formats import NamedPose, read_pose, read_poses
@@ -40,8 +39,8 @@ class TransferOptions:
       pose_name: rows of the target poses, where the file has several.
       model: a bundled model, a model file, or the folder of a training run.
       seed: the same seed gives the same picture.
-      steps: evaluations of the denoiser.
-      source_weight: weight of the source in classifier-free guidance.
+      steps: evaluations of the denoiser; by default the model's own.
+      source_weight: weight of the source in classifier-free guidance; by default the model's own.
       pose_weight: weight of the pose, with --guidance disentangled.
       guidance: form of the classifier-free guidance.
       sampler: ddim or ddpm.
@@ -59,8 +58,8 @@ class TransferOptions:
     pose_name: tuple[str, ...] = ()
     model: str = "people"
     seed: int = 0
-    steps: int = 50
-    source_weight: float = 2.0
+    steps: int | None = None
+    source_weight: float | None = None
     pose_weight: float = 2.0
     guidance: Literal["two-branch", "disentangled"] = "two-branch"
     sampler: Literal["ddim", "ddpm"] = "ddim"
@@ -96,9 +95,11 @@ def run(
       UserError: model, pictures, poses, settings or output cannot be used.
     """
     transfer = PoseTransfer.load(options.model)
-    sample = SampleConfig(
-        steps=options.steps, sampler=options.sampler, eta=options.eta, guidance=options.guidance,
-        source_weight=options.source_weight, pose_weight=options.pose_weight)
+    sample = dataclasses.replace(
+        transfer.sample, sampler=options.sampler, eta=options.eta, guidance=options.guidance,
+        pose_weight=options.pose_weight,
+        **{name: value for name in ("steps", "source_weight")
+           if (value := getattr(options, name)) is not None})
     transfer.check(sample, options.seed)
     jobs = _jobs(transfer, options)
     grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"

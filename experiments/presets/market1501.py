@@ -12,4 +12,5 @@ CONFIG = ExperimentConfig(
     model=small.model(skeleton="market14"),
     data=DataConfig(path="market1501"),
     objective=small.OBJECTIVE,
+    sample=small.SAMPLE,
     train=small.train(44_000))
