@@ -77,8 +77,7 @@ def transfer(argv: Sequence[str]) -> int:
 
     options = _parse(TransferOptions, "transfer", argv)
     use_compilation_cache()
-    with tqdm(unit="picture") as bar:
-        run(options, _say, bar)
+    run(options, _say, lambda total: tqdm(total=total, unit="picture"))
     return 0
 
 

@@ -79,7 +79,7 @@ class Job(NamedTuple):
 
 
 def run(
-    options: TransferOptions, say: Callable[[str], None], bar: tqdm
+    options: TransferOptions, say: Callable[[str], None], progress: Callable[[int], tqdm]
 ) -> list[pathlib.Path]:
     """Runs the command; returns the pictures written.
 
@@ -89,7 +89,7 @@ def run(
     Args:
       options: of the command.
       say: is told a line at a time what happens.
-      bar: progress in pictures.
+      progress: makes a progress bar of so many pictures.
 
     Raises:
       UserError: model, pictures, poses, settings or output cannot be used.
@@ -109,8 +109,7 @@ def run(
 
     count = f"{len(jobs)} picture{'s' * (len(jobs) > 1)}, {sample.steps} steps"
     say(f"model {options.model}: {count}; the first run on a machine also compiles the sampler")
-    bar.reset(total=len(jobs))
-    painted = []
+    painted, bar = [], progress(len(jobs))
     for part in _parts(jobs):
         size = min(_BATCH, len(jobs))
         filled = [job.prepared for job in part] + [part[0].prepared] * (size - len(part))

@@ -83,11 +83,10 @@ T = jnp.array([0, 13, 27, 39])
 
 @functools.partial(jax.jit, static_argnames=("config", "branch"))
 def predict(params, source, source_pose, target_pose, y=Y, config=OURS, branch="both"):
-    """The prediction of one branch at (y, T), and its copy mask."""
+    """The prediction of one branch at (y, T)."""
     model = RePoseModel(config)
     context = model.condition(params, to_signal(source), source_pose, target_pose, branch)
-    return (model.denoiser(params, context)(y, T),
-            model.network.apply({"params": params}, y, T, context).copy)
+    return model.denoiser(params, context)(y, T)
 
 
 @functools.partial(jax.jit, static_argnames="objective")
@@ -120,25 +119,23 @@ class TestConditions:
     params, batch, other = params_of(OURS), make_batch(), make_batch(seed=1)
 
     def test_everything_is_heard(self):
-        plain, copy = predict(self.params, *inputs_of(self.batch))
-        assert copy.min() > 0 and copy.max() < 1
+        plain = predict(self.params, *inputs_of(self.batch))
         for name in ("source", "source_pose", "target_pose"):
-            changed, _ = predict(self.params, *inputs_of(self.batch | {name: self.other[name]}))
+            changed = predict(self.params, *inputs_of(self.batch | {name: self.other[name]}))
             # At the last step, where only noise is left, the conditions decide everything.
             assert jnp.abs(changed.x0 - plain.x0)[3].max() > 1e-3
 
     def test_null_source(self):
-        """Neither the source's pixels nor a copy of them get through."""
-        plain, copy = predict(self.params, *inputs_of(self.batch), branch="pose")
-        changed, _ = predict(
+        """None of the source's pixels get through."""
+        plain = predict(self.params, *inputs_of(self.batch), branch="pose")
+        changed = predict(
             self.params, *inputs_of(self.batch | {"source": self.other["source"]}), branch="pose")
         np.testing.assert_array_equal(plain.x0, changed.x0)
-        assert not copy.any()
 
     def test_pictures_are_apart(self):
-        plain, _ = predict(self.params, *inputs_of(self.batch))
+        plain = predict(self.params, *inputs_of(self.batch))
         mixed = {k: np.concatenate([self.other[k][:2], v[2:]]) for k, v in self.batch.items()}
-        changed, _ = predict(self.params, *inputs_of(mixed))
+        changed = predict(self.params, *inputs_of(mixed))
         np.testing.assert_allclose(changed.x0[2:], plain.x0[2:], atol=1e-4)
         assert jnp.abs(changed.x0[:2] - plain.x0[:2]).max() > 1e-3
 
@@ -156,23 +153,23 @@ class TestConditions:
                  "pose": predict(self.params, *inputs_of(self.batch), branch="pose"),
                  "source": predict(self.params, *inputs_of(unknown))}
         out = guided(self.params, *inputs_of(self.batch))
-        expected = sum(c * parts[branch][0].x0 for branch, c in coefficients.items())
+        expected = sum(c * parts[branch].x0 for branch, c in coefficients.items())
         np.testing.assert_allclose(out.x0, expected, atol=2e-3)
-        assert jnp.abs(expected - parts["source"][0].x0).max() > 0.1
+        assert jnp.abs(expected - parts["source"].x0).max() > 0.1
 
     def test_zero_heads_know_nothing(self):
-        """With nothing to copy, their prediction is c_skip y."""
+        """With no source there is nothing to copy either: their prediction is c_skip y."""
         silent = jax.tree.map(jnp.zeros_like, self.params["unet"]["head"])
         params = self.params | {"unet": self.params["unet"] | {"head": silent}}
-        out, _ = predict(params, *inputs_of(self.batch), branch="pose")
+        out = predict(params, *inputs_of(self.batch), branch="pose")
         c_skip, _, _ = precondition(OURS.schedule.alpha_bar(T))
         np.testing.assert_allclose(out.x0, c_skip * Y, atol=1e-5)
 
     def test_bfloat16_stays_near_float32(self):
         config = with_unet(OURS, bfloat16=True)
         assert jax.tree.structure(params_of(config)) == jax.tree.structure(self.params)
-        exact, _ = predict(self.params, *inputs_of(self.batch))
-        rounded, _ = predict(self.params, *inputs_of(self.batch), config=config)
+        exact = predict(self.params, *inputs_of(self.batch))
+        rounded = predict(self.params, *inputs_of(self.batch), config=config)
         assert rounded.x0.dtype == jnp.float32
         error = jnp.abs(rounded.x0 - exact.x0)
         assert 0 < error.max() and error.mean() < 0.02 * jnp.abs(exact.x0).mean() + 0.01
@@ -228,7 +225,7 @@ class TestLoss:
         keys, target = keys_of(4), to_signal(jnp.asarray(self.batch["target"]))
         errors = jax.jit(MODEL.picture_error)(self.params, self.batch, T, keys)
         y = OURS.schedule.noised(target, initial_noise(keys, SIZE), T)
-        out, _ = predict(self.params, *inputs_of(self.batch), y=y)
+        out = predict(self.params, *inputs_of(self.batch), y=y)
         np.testing.assert_allclose(errors, jnp.mean((out.x0 - target) ** 2, (1, 2, 3)), rtol=1e-3)
         assert errors[0] < 0.1 * errors[3]  # at t = 0 hardly any noise hides the picture
 
