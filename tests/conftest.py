@@ -19,7 +19,7 @@ import jax  # noqa: E402  (reads the environment)
 from jaxtyping import install_import_hook  # noqa: E402
 
 # Tiny networks take longer to compile than to run: compile less carefully, and only once.
-jax.config.update("jax_disable_most_optimizations", False)
+jax.config.update("jax_disable_most_optimizations", True)
 _cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
 jax.config.update("jax_compilation_cache_dir", str(_cache / "repose_jax" / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
