@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -140,6 +141,16 @@ def test_a_run_leaves_checkpoints_log_curve_and_samples(tmp_path):
     each = [row["loss"] for row in TrainingLog(tmp_path / "each").rows()]
     np.testing.assert_allclose([row["loss"] for row in rows],
                                np.reshape(each, (10, 2)).mean(axis=1), rtol=1e-6)
+
+
+def test_a_decay_is_as_long_as_the_training_unless_it_has_a_length_of_its_own():
+    cosine = OptimizerConfig(decay="cosine")
+    assert config_of(total_images=80, optimizer=cosine).schedule().total_images == 80
+    own = dataclasses.replace(cosine, total_images=50)
+    assert config_of(total_images=80, optimizer=own).schedule() == own
+    # What is constant may be made longer: its end must not tell two runs apart.
+    constant = [config_of(total_images=total).identity() for total in (80, 160)]
+    assert constant[0] == constant[1]
 
 
 def test_the_last_row_is_of_the_last_image(tmp_path):

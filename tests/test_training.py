@@ -221,6 +221,11 @@ def test_an_unknown_choice_is_refused(wrong):
         make_optimizer(OptimizerConfig(**wrong), 8)
 
 
+def test_a_decay_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="number of images"):
+        make_optimizer(OptimizerConfig(decay="cosine"), 8)
+
+
 # --- the devices
 
 

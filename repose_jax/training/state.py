@@ -76,7 +76,7 @@ def learning_rate(
     xp = np if isinstance(step, int) else jnp
     seen = xp.asarray(step, np.float32) * np.float32(batch_size)
     warm = xp.minimum(1.0, (seen + batch_size) / max(config.warmup_images, 1))
-    if config.decay != "constant" and config.total_images is None:
+    if config.decay in ("cosine", "linear") and config.total_images is None:
         raise ValueError("a decay needs the number of images after which it ends")
     span = max((config.total_images or 0) - config.warmup_images, 1)
     progress = xp.clip((seen - config.warmup_images) / span, 0.0, 1.0)
