@@ -35,9 +35,9 @@ OURS = ModelConfig(
         rpa=RPAConfig(iterations=1, initial="skeleton", hidden=3)),
     schedule=Schedule(kind="cosine", steps=40), prediction="preconditioned")
 
-# And all that training may add to it.
+# What training may add, without the alignment, whose gradient has a test of its own.
 FULL = dataclasses.replace(OURS, network=dataclasses.replace(
-    OURS.network, learned_variance=True,
+    OURS.network, learned_variance=True, rpa=RPAConfig(iterations=0),
     unet=dataclasses.replace(OURS.network.unet, dropout=0.2)))
 
 MODEL = RePoseModel(OURS)
