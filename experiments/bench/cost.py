@@ -68,7 +68,7 @@ def main() -> None:
             "first_call_s": first}
 
     size = config.train.batch_size
-    optimizer = make_optimizer(config.train.optimizer, size)
+    optimizer = make_optimizer(config.train.schedule(), size)
     loss = functools.partial(model.loss, objective=config.objective)
     devices = data_parallel(functools.partial(
         make_train_step, loss, optimizer, ema_decay=config.train.ema_decay))
