@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from repose_jax.networks import warp as warp_module
-from repose_jax.networks.rpa import RecurrentPoseAlignment, RPAConfig
+from repose_jax.networks.rpa import ConvGRU, RecurrentPoseAlignment, RPAConfig
 from repose_jax.networks.unet import UNetConfig, encoder_plan
 from repose_jax.pose.flow import skeleton_flow
 from repose_jax.pose.skeleton import MARKET14
@@ -66,6 +66,21 @@ def silent(flow_bias=(0.0, 0.0), mask_bias=0.0):
             level[head] = {"kernel": jnp.zeros_like(level[head]["kernel"]),
                            "bias": jnp.asarray(bias, jnp.float32)}
     return params
+
+
+def test_gru_formula():
+    """h' = (1 - z) h + z tanh(W [r h, x]), z and r sigmoids of [h, x], at a picture of one cell."""
+    state, x = normal(40, 3, 1, 1, 4), normal(41, 3, 1, 1, 5)
+    gates, candidate = normal(42, 3, 3, 9, 8), normal(43, 3, 3, 9, 4)
+    bias = normal(44, 8)
+    out = jax.jit(ConvGRU(4).apply)({"params": {
+        "gates": {"kernel": gates, "bias": bias},
+        "candidate": {"kernel": candidate, "bias": bias[:4]}}}, state, x)
+    h, i, w, v = (np.asarray(a, np.float64) for a in (state[:, 0, 0], x[:, 0, 0], gates[1, 1],
+                                                      candidate[1, 1]))
+    z, r = np.split(1 / (1 + np.exp(-(np.concatenate([h, i], -1) @ w + bias))), 2, -1)
+    new = np.tanh(np.concatenate([r * h, i], -1) @ v + bias[:4])
+    np.testing.assert_allclose(out[:, 0, 0], (1 - z) * h + z * new, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
