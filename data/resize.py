@@ -41,11 +41,27 @@ def letterbox(
 def fit_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[int, int],
              to_size: tuple[int, int]) -> Float[np.ndarray, "*batch joints 3"]:
     """Carries poses along as `letterbox` carries a picture, from (height, width) to another."""
+    ratio, offset = _fit(from_size, to_size)
+    moved = np.array(pose, np.float32)
+    moved[..., :2] = (moved[..., :2] + 0.5) * ratio - 0.5 + offset
+    moved[..., :2] *= moved[..., 2:] > 0
+    return moved
+
+
+def unfit_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[int, int],
+               to_size: tuple[int, int]) -> Float[np.ndarray, "*batch joints 3"]:
+    """Undoes `fit_pose`: poses in the frame `to_size` back to pictures of `from_size`."""
+    ratio, offset = _fit(from_size, to_size)
+    moved = np.array(pose, np.float32)
+    moved[..., :2] = (moved[..., :2] - offset + 0.5) / ratio - 0.5
+    moved[..., :2] *= moved[..., 2:] > 0
+    return moved
+
+
+def _fit(from_size, to_size):
+    """Factor and offset (x, y) of a letterboxed picture."""
     scale = min(to_size[0] / from_size[0], to_size[1] / from_size[1])
     inner = [min(n, max(1, round(o * scale))) for o, n in zip(from_size, to_size, strict=True)]
     offset = [(n - i) // 2 for n, i in zip(to_size, inner, strict=True)]
-    ratio = np.array([i / o for i, o in zip(inner, from_size, strict=True)][::-1])
-    moved = np.array(pose, np.float32)
-    moved[..., :2] = (moved[..., :2] + 0.5) * ratio - 0.5 + offset[::-1]
-    moved[..., :2] *= moved[..., 2:] > 0
-    return moved
+    ratio = [i / o for i, o in zip(inner, from_size, strict=True)]
+    return np.array(ratio[::-1]), np.array(offset[::-1])

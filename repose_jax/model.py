@@ -204,6 +204,36 @@ class RePoseModel:
             parts["vlb"] = variational_loss(cfg.schedule, prediction, target, y, t).mean()
         return sum(parts.values()), parts
 
+    def denoised(
+        self,
+        params: Params,
+        batch: Batch,
+        t: Int[Array, "batch"],
+        keys: Key[Array, "batch"],
+        source_present: Float[Array, "batch"] | None = None,
+        pose_present: Float[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch h w 3"]:
+        """The clean picture that the model predicts from the noised target, [-1, 1] units.
+
+        Args:
+          params: parameters.
+          batch: as for `loss`.
+          t: time step of each picture.
+          keys: of the noise, one for each picture.
+          source_present, pose_present: 1 or 0, whether each picture's source and target pose are
+            given; None gives them all.
+        """
+        source, target = to_signal(batch["source"]), to_signal(batch["target"])
+        ones = jnp.ones(source.shape[0])
+        source_present = ones if source_present is None else source_present
+        pose_present = ones if pose_present is None else pose_present
+        context = self.network.apply(
+            {"params": params}, source, batch["source_pose"],
+            batch["target_pose"] * pose_present[:, None, None], source_present,
+            method="condition")
+        noise = jax.vmap(lambda key: jax.random.normal(key, target.shape[1:]))(keys)
+        return self.denoiser(params, context)(self.config.schedule.noised(target, noise, t), t).x0
+
     def picture_error(
         self,
         params: Params,
@@ -211,19 +241,8 @@ class RePoseModel:
         t: Int[Array, "batch"],
         keys: Key[Array, "batch"],
     ) -> Float[Array, "batch"]:
-        """Mean squared error of the predicted clean picture, [-1, 1] units, at given noise levels.
-
-        Args:
-          params: parameters.
-          batch: as for `loss`.
-          t: time step of each picture.
-          keys: of the noise, one for each picture.
-        """
-        source, target = to_signal(batch["source"]), to_signal(batch["target"])
-        context = self.condition(params, source, batch["source_pose"], batch["target_pose"])
-        noise = jax.vmap(lambda key: jax.random.normal(key, target.shape[1:]))(keys)
-        y = self.config.schedule.noised(target, noise, t)
-        error = self.denoiser(params, context)(y, t).x0 - target
+        """Mean squared error of `denoised`, whose arguments these are."""
+        error = self.denoised(params, batch, t, keys) - to_signal(batch["target"])
         return jnp.mean(error**2, axis=(1, 2, 3))
 
 

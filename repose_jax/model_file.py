@@ -141,7 +141,7 @@ def save_weights(
 
 def load_weights(
     name: str | os.PathLike[str], kind: Kind, config_type: type,
-    init: Callable[[Any], Callable[[jax.Array], Params]],
+    init: Callable[[Any], Callable[[jax.Array], Params]], like: Any = None,
 ) -> Weights:
     """Reads a network.
 
@@ -151,9 +151,11 @@ def load_weights(
       config_type: dataclass of its configuration.
       init: from the configuration to the function that makes fresh parameters from a key; their
         names and shapes are what the file must hold.
+      like: the configuration that it must have; None takes any.
 
     Raises:
-      UserError: missing, damaged, of another kind, or of another configuration than its tensors.
+      UserError: missing, damaged, of another kind, or of another configuration than its tensors
+        or `like`.
     """
     path = model_path(name)
     found = kind_of(path)
@@ -163,6 +165,8 @@ def load_weights(
     config = from_dict(config_type, json.loads(metadata["config"]), f"{path}: config")
     if isinstance(config, ModelConfig):
         check_model(config)
+    if like is not None and config != like:
+        raise UserError(name, f"has the configuration {config}", f"use one of {like}")
     params, _ = load_safetensors(path, like=jax.eval_shape(init(config), jax.random.key(0)))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Weights(os.fspath(name), config, jax.tree.map(jnp.asarray, params),

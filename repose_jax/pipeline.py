@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from typing import Any
 
@@ -14,11 +15,14 @@ from PIL import Image
 from repose_jax.data.images import as_rgb, read_image
 from repose_jax.data.resize import fit_pose, letterbox
 from repose_jax.errors import UserError
+from repose_jax.diffusion.samplers import Step
 from repose_jax.generate import SampleConfig, generate
+from repose_jax.guide_file import LoadedGuide, load_guide
 from repose_jax.model import to_signal
 from repose_jax.model_file import LoadedModel, load_model
 from repose_jax.networks.rpa import Alignment
 from repose_jax.pose.formats import NamedPose, convert, read_pose
+from repose_jax.pose_reader import PoseReader
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -54,6 +58,7 @@ class PoseTransfer:
 
     def __init__(self, loaded: LoadedModel, sample: SampleConfig | None = None):
         self.loaded, self.sample = loaded, sample or loaded.sample
+        self._guides: dict[tuple, LoadedGuide | None] = {}
 
     @classmethod
     def load(cls, name: str | os.PathLike[str]) -> PoseTransfer:
@@ -84,10 +89,10 @@ class PoseTransfer:
           image: the source: a file, a Pillow picture or uint8 [h, w, 3].
           pose: the target pose: a file, a `NamedPose`, or [joints, 3] in the model's skeleton and
             in pixels of the source picture.
-          source_pose: the pose in the source picture; may be left out where `image` is a file that
-            has a pose file of its own name beside it.
+          source_pose: the pose in the source picture; by default that of a pose file of the
+            picture's own name beside it, or else it is estimated (see `read_pose`).
           seed: the same seed gives the same picture.
-          **settings: fields of `SampleConfig`, such as steps.
+          **settings: fields of `SampleConfig`, such as steps or guidance.
 
         Returns:
           The picture, of the model's size.
@@ -96,7 +101,7 @@ class PoseTransfer:
           UserError: a file or a pose cannot be used, or a setting is out of range.
         """
         if source_pose is None:
-            source_pose = pose_beside(image)
+            source_pose = pose_beside(image) or self.read_pose(image)
         prepared = self.prepare(image, source_pose, pose)
         config = dataclasses.replace(self.sample, **settings)
         return Image.fromarray(self.run([prepared], seed, config)[0])
@@ -156,6 +161,38 @@ class PoseTransfer:
             notes.append(f"{where}: {outside.sum()} joints lie outside of the picture")
         return fit_pose(pose, frame, self.size), notes
 
+    @functools.cached_property
+    def _reader(self) -> PoseReader:
+        name = self.sample.guidance.estimator
+        if not name:
+            raise UserError("source pose", "is missing, and the model names no pose estimator",
+                            "give the pose in the source picture as --source-pose FILE")
+        return PoseReader.load(name)
+
+    def read_pose(self, image: ImageLike) -> NamedPose:
+        """Estimates the pose in a picture with the estimator that the model names.
+
+        Its joints are known or not: the model learnt from poses without confidences.
+
+        Raises:
+          UserError: the model names none, or no person can be read off the picture.
+        """
+        found = self._reader(image)
+        known = found.pose[:, 2:] > 0
+        return found._replace(pose=np.concatenate([found.pose[:, :2], known], 1, np.float32))
+
+    def guide(self, config: SampleConfig) -> LoadedGuide | None:
+        """What the gradient guidance of a configuration needs; None where there is none.
+
+        Raises:
+          UserError: an estimator or a field cannot be used.
+        """
+        wanted = config.guidance
+        key = (wanted.active, bool(wanted.pif), wanted.estimator, wanted.field)
+        if key not in self._guides:
+            self._guides[key] = load_guide(wanted, self.loaded.model.config.network)
+        return self._guides[key]
+
     def run(
         self, prepared: list[Prepared], seed: int, config: SampleConfig | None = None
     ) -> UInt8[np.ndarray, "batch h w 3"]:
@@ -167,14 +204,23 @@ class PoseTransfer:
           config: settings of the sampler.
 
         Raises:
-          UserError: for settings that are out of range.
+          UserError: for settings that are out of range, a guide that cannot be used.
         """
-        config = config or self.sample
+        return np.asarray(self._generate(prepared, seed, config or self.sample, False)[0])
+
+    def trajectory(
+        self, prepared: Prepared, seed: int, config: SampleConfig | None = None
+    ) -> list[Step]:
+        """Every step of sampling one picture, for drawing; see `run`."""
+        return self._generate([prepared], seed, config or self.sample, True)[1]
+
+    def _generate(self, prepared, seed, config, trajectory):
         self.check(config, seed)
+        guide = self.guide(config)
         keys = jax.numpy.broadcast_to(jax.random.key(seed), (len(prepared),))
-        pictures, _ = generate(self.loaded.model, self.loaded.params,
-                               *self._stack(prepared), keys, config)
-        return np.asarray(pictures)
+        return generate(
+            self.loaded.model, self.loaded.params, *self._stack(prepared), keys, config,
+            trajectory, guide and guide.guide, guide and guide.params)
 
     def align(self, prepared: Prepared) -> Alignment:
         """The recurrent pose alignment of one picture, for drawing."""
@@ -198,17 +244,12 @@ def check_seed(seed: int) -> None:
         raise UserError("seed", f"is {seed}", "give 0 to 4294967295")
 
 
-def pose_beside(image: ImageLike) -> str:
-    """The pose file that lies beside a picture and has its name.
-
-    Raises:
-      UserError: where there is none; poses are not estimated yet.
-    """
-    mend = "give the pose in the source picture as --source-pose FILE (estimating it comes later)"
+def pose_beside(image: ImageLike) -> str | None:
+    """The pose file that lies beside a picture and has its name; None where there is none."""
     if not isinstance(image, (str, os.PathLike)):
-        raise UserError("source pose", "is missing", mend)
+        return None
     stem = os.path.splitext(os.fspath(image))[0]
     for suffix in (".json", "_keypoints.json", ".csv", ".txt"):
         if os.path.isfile(stem + suffix):
             return stem + suffix
-    raise UserError(image, "has no pose file beside it", mend)
+    return None

@@ -22,11 +22,14 @@ from repose_jax.generate import generate
 from repose_jax.model import Params, RePoseModel
 from repose_jax.model_file import FILE_NAME, load_model, model_path, save_model
 from repose_jax.networks.network import NetworkConfig
+from repose_jax.networks.pose_estimator import EstimatorConfig
 from repose_jax.training.checkpoint import load_safetensors
 from repose_jax.training.loop import train
 
 
-def open_data(data: DataConfig, network: NetworkConfig, split: str) -> PairSource:
+def open_data(
+    data: DataConfig, network: NetworkConfig | EstimatorConfig, split: str
+) -> PairSource:
     """The pairs that a configuration names, in a network's skeleton and size."""
     people = {}
     if data.path == "people":

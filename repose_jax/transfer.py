@@ -13,16 +13,59 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
+from repose_jax.config import to_dict
 from repose_jax.data.images import read_image
+from repose_jax.diffusion.guidance import Normalize, Through
 from repose_jax.errors import UserError
 from repose_jax.files import check_writable
 from repose_jax.explain import draw_alignment
+from repose_jax.generate import GuidanceConfig
 from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.formats import NamedPose, read_pose, read_poses
+from repose_jax.trajectory import draw_trajectory
 from repose_jax.provenance import check_png, file_hash, picture_text, write_png
 
 _BATCH = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GuidanceOptions:
+    """Gradient guidance; what is None is the model's own.
+
+    Attributes:
+      pif: weight of the distance to the valid poses; 0 switches it off.
+      target: weight of the distance to the target pose; 0 switches it off.
+      strength: share of the energy that a step removes, to first order.
+      interval: guided part of the sampling, from 0 (noise) to 1 (picture).
+      shape: course of the strength over the interval.
+      through: what the gradient is taken with respect to.
+      normalize: length of a step.
+      clip: most that a step may change a pixel, root mean square; 0 does not clip.
+      estimator: pose estimator: a bundled name, a file or a run.
+      field: pose interaction field, likewise.
+    """
+
+    pif: float | None = None
+    target: float | None = None
+    strength: float | None = None
+    interval: tuple[float, float] | None = None
+    shape: Literal["constant", "linear", "cosine"] | None = None
+    through: Through | None = None
+    normalize: Normalize | None = None
+    clip: float | None = None
+    estimator: str | None = None
+    field: str | None = None
+
+    def over(self, config: GuidanceConfig) -> GuidanceConfig:
+        """A configuration with what is given here in place of its own."""
+        return dataclasses.replace(config, **given(self))
+
+
+def given(options: object, *names: str) -> dict[str, object]:
+    """The fields of a dataclass that are not None, all of them or those named."""
+    return {name: value for name in names or [f.name for f in dataclasses.fields(options)]
+            if (value := getattr(options, name)) is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +76,8 @@ class TransferOptions:
       sources: photos of people.
       pose: file with the target pose: CSV, OpenPose or COCO JSON, 18 lines of x y, or our own JSON.
       output: the PNG to write; with several results, a folder.
-      source_pose: pose in the source; by default a pose file of the photo's own name beside it.
+      source_pose: pose in the source; by default that of a pose file of the photo's own name beside
+        it, or else it is estimated.
       source_pose_name: row of the source pose in its file; by default the photo's file name where
         the file has several rows.
       pose_name: rows of the target poses, where the file has several.
@@ -41,12 +85,14 @@ class TransferOptions:
       seed: the same seed gives the same picture.
       steps: evaluations of the denoiser; by default the model's own.
       source_weight: weight of the source in classifier-free guidance; by default the model's own.
-      pose_weight: weight of the pose, with --guidance disentangled.
-      guidance: form of the classifier-free guidance.
+      pose_weight: weight of the pose, with --classifier-free disentangled.
+      classifier_free: form of the classifier-free guidance.
+      guidance: gradient guidance; what is not given is the model's own.
       sampler: ddim or ddpm.
       eta: noise of ddim.
       grid: also write source, pose and result side by side, to OUTPUT with "-grid" in its name.
-      explain: also draw flow, mask and aligned source of every iteration, with "-explain".
+      explain: also draw flow, mask and aligned source of every iteration, with "-explain", and each
+        step's picture, pose and energy, with "-trajectory".
     """
 
     sources: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(
@@ -61,7 +107,8 @@ class TransferOptions:
     steps: int | None = None
     source_weight: float | None = None
     pose_weight: float = 2.0
-    guidance: Literal["two-branch", "disentangled"] = "two-branch"
+    classifier_free: Literal["two-branch", "disentangled"] = "two-branch"
+    guidance: GuidanceOptions = GuidanceOptions()
     sampler: Literal["ddim", "ddpm"] = "ddim"
     eta: float = 0.0
     grid: bool = False
@@ -96,12 +143,13 @@ def run(
     """
     transfer = PoseTransfer.load(options.model)
     sample = dataclasses.replace(
-        transfer.sample, sampler=options.sampler, eta=options.eta, guidance=options.guidance,
-        pose_weight=options.pose_weight,
-        **{name: value for name in ("steps", "source_weight")
-           if (value := getattr(options, name)) is not None})
+        transfer.sample, sampler=options.sampler, eta=options.eta, classifier_free=options.classifier_free,
+        pose_weight=options.pose_weight, guidance=options.guidance.over(transfer.sample.guidance),
+        **given(options, "steps", "source_weight"))
+    transfer.sample = sample
     transfer.check(sample, options.seed)
-    jobs = _jobs(transfer, options)
+    guide = transfer.guide(sample)
+    jobs = _jobs(transfer, options, say)
     grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
     _check_outputs(jobs, options, grid)
     for note in dict.fromkeys(note for job in jobs for note in job.prepared.notes):
@@ -117,7 +165,8 @@ def run(
             text = picture_text(
                 model=pathlib.Path(options.model).name, model_sha256=transfer.loaded.sha256,
                 source_sha256=job.source_sha256, seed=options.seed,
-                settings=vars(sample) | {"pose": job.pose.name})
+                settings=to_dict(sample) | {"pose": job.pose.name},
+                guide=guide.sha256 if guide else {})
             write_png(job.output, picture, text)
             painted.append(picture)
             if options.explain:
@@ -125,6 +174,10 @@ def run(
                     transfer.align(job.prepared), job.prepared.source, job.prepared.source_pose,
                     job.prepared.target_pose, picture, transfer.skeleton)
                 write_png(_beside(job.output, "explain"), np.asarray(drawn), text)
+                drawn = draw_trajectory(
+                    transfer.trajectory(job.prepared, options.seed, sample),
+                    job.prepared.target_pose, transfer.skeleton)
+                write_png(_beside(job.output, "trajectory"), np.asarray(drawn), text)
         bar.update(len(part))
     if options.grid:
         # The grid holds pictures of several sources; what they share is in the last one's text.
@@ -135,7 +188,9 @@ def run(
     return [job.output for job in jobs]
 
 
-def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
+def _jobs(
+    transfer: PoseTransfer, options: TransferOptions, say: Callable[[str], None]
+) -> list[Job]:
     if not options.sources:
         raise UserError("repose transfer", "got no photo", "name one or more")
     one_file = options.output.suffix.lower() == ".png" and not options.output.is_dir()
@@ -147,7 +202,7 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
     for source in options.sources:
         image = read_image(source)
         digest = file_hash(source)
-        source_pose = _source_pose(source, options, image.shape[:2])
+        source_pose = _source_pose(transfer, source, options, image.shape[:2], say)
         for row in options.pose_name or (None,):
             pose = read_pose(options.pose, row=row)
             name = f"{source.stem}_2_{_stem(pose.name)}.png"
@@ -164,9 +219,15 @@ def _stem(name: str) -> str:
 
 
 def _source_pose(
-    source: pathlib.Path, options: TransferOptions, size: tuple[int, int]
+    transfer: PoseTransfer, source: pathlib.Path, options: TransferOptions, size: tuple[int, int],
+    say: Callable[[str], None],
 ) -> NamedPose:
     path, row = options.source_pose or pose_beside(source), options.source_pose_name
+    if path is None:
+        found = transfer.read_pose(source)
+        say(f"{source}: pose estimated by {transfer.sample.guidance.estimator}, "
+            f"{int((found.pose[:, 2] > 0).sum())} of {len(found.pose)} joints")
+        return found
     rows = len(read_poses(path, size=size).names)
     if len(options.sources) > 1 and options.source_pose and (row is not None or rows == 1):
         raise UserError(path, f"gives one pose for {len(options.sources)} photos",
@@ -181,7 +242,7 @@ def _written(
     """Every file that the command writes."""
     paths = [job.output for job in jobs]
     if options.explain:
-        paths += [_beside(job.output, "explain") for job in jobs]
+        paths += [_beside(job.output, word) for job in jobs for word in ("explain", "trajectory")]
     return paths + ([grid] if options.grid else [])
 
 

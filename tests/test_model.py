@@ -280,7 +280,7 @@ class TestGenerate:
     def test_configurations(self):
         assert SampleConfig().coefficients() == two_branch(2.0)
         assert SampleConfig(source_weight=1.0).coefficients() == {"both": 1.0}
-        config = SampleConfig(guidance="disentangled", source_weight=3.0, pose_weight=1.5)
+        config = SampleConfig(classifier_free="disentangled", source_weight=3.0, pose_weight=1.5)
         assert config.coefficients() == disentangled(1.5, 3.0)
         assert SampleConfig(eta=0.5).stepper().eta == 0.5
         assert type(SampleConfig(sampler="ddpm").stepper()).__name__ == "DDPM"

@@ -6,7 +6,7 @@ preconditioned x0 still leaves noise in the pictures after 5,000 images, where p
 """
 
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.generate import SampleConfig
+from repose_jax.generate import GuidanceConfig, SampleConfig
 from repose_jax.model import ModelConfig, ObjectiveConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
@@ -27,6 +27,16 @@ def model(skeleton: str) -> ModelConfig:
             rpa=RPAConfig(iterations=3, initial="skeleton", hidden=24)),
         schedule=Schedule(kind="cosine"),
         prediction="x0")
+
+
+def guidance(domain: str) -> GuidanceConfig:
+    """The recommended gradient guidance with the bundled networks of a domain.
+
+    Chosen on training people; docs/scores.md has the curves.
+    """
+    return GuidanceConfig(
+        pif=1.0, target=1.0, strength=1.0, interval=(0.0, 1.0), through="x0", normalize="polyak",
+        clip=0.2, estimator=f"estimator-{domain}", field=f"field-{domain}")
 
 
 # After this little training few steps are better: errors add up over many. Chosen on training

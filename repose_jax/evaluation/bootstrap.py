@@ -94,16 +94,35 @@ class Bootstrap:
         x, y = self._checked(x, y)
         return self.mean(x - y)
 
+    def relative(self, x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> Interval:
+        """Mean of x relative to that of y, minus 1, values of the same pictures (paired)."""
+        x, y = self._checked(x, y)
+        sums = self._counts @ self._person_sums(np.stack([x, y], 1))
+        return self._interval(x.mean() / y.mean() - 1, sums[:, 0] / sums[:, 1] - 1)
+
     def correlation(
         self,
         x: Float[np.ndarray, "n *channels"],
         y: Float[np.ndarray, "n *channels"],
     ) -> Interval:
         """Pearson correlation over the pictures, averaged over the channels if there are any."""
+        return self._interval(*self._correlations(x, y))
+
+    def correlation_difference(
+        self,
+        x: Float[np.ndarray, "n *channels"],
+        y: Float[np.ndarray, "n *channels"],
+        other: Float[np.ndarray, "n *channels"],
+    ) -> Interval:
+        """Correlation of x with y minus that of x with `other` (paired)."""
+        (a, a_resampled), (b, b_resampled) = self._correlations(x, y), self._correlations(x, other)
+        return self._interval(a - b, a_resampled - b_resampled)
+
+    def _correlations(self, x, y) -> tuple[float, np.ndarray]:
+        """The correlation of all pictures and of each resample."""
         x, y = (a.reshape(self.pictures, -1) for a in self._checked(x, y))
         # Centred first: the moments' differences then lose no digits.
         x, y = x - x.mean(0), y - y.mean(0)
-        channels = x.shape[1]
         moments = np.concatenate([np.ones((len(x), 1)), x, y, x * x, y * y, x * y], 1)
         person_sums = self._person_sums(moments)
 
@@ -114,5 +133,4 @@ class Bootstrap:
             flat = spread <= 1e-12
             return np.where(flat, np.nan, (xy - mx * my) / np.where(flat, 1, spread)).mean(-1)
 
-        assert moments.shape[1] == 1 + 5 * channels
-        return self._interval(correlate(person_sums.sum(0)), correlate(self._counts @ person_sums))
+        return correlate(person_sums.sum(0)), correlate(self._counts @ person_sums)

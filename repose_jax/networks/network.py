@@ -121,10 +121,12 @@ class Network(nn.Module):
           source: the source picture in [-1, 1].
           source_pose, target_pose: pixels of the picture; a pose with no visible joint is the null
             pose.
-          present: 0 replaces the source by the null source (all zeros, as PIDM).
+          present: 0 replaces the source by the null source (all zeros, as PIDM) without a pose.
         """
         cfg = self.config
+        # Without a source nothing may tell where its person stood.
         source = source * present[:, None, None, None]
+        source_pose = source_pose * present[:, None, None]
         alignment = self.align(source, source_pose, target_pose, train)
         keys_values, injected = self.unet.condition(alignment.features)
         image_size = source.shape[1:3]

@@ -1,0 +1,1 @@
+"""Ablations: each file holds one question as the value ABLATION, run by `repose ablate NAME`."""

@@ -1,0 +1,309 @@
+"""Ablations: a grid of sampler settings and models, each cell on the same pairs and noise.
+
+A cell's pictures are measured, not kept; its measurements are written as one file under a name that
+follows from everything that decides them. A run that is killed goes on with the first cell whose
+file is not there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float, UInt8
+
+from repose_jax.config import DataConfig, from_dict, to_dict
+from repose_jax.data.pairs import PairSource
+from repose_jax.data.pipeline import examples
+from repose_jax.errors import UserError
+from repose_jax.evaluation.baselines import as_unit
+from repose_jax.evaluation.l1 import l1
+from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
+from repose_jax.evaluation.ssim import gaussian_ssim
+from repose_jax.evaluation.torso_color import torso_color
+from repose_jax.evaluator import choose_pairs
+from repose_jax.files import write_whole
+from repose_jax.generate import SampleConfig, generate
+from repose_jax.guide_file import load_field, load_guide
+from repose_jax.model_file import LoadedModel, load_model
+from repose_jax.networks.pif import PoseField
+from repose_jax.pose_reader import PoseReader
+from repose_jax.trainer import open_data
+
+Settings = Mapping[str, Any]
+"""Field of `SampleConfig` with dots, or "model", to its value."""
+
+# Changed when what a cell measures changes, so that older files are not taken for new ones.
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """What is compared.
+
+    Attributes:
+      title: what the question is.
+      cells: settings of each cell over those of its model; the first is what the others are
+        compared with.
+      model: the model of the cells that name none.
+      data: where held-out pairs come from.
+      judge: pose estimator that reads the results; must not be one that guides.
+      field: pose interaction field that judges their poses.
+      pairs: how many.
+      seeds: of the noise; every cell is run with each, and their pictures count as more pictures.
+      batch_size: pictures sampled together; results do not depend on it.
+    """
+
+    title: str
+    cells: tuple[Settings, ...]
+    model: str
+    data: DataConfig
+    judge: str
+    field: str
+    pairs: int = 500
+    seeds: tuple[int, ...] = (0,)
+    batch_size: int = 25
+
+
+def grid(**axes: Sequence[Any]) -> tuple[Settings, ...]:
+    """Every combination of values; a double underscore in a name stands for a dot."""
+    names = [name.replace("__", ".") for name in axes]
+    return tuple(dict(zip(names, values)) for values in itertools.product(*axes.values()))
+
+
+def with_settings(config: SampleConfig, settings: Settings) -> SampleConfig:
+    """A configuration with some of its fields replaced.
+
+    Raises:
+      UserError: for a field that it does not have.
+    """
+    values = to_dict(config)
+    for name, value in settings.items():
+        if name == "model":
+            continue
+        *path, last = name.split(".")
+        inner = values
+        for part in path:
+            inner = inner.get(part) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or last not in inner:
+            raise UserError(name, "is no setting of the sampler", "see repose transfer --help")
+        inner[last] = value
+    return from_dict(SampleConfig, values)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cell:
+    """One cell's measurements.
+
+    Attributes:
+      settings: over those of its model.
+      sample: the whole configuration of the sampler.
+      values: by metric, one value a picture: "pose_error", "pck_5", "pck_10", "leakage", "pif",
+        "l1", "ssim"; and "torso" [pictures, 3], colours.
+      seconds: to sample a picture once the program is compiled, on the machine and in the company
+        in which it ran; NaN for a single batch.
+    """
+
+    settings: Settings
+    sample: SampleConfig
+    values: dict[str, np.ndarray]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """All cells, and what they share.
+
+    Attributes:
+      ablation: what was asked.
+      cells: in its order.
+      persons: whose each picture is, [pictures].
+      source_torso: colours of the sources' torsos, [pictures, 3].
+      torso_valid: where they could be read, in source and target pose alike.
+      conditions: hashes, versions, devices.
+    """
+
+    ablation: Ablation
+    cells: list[Cell]
+    persons: np.ndarray
+    source_torso: Float[np.ndarray, "n 3"]
+    torso_valid: np.ndarray
+    conditions: dict[str, Any]
+
+
+def run(
+    ablation: Ablation, folder: str | os.PathLike[str], *,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Result:
+    """Runs every cell whose measurements are not in the folder yet.
+
+    Args:
+      ablation: what to run.
+      folder: gets cells/NAME.npz, whole or not at all.
+      tell: is told a line for each cell.
+
+    Raises:
+      UserError: a model, the data, a setting or the folder cannot be used; found before the first
+        cell is run. The judge is one of the guides.
+    """
+    folder = pathlib.Path(folder)
+    models = {name: load_model(name) for name in
+              dict.fromkeys(cell.get("model", ablation.model) for cell in ablation.cells)}
+    first = models[ablation.cells[0].get("model", ablation.model)]
+    network = first.model.config.network
+    test = open_data(ablation.data, network, "test")
+    judge, field = PoseReader.load(ablation.judge), load_field(ablation.field)
+    _check_fit(judge, field, models, network)
+    pairs = choose_pairs(test, ablation.pairs, 0)
+    samples, guides = [], []
+    for settings in ablation.cells:
+        loaded = models[settings.get("model", ablation.model)]
+        sample = with_settings(loaded.sample, settings)
+        sample.check(loaded.model.config.schedule.steps)
+        guide = load_guide(sample.guidance, loaded.model.config.network)
+        if guide is not None and guide.sha256["estimator"] == judge.weights.sha256:
+            raise UserError(ablation.judge, "would judge what it guided",
+                            "judge with another estimator")
+        samples.append(sample)
+        guides.append(guide)
+
+    everything = examples(test, pairs)
+    target_names = np.asarray(test.pairs[pairs])
+    persons = np.asarray(test.persons)[target_names[:, 0]]
+    measure = functools.partial(_measure, everything=everything, judge=judge, field=field,
+                                skeleton=test.skeleton)
+    cells = []
+    for number, (settings, sample, guide) in enumerate(zip(ablation.cells, samples, guides)):
+        loaded = models[settings.get("model", ablation.model)]
+        parts, seconds = [], []
+        for seed in ablation.seeds:
+            decides = {
+                "version": _VERSION, "model": loaded.sha256, "sample": to_dict(sample),
+                "guide": guide.sha256 if guide else None, "judge": judge.weights.sha256,
+                "field": field.sha256, "seed": seed, "names": [
+                    [test.names[i] for i in pair] for pair in target_names.tolist()]}
+            path = folder / "cells" / f"{_digest(decides)}.npz"
+            state = "known"
+            if not path.exists():
+                pictures, spent = _sample(loaded, sample, guide, everything, seed,
+                                          ablation.batch_size)
+                _write(path, measure(pictures) | {"seconds": np.array(spent)})
+                state = f"{spent:.3f} s a picture"
+            values = _read(path)
+            seconds.append(float(values.pop("seconds")))
+            parts.append(values)
+            tell(f"cell {number + 1}/{len(ablation.cells)} seed {seed} {dict(settings)}: {state}, "
+                 f"pose error {np.nanmean(values['pose_error']):.4f}")
+        merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        cells.append(Cell(settings, sample, merged, float(np.mean(seconds))))
+    source_torso, valid = torso_color(
+        as_unit(everything["source"]), everything["source_pose"], test.skeleton)
+    _, target_valid = torso_color(
+        as_unit(everything["target"]), everything["target_pose"], test.skeleton)
+    times = len(ablation.seeds)
+    return Result(
+        ablation, cells, np.tile(persons, times), np.tile(source_torso, (times, 1)),
+        np.tile(valid & target_valid, times), {
+            "models": {name: loaded.sha256 for name, loaded in models.items()},
+            "judge": judge.weights.sha256, "field": field.sha256, "pairs": len(pairs),
+            "jax": jax.__version__, "devices": [str(d) for d in jax.local_devices()]})
+
+
+def _check_fit(judge, field, models, network):
+    for name, loaded in models.items():
+        theirs = loaded.model.config.network
+        if (theirs.skeleton, theirs.image_size) != (network.skeleton, network.image_size):
+            raise UserError(name, "is for other pictures or poses than the first model",
+                            "compare models of one size and skeleton")
+    for weights in (judge.weights, field):
+        if weights.config.skeleton != network.skeleton:
+            raise UserError(weights.name, f"is for {weights.config.skeleton}, the model for "
+                            f"{network.skeleton}", "name one of the model's skeleton")
+    if tuple(judge.weights.config.image_size) != tuple(network.image_size):
+        raise UserError(judge.weights.name, "is for pictures of another size than the model",
+                        "name one of the model's size")
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(path, f"cannot be read ({error})",
+                        "delete it, and its cell is run again") from None
+
+
+def _sharded(batch_size: int) -> NamedSharding | None:
+    """A batch split over all devices, where it can be."""
+    devices = jax.local_devices()
+    if len(devices) < 2 or batch_size % len(devices):
+        return None
+    return NamedSharding(Mesh(np.array(devices), ("data",)), PartitionSpec("data"))
+
+
+def _batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Numbers of the pictures of each batch, the last filled up, and how many of them count."""
+    for start in range(0, count, size):
+        part = np.arange(start, min(start + size, count))
+        yield np.concatenate([part, np.full(size - len(part), part[0])]), len(part)
+
+
+def _sample(
+    loaded: LoadedModel, sample: SampleConfig, guide, everything: Mapping[str, np.ndarray],
+    seed: int, batch_size: int,
+) -> tuple[UInt8[np.ndarray, "n h w 3"], float]:
+    """The pictures of a cell, and the seconds that each took."""
+    count = len(everything["source"])
+    size = min(batch_size, count)
+    keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(np.arange(count))
+    sharding, pictures, times = _sharded(size), [], []
+    for part, real in _batches(count, size):
+        inputs = [everything[name][part] for name in ("source", "source_pose", "target_pose")]
+        inputs.append(keys[part])
+        if sharding is not None:
+            inputs = [jax.device_put(array, sharding) for array in inputs]
+        begun = time.perf_counter()
+        out, _ = generate(loaded.model, loaded.params, *inputs, sample, False,
+                          guide and guide.guide, guide and guide.params)
+        pictures.append(np.asarray(out)[:real])
+        times.append(time.perf_counter() - begun)
+    # The first batch compiles.
+    return np.concatenate(pictures), float(np.mean(times[1:]) / size) if times[1:] else np.nan
+
+
+def _measure(pictures, *, everything: Mapping[str, np.ndarray], judge: PoseReader, field,
+             skeleton) -> dict[str, np.ndarray]:
+    height = pictures.shape[1]
+    target, source = everything["target_pose"], everything["source_pose"]
+    found = judge.poses(pictures)
+    apply = jax.jit(functools.partial(PoseField(field.config).apply, method="of_pose"))
+    # The judge's confidences would hide the joints that came out worst.
+    known = np.concatenate([found[..., :2], target[..., 2:] > 0], axis=-1, dtype=np.float32)
+    torso, _ = torso_color(as_unit(pictures), target, skeleton)
+    unit, real = as_unit(pictures), as_unit(everything["target"])
+    return {
+        "pose_error": pose_error(found, target, height),
+        "pck_5": pck(found, target, height, 0.05), "pck_10": pck(found, target, height, 0.10),
+        "leakage": leaked(found, target, source, height),
+        "pif": np.asarray(apply({"params": field.params}, known).distance),
+        "l1": np.asarray(l1(unit, real)), "ssim": np.asarray(gaussian_ssim(unit, real)),
+        "torso": torso}

@@ -1,0 +1,53 @@
+"""`repose`: what a user types. Each command is a dataclass of its options and a function.
+
+A user's mistake is one line on standard error and exit code 2; this package owns that, and all
+printing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from repose_jax.cli.terminal import say
+from repose_jax.errors import UserError
+
+# Command -> where its function is; modules are imported when their command runs.
+COMMANDS = {
+    "transfer": "transfer:transfer", "pose": "pose:pose", "train": "train:train",
+    "evaluate": "evaluate:evaluate", "ablate": "ablate:ablate", "data build": "data:data_build",
+    "data check": "data:data_check", "models": "models:models",
+    "show-config": "train:show_config"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    try:
+        if argv[0] == "data" and argv[1:2] in ([], ["-h"], ["--help"]):
+            say("usage: repose data {build,check} ...")
+            return 0 if argv[1:] else 2
+        words = 2 if argv[0] == "data" else 1
+        name = " ".join(argv[:words])
+        if name not in COMMANDS:
+            raise UserError(f"repose {name}", "is not a command",
+                            f"choose one of {', '.join(COMMANDS)}")
+        return _command(name)(argv[words:])
+    except UserError as error:
+        print(f"repose: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    module, function = COMMANDS[name].split(":")
+    return getattr(importlib.import_module(f"repose_jax.cli.{module}"), function)
+
+
+def _usage() -> str:
+    lines = ["usage: repose COMMAND ... (repose COMMAND --help tells its options)", ""]
+    lines += [f"  {name:12} {_command(name).__doc__.splitlines()[0]}" for name in COMMANDS]
+    return "\n".join(lines)

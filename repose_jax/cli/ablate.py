@@ -1,0 +1,93 @@
+"""`repose ablate`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import itertools
+import json
+import pathlib
+from collections.abc import Sequence
+
+import tyro
+
+from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.errors import UserError
+
+PRESETS = ("components", "weight", "through", "interval", "sampler")
+
+
+@dataclasses.dataclass(frozen=True)
+class AblateOptions:
+    """Compare settings and models on the same held-out pairs and noise; goes on where it stopped.
+
+    Attributes:
+      preset: which question; its file in experiments/ablations says what is compared.
+      data: "people", or a folder with a test split.
+      output: folder for measurements, tables, plots and the page.
+      model: in place of the preset's model.
+      pairs: how many.
+      seeds: of the noise.
+      grid: in place of the preset's cells: NAME=VALUE,VALUE for each axis, NAME a setting such as
+        steps, guidance.target or model; lists as JSON. The first cell is the one compared with.
+      judge: pose estimator that reads the results.
+      field: pose interaction field that judges them.
+      batch_size: pictures sampled together.
+    """
+
+    preset: tyro.conf.Positional[str]
+    data: str
+    output: pathlib.Path
+    model: str | None = None
+    pairs: int | None = None
+    seeds: tuple[int, ...] | None = None
+    grid: tuple[str, ...] = ()
+    judge: str | None = None
+    field: str | None = None
+    batch_size: int | None = None
+
+
+def ablate(argv: Sequence[str]) -> int:
+    """Compare settings and models on the same pairs and noise."""
+    options = parse(AblateOptions, "ablate", argv)
+    use_compilation_cache()
+    from repose_jax.ablation import run
+    from repose_jax.ablation_report import markdown, rows, write_report
+    from repose_jax.files import check_writable
+
+    if options.preset not in PRESETS:
+        raise UserError(options.preset, "is not a preset", f"choose one of {', '.join(PRESETS)}")
+    preset = importlib.import_module(f"repose_jax.experiments.ablations.{options.preset}").ABLATION
+    changes = {name: value for name in ("model", "pairs", "seeds", "judge", "field", "batch_size")
+               if (value := getattr(options, name)) is not None}
+    if options.grid:
+        changes["cells"] = parse_grid(options.grid)
+    ablation = dataclasses.replace(
+        preset, data=dataclasses.replace(preset.data, path=options.data), **changes)
+    if not ablation.seeds:
+        raise UserError("seeds", "are none", "give one or more")
+    check_writable(options.output)
+    result = run(ablation, options.output, tell=say)
+    page = write_report(result, options.output, "repose ablate " + " ".join(argv))
+    say(markdown(result, rows(result)))
+    say(f"wrote {page}")
+    return 0
+
+
+def parse_grid(axes: Sequence[str]) -> tuple[dict, ...]:
+    """Cells of NAME=VALUE,VALUE words.
+
+    Raises:
+      UserError: for a word that is none.
+    """
+    parsed = {}
+    for axis in axes:
+        name, equals, text = axis.partition("=")
+        if not equals or not name or not text:
+            raise UserError(axis, "is no axis of a grid", "give NAME=VALUE,VALUE")
+        try:
+            values = json.loads(f"[{text}]")
+        except json.JSONDecodeError:
+            values = text.split(",")
+        parsed[name.replace("-", "_") if name != "model" else name] = values
+    return tuple(dict(zip(parsed, values)) for values in itertools.product(*parsed.values()))

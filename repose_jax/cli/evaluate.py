@@ -1,0 +1,94 @@
+"""`repose evaluate`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Score a model on people it was never trained on.
+
+    Attributes:
+      model: a bundled model, a model file, or the folder of a training run.
+      data: "people", or a folder with a test split.
+      pairs: how many pairs; the first of the data's list, or random where it has none.
+      seed: of pairs, noise and intervals.
+      steps: evaluations of the denoiser; by default the model's own.
+      source_weight: weight of the source in classifier-free guidance; by default the model's own.
+      identities: how many people to render; only for "people".
+      views: pictures of each; only for "people".
+      baselines: also score the trivial baselines.
+      output: report as JSON; a Markdown table is written beside it.
+      sheet: contact sheet of 16 random pairs as PNG.
+    """
+
+    model: str
+    data: str
+    output: pathlib.Path
+    pairs: int = 500
+    seed: int = 0
+    steps: int | None = None
+    source_weight: float | None = None
+    identities: int = 200
+    views: int = 6
+    baselines: bool = True
+    sheet: pathlib.Path | None = None
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Score a model on held-out people, beside the trivial baselines."""
+    options = parse(EvaluateOptions, "evaluate", argv)
+    use_compilation_cache()
+    from repose_jax.config import DataConfig
+    from repose_jax.evaluation.contact_sheet import contact_sheet
+    from repose_jax.files import check_writable, write_whole
+    from repose_jax.evaluation.report import markdown, write_json
+    from repose_jax.evaluator import evaluate as score
+    from repose_jax.evaluator import sheet_rows
+    from repose_jax.model_file import load_model
+    from repose_jax.pipeline import check_seed
+    from repose_jax.trainer import open_data
+
+    if options.output.suffix != ".json":
+        raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")
+    loaded = load_model(options.model)
+    sample = dataclasses.replace(
+        loaded.sample, **{name: value for name in ("steps", "source_weight")
+                          if (value := getattr(options, name)) is not None})
+    sample.check(loaded.model.config.schedule.steps)
+    check_seed(options.seed)
+    for path in filter(None, (options.output, options.sheet)):
+        check_writable(path.parent)
+    data = DataConfig(path=options.data, identities=options.identities, views=options.views)
+    test = open_data(data, loaded.model.config.network, "test")
+    others = open_data(data, loaded.model.config.network, "train") if options.baselines else None
+    for note in test.notes:
+        say(note)
+
+    def progress(stage: str, done: int, total: int) -> None:
+        print(f"\r{stage} {done}/{total}", end="\n" if done >= total else "", file=sys.stderr)
+
+    found = score(loaded, test, others, count=options.pairs, seed=options.seed, sample=sample,
+                  progress=progress)
+    table = (markdown(found.reports) + "\nDenoising loss (mean squared error of x0):\n\n"
+             + found.denoising.markdown())
+    say(table)
+    write_json(options.output, {
+        "model": {"name": loaded.name, "sha256": loaded.sha256, "facts": loaded.facts},
+        "data": dataclasses.asdict(data), "sample": dataclasses.asdict(sample),
+        "command": "repose evaluate " + " ".join(argv),
+        "seconds_per_picture": found.seconds_per_picture,
+        "reports": [report.to_dict() for report in found.reports],
+        "denoising": found.denoising.to_dict()})
+    write_whole(options.output.with_suffix(".md"), lambda file: file.write(table.encode()))
+    if options.sheet is not None:
+        contact_sheet(sheet_rows(test, found, 16, options.seed), test.skeleton, options.sheet)
+        say(f"wrote {options.sheet}")
+    return 0

@@ -1,0 +1,103 @@
+"""The energy that guides: how far a picture's pose is from a valid one, and from the target.
+
+Estimator and field read a pose off the denoiser's guess at the clean picture and judge it
+(docs/method.md, equation 17).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from repose_jax.diffusion.guidance import Energy
+from repose_jax.diffusion.schedule import Schedule
+from repose_jax.networks.pif import FieldConfig, PoseField
+from repose_jax.networks.pose_estimator import (
+    EstimatorConfig, PoseEstimate, PoseEstimator, soft_argmax)
+
+Params = dict
+
+
+@flax.struct.dataclass
+class GuideParams:
+    """Parameters of both networks; the field's are None where it is not used."""
+
+    estimator: Params
+    field: Params | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Guide:
+    """Pure functions of `GuideParams`.
+
+    Attributes:
+      estimator: configuration of the pose estimator.
+      field: configuration of the pose interaction field; None where it is not used.
+    """
+
+    estimator: EstimatorConfig
+    field: FieldConfig | None
+
+    def estimate(
+        self, params: GuideParams, x0: Float[Array, "batch h w 3"], noise: Float[Array, "batch"]
+    ) -> PoseEstimate:
+        """The pose in a guess at the clean picture.
+
+        Args:
+          params: parameters.
+          x0: the guess, [-1, 1] units.
+          noise: sqrt(1 - abar) of the noisy picture it was made from; 0 for a finished picture.
+        """
+        heatmaps = PoseEstimator(self.estimator).apply({"params": params.estimator}, x0, noise)
+        return soft_argmax(heatmaps, x0.shape[1:3])
+
+    def energy(
+        self,
+        params: GuideParams,
+        target_pose: Float[Array, "batch joints 3"],
+        schedule: Schedule,
+        *,
+        pif: float | Float[Array, ""],
+        target: float | Float[Array, ""],
+    ) -> Energy:
+        """E = w_pif f(p)^2 + w_target sum_j c_j v_j |p_j - P_j|^2, lengths in picture heights.
+
+        The confidences c are held fixed, so that the energy cannot fall by making a joint
+        unreadable. They are also the field's visibilities.
+
+        Args:
+          params: parameters.
+          target_pose: P and v, pixels.
+          schedule: of the denoiser whose guesses are judged.
+          pif: w_pif.
+          target: w_target.
+
+        Returns:
+          The energy; it tells "field" (f), "pose_error" (mean distance to the target's joints in
+          picture heights) and "pose" [batch, joints, 3].
+        """
+
+        def measure(x0: Float[Array, "batch h w 3"], t: Int[Array, "batch"]):
+            height = x0.shape[1]
+            noise = jnp.sqrt(1 - schedule.alpha_bar(t))[:, 0, 0, 0]
+            found = self.estimate(params, x0, noise)
+            sure = jax.lax.stop_gradient(found.confidence)
+            visible = (target_pose[..., 2] > 0).astype(x0.dtype)
+            distance2 = jnp.sum((found.xy - target_pose[..., :2]) ** 2, axis=-1) / height**2
+            total = target * jnp.sum(sure * visible * distance2, axis=-1)
+            mean = jnp.sum(visible * jnp.sqrt(distance2), axis=-1) / jnp.maximum(
+                visible.sum(-1), 1.0)
+            info = {"pose_error": mean, "pose": found.pose}
+            if self.field is not None:
+                pose = jnp.concatenate([found.xy, sure[..., None]], axis=-1)
+                judged = PoseField(self.field).apply({"params": params.field}, pose,
+                                                     method="of_pose")
+                total = total + pif * judged.distance**2
+                info["field"] = judged.distance
+            return total, info
+
+        return measure

@@ -1,0 +1,106 @@
+"""Bones: the directions of a pose's limbs, which is all that a pose is once its place, its scale
+and the person's proportions are taken away.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from repose_jax.pose.maps import limb_ends
+from repose_jax.pose.skeleton import Skeleton
+
+
+@functools.cache
+def bone_parents(skeleton: Skeleton) -> tuple[int, ...]:
+    """The bone that each bone hangs on: one that ends where it starts; -1 for none.
+
+    Every limb is a bone. Where limbs form a ring (as the trunk of coco17), the bone that would
+    close it has no parent.
+    """
+    ends = skeleton.limb_indices
+    parents: list[int] = []
+    for bone in range(len(ends)):
+        parents.append(-1)
+        for other in range(len(ends)):
+            if other != bone and ends[other, 1] == ends[bone, 0]:
+                above = other
+                while above >= 0 and above != bone:
+                    above = parents[above] if above < len(parents) else -1
+                if above != bone:
+                    parents[bone] = other
+                    break
+    return tuple(parents)
+
+
+def bone_vectors(
+    pose: Float[Array, "*batch joints 3"], skeleton: Skeleton
+) -> tuple[
+    Float[Array, "*batch bones 2"], Float[Array, "*batch bones"], Float[Array, "*batch bones"]
+]:
+    """Directions, lengths and visibilities of the bones.
+
+    Args:
+      pose: x, y, visibility; the coordinates of a joint of visibility 0 have no influence.
+      skeleton: of the pose.
+
+    Returns:
+      (unit vectors, lengths in the unit of the pose, visibilities). A bone is as visible as its
+      less visible joint; without visibility or length its vector, length and visibility are 0 and
+      no gradient flows to its joints.
+    """
+    start, end, visible = limb_ends(pose, skeleton)
+    delta = jnp.where(visible[..., None] > 0, end - start, 0.0)
+    length2 = jnp.sum(delta**2, axis=-1)
+    solid = length2 > 1e-12
+    length = jnp.sqrt(jnp.where(solid, length2, 1.0))
+    unit = jnp.where(solid[..., None], delta / length[..., None], 0.0)
+    return unit, jnp.where(solid, length, 0.0), jnp.where(solid, visible, 0.0)
+
+
+def joint_offsets(
+    change: Float[Array, "*batch bones 2"],
+    length: Float[Array, "*batch bones"],
+    skeleton: Skeleton,
+) -> Float[Array, "*batch joints 2"]:
+    """Displacements of the joints where the bones' unit vectors change and their lengths do not.
+
+    Joints that no bone ends at (the roots) stay where they are, each other joint moves with the
+    bones above it. In a ring of bones the one that closes it is left out.
+
+    Args:
+      change: of the unit vectors.
+      length: of the bones.
+      skeleton: of the pose.
+
+    Returns:
+      In the unit of the lengths.
+    """
+    parents, ends = bone_parents(skeleton), skeleton.limb_indices
+    moved: dict[int, Array] = {}
+    tip: list[Array | None] = [None] * len(ends)
+    while None in tip:
+        for bone, parent in enumerate(parents):
+            if tip[bone] is None and (parent < 0 or tip[parent] is not None):
+                above = 0.0 if parent < 0 else tip[parent]
+                tip[bone] = above + change[..., bone, :] * length[..., bone, None]
+                moved.setdefault(int(ends[bone, 1]), tip[bone])
+    still = jnp.zeros((*change.shape[:-2], 2), change.dtype)
+    return jnp.stack([moved.get(joint, still) for joint in range(len(skeleton))], axis=-2)
+
+
+def with_bones(
+    pose: Float[np.ndarray, "*batch joints 3"],
+    unit: Float[np.ndarray, "*batch bones 2"],
+    skeleton: Skeleton,
+) -> Float[np.ndarray, "*batch joints 3"]:
+    """A pose whose bones point elsewhere, with their lengths, the roots where they were."""
+    old, length, visible = bone_vectors(jnp.asarray(pose, jnp.float32), skeleton)
+    change = jnp.where(visible[..., None] > 0, jnp.asarray(unit, jnp.float32) - old, 0.0)
+    moved = np.array(pose, np.float32)
+    moved[..., :2] += np.asarray(joint_offsets(change, length, skeleton))
+    moved[..., :2] *= moved[..., 2:] > 0
+    return moved
