@@ -19,7 +19,9 @@ from repose_jax.evaluation.contact_sheet import SheetRow
 from repose_jax.evaluation.denoising import DenoisingTable, denoising_table, timestep_at_noise
 from repose_jax.evaluation.report import Report, evaluate_pairs
 from repose_jax.generate import SampleConfig, generate
+from repose_jax.guide_file import load_guide
 from repose_jax.model_file import LoadedModel
+from repose_jax.pose_reader import PoseReader
 
 NOISE_LEVELS = (0.2, 0.5, 0.8, 0.95, 0.99)
 
@@ -72,6 +74,7 @@ def evaluate(
     count: int = 500,
     seed: int = 0,
     sample: SampleConfig | None = None,
+    judge: str | None = None,
     batch_size: int = 25,
     progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Evaluation:
@@ -84,10 +87,17 @@ def evaluate(
       count: pairs.
       seed: of the pairs (where the data has no list), the noise and the intervals.
       sample: settings of the sampler; None takes the model's own.
+      judge: pose estimator that reads the pictures; None leaves the scores of poses out. It must
+        not be the one that guides.
       batch_size: pictures sampled at a time; the pictures do not depend on it.
       progress: is told (stage, done, of how many).
     """
     model, params, sample = loaded.model, loaded.params, sample or loaded.sample
+    guide = load_guide(sample.guidance, model.config.network)
+    reader = None if judge is None else PoseReader.load(judge)
+    if guide is not None and reader is not None and (
+            guide.sha256["estimator"] == reader.weights.sha256):
+        raise UserError(judge, "would judge what it guided", "judge with another estimator")
     pairs = choose_pairs(test, count, seed)
     persons = np.asarray(test.persons)[np.asarray(test.pairs[pairs])[:, 0]]
     everything = examples(test, pairs)
@@ -98,7 +108,8 @@ def evaluate(
     for batch, real in in_batches(test, pairs, batch_size):
         begun, done = time.perf_counter(), sum(map(len, generated))
         pictures, _ = generate(model, params, batch["source"], batch["source_pose"],
-                               batch["target_pose"], keys[done:done + batch_size], sample)
+                               batch["target_pose"], keys[done:done + batch_size], sample, False,
+                               guide and guide.guide, guide and guide.params)
         generated.append(np.asarray(pictures)[:real])
         if done:  # the first batch compiles
             seconds, timed = seconds + time.perf_counter() - begun, timed + batch_size
@@ -112,7 +123,8 @@ def evaluate(
     reports = [
         evaluate_pairs(images, everything["target"], everything["source"],
                        everything["source_pose"], everything["target_pose"], persons,
-                       test.skeleton, name=name, seed=seed)
+                       test.skeleton, name=name, seed=seed,
+                       read_poses=None if reader is None else reader.poses)
         for name, images in pictures.items()]
 
     alpha_bars = model.config.schedule.alpha_bars()

@@ -41,8 +41,9 @@ def work_of(preset: Any) -> Work:
             from repose_jax.networks.pose_estimator import fresh_estimator
             return Work(run, fresh_estimator(preset.estimator))
         case "FieldExperiment":
-            from repose_jax.field_trainer import fresh, run
-            return Work(run, fresh(preset.field))
+            from repose_jax.field_trainer import run
+            from repose_jax.networks.pif import fresh_field
+            return Work(run, fresh_field(preset.field))
         case _:
             from repose_jax.model import RePoseModel
             from repose_jax.trainer import run

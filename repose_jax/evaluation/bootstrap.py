@@ -9,11 +9,11 @@ each person (Efron & Tibshirani 1993, chapter 13; Davison & Hinkley 1997, sectio
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Persons = Sequence[str] | Sequence[int] | np.ndarray
 """Whose each of N pictures is, [N]."""
@@ -117,6 +117,19 @@ class Bootstrap:
         """Correlation of x with y minus that of x with `other` (paired)."""
         (a, a_resampled), (b, b_resampled) = self._correlations(x, y), self._correlations(x, other)
         return self._interval(a - b, a_resampled - b_resampled)
+
+    def of(
+        self, statistic: Callable[[Int[np.ndarray, "n"]], float], resamples: int | None = None
+    ) -> Interval:
+        """Any statistic, a function of how often each picture counts.
+
+        Args:
+          statistic: called with ones for the value and with each resample's numbers.
+          resamples: of them, the first so many, as each costs a call; None takes all.
+        """
+        drawn = self._counts[:resamples].astype(np.int64)
+        return self._interval(statistic(np.ones(self.pictures, np.int64)),
+                              np.array([statistic(counts[self._person]) for counts in drawn]))
 
     def _correlations(self, x, y) -> tuple[float, np.ndarray]:
         """The correlation of all pictures and of each resample."""

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from repose_jax.evaluation.baselines import as_unit
 from repose_jax.evaluation.bootstrap import Bootstrap, Interval, Persons
 from repose_jax.files import write_whole
 from repose_jax.evaluation.l1 import l1
+from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.psnr import psnr
 from repose_jax.evaluation.ssim import gaussian_ssim, uniform_ssim
 from repose_jax.evaluation.torso_color import SHRINK, torso_color
@@ -129,6 +130,7 @@ def evaluate_pairs(
     skeleton: Skeleton,
     *,
     name: str = "model",
+    read_poses: Callable[[np.ndarray], np.ndarray] | None = None,
     seed: int = 0,
     resamples: int = 2000,
     level: float = 0.95,
@@ -141,12 +143,14 @@ def evaluate_pairs(
       persons: whose pair each is, [N].
       skeleton: of the poses.
       name: of what made the pictures.
+      read_poses: uint8 pictures to the poses in them; None leaves the scores of poses out.
       seed, resamples, level: of the intervals.
 
     Returns:
       gaussian_ssim, ssim_7, ssim_11, ssim_51, psnr, l1 (all against the target), and
       torso_correlation and torso_box_correlation between source and generated picture, with
-      torso_correlation_real, the same between source and real target, to judge them by.
+      torso_correlation_real, the same between source and real target, to judge them by; with
+      `read_poses` also pose_error, pck_5, pck_10 and leakage.
       What could not be measured is NaN, and `conditions["left_out"]` says why.
     """
     generated, targets, sources = as_unit(generated), as_unit(targets), as_unit(sources)
@@ -193,6 +197,20 @@ def evaluate_pairs(
             scores[label] = Bootstrap(persons[valid], **options).correlation(a[valid], b[valid])
         if not valid.all():
             left_out.append(f"{label}: {int((~valid).sum())} pairs without a visible torso")
+
+    if read_poses is not None:
+        height = generated.shape[1]
+        found = read_poses((generated * 255 + 0.5).astype(np.uint8))
+        for label, values in (
+                ("pose_error", pose_error(found, target_poses, height)),
+                ("pck_5", pck(found, target_poses, height, 0.05)),
+                ("pck_10", pck(found, target_poses, height, 0.10)),
+                ("leakage", leaked(found, target_poses, source_poses, height))):
+            known = np.isfinite(values)
+            scores[label] = (Bootstrap(persons[known], **options).mean(values[known])
+                             if known.any() else nothing)
+            if not known.all():
+                left_out.append(f"{label}: {int((~known).sum())} pairs without a joint to compare")
 
     return Report(name=name, scores=scores, conditions={
         "pictures": everyone.pictures, "people": everyone.people, **options,
