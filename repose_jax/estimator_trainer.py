@@ -102,24 +102,25 @@ def guess(
     model: RePoseModel, params: Params, batch: Batch, key: Key[Array, ""], *, clean: float,
     posed: float,
 ) -> tuple[Float[Array, "batch h w 3"], Float[Array, "batch"]]:
-    """Targets as the denoiser guesses them at random noise levels; some are left as they are.
+    """Targets as the denoiser guesses them at random noise levels; the first are left as they are.
 
     Returns:
       (pictures, sqrt(1 - abar) of each, 0 for a real one).
     """
-    size = batch["target"].shape[0]
-    noise_key, *draw_keys = jax.random.split(key, 5)
-    u_clean, u_posed, u_source = (jax.random.uniform(k, (size,)) for k in draw_keys[:3])
-    t = jax.random.randint(draw_keys[3], (size,), 0, model.config.schedule.steps)
+    real = round(clean * batch["target"].shape[0])
+    image = to_signal(batch["target"][:real])
+    rest = {name: values[real:] for name, values in batch.items()}
+    size = rest["target"].shape[0]
+    noise_key, *draw_keys = jax.random.split(key, 4)
+    u_posed, u_source = (jax.random.uniform(k, (size,)) for k in draw_keys[:2])
+    t = jax.random.randint(draw_keys[2], (size,), 0, model.config.schedule.steps)
     with_pose = (u_posed < posed).astype(jnp.float32)
     # Without a pose the source is given in half of the cases; with it nearly always, as in use.
     with_source = (u_source < jnp.where(with_pose > 0, 0.9, 0.5)).astype(jnp.float32)
-    guessed = model.denoised(params, batch, t, jax.random.split(noise_key, size), with_source,
+    guessed = model.denoised(params, rest, t, jax.random.split(noise_key, size), with_source,
                              with_pose)
     noise = jnp.sqrt(1 - model.config.schedule.alpha_bar(t))[:, 0, 0, 0]
-    real = u_clean < clean
-    image = jnp.where(real[:, None, None, None], to_signal(batch["target"]), guessed)
-    return image, jnp.where(real, 0.0, noise)
+    return jnp.concatenate([image, guessed]), jnp.concatenate([jnp.zeros(real), noise])
 
 
 def run(

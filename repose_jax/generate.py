@@ -19,6 +19,8 @@ from repose_jax.errors import UserError
 from repose_jax.guide import Guide, GuideParams
 from repose_jax.model import Params, RePoseModel, to_image, to_signal
 
+AnyArray = Array | np.ndarray
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GuidanceConfig:
@@ -164,9 +166,9 @@ class SampleConfig:
 def generate(
     model: RePoseModel,
     params: Params,
-    source: UInt8[Array, "batch h w 3"],
-    source_pose: Float[Array, "batch joints 3"],
-    target_pose: Float[Array, "batch joints 3"],
+    source: UInt8[AnyArray, "batch h w 3"],
+    source_pose: Float[AnyArray, "batch joints 3"],
+    target_pose: Float[AnyArray, "batch joints 3"],
     keys: Key[Array, "batch"],
     config: SampleConfig = SampleConfig(),
     trajectory: bool = False,

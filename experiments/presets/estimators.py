@@ -15,7 +15,7 @@ from repose_jax.training.state import OptimizerConfig
 def _train(images: int, seed: int) -> LoopConfig:
     return LoopConfig(
         total_images=images, batch_size=32, seed=seed, ema_decay=0.999, log_every_images=1_600,
-        checkpoint_every_images=16_000, sample_every_images=32_000,
+        checkpoint_every_images=8_000, sample_every_images=16_000,
         optimizer=OptimizerConfig(learning_rate=1e-3, warmup_images=3_200, decay="cosine",
                                   weight_decay=0.02))
 
