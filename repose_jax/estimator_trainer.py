@@ -206,7 +206,7 @@ def sample_picture(
     image, noise = (np.asarray(batch[name])[order] for name in ("image", "noise"))
     heatmaps = jax.jit(estimator.apply)({"params": params}, image, noise)
     found = np.asarray(soft_argmax(heatmaps, image.shape[1:3]).pose)
-    ground = np.asarray(to_image(image))
+    ground = np.asarray(to_image(jnp.asarray(image)))
     columns = [np.concatenate([
         draw_skeleton(ground[i], pose, estimator.skeleton, upscale=2)
         for pose in (np.asarray(batch["pose"])[order[i]], found[i])]) for i in range(len(order))]

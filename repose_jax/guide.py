@@ -55,6 +55,24 @@ class Guide:
         heatmaps = PoseEstimator(self.estimator).apply({"params": params.estimator}, x0, noise)
         return soft_argmax(heatmaps, x0.shape[1:3])
 
+    def distance(
+        self, params: GuideParams, found: PoseEstimate
+    ) -> Float[Array, "batch"]:
+        """f(p): the field's distance of estimated poses, the confidences its visibilities.
+
+        The confidences are held fixed: no gradient makes a joint unreadable to please the field.
+        """
+        sure = jax.lax.stop_gradient(found.confidence)
+        pose = jnp.concatenate([found.xy, sure[..., None]], axis=-1)
+        return PoseField(self.field).apply({"params": params.field}, pose,
+                                           method="of_pose").distance
+
+    def judged(
+        self, params: GuideParams, x0: Float[Array, "batch h w 3"], noise: Float[Array, "batch"]
+    ) -> Float[Array, "batch"]:
+        """f(p)^2 of the poses read off guesses at the picture: the field as a training loss."""
+        return self.distance(params, self.estimate(params, x0, noise)) ** 2
+
     def energy(
         self,
         params: GuideParams,
@@ -67,7 +85,7 @@ class Guide:
         """E = w_pif f(p)^2 + w_target sum_j c_j v_j |p_j - P_j|^2, lengths in picture heights.
 
         The confidences c are held fixed, so that the energy cannot fall by making a joint
-        unreadable. They are also the field's visibilities.
+        unreadable.
 
         Args:
           params: parameters.
@@ -93,11 +111,8 @@ class Guide:
                 visible.sum(-1), 1.0)
             info = {"pose_error": mean, "pose": found.pose}
             if self.field is not None:
-                pose = jnp.concatenate([found.xy, sure[..., None]], axis=-1)
-                judged = PoseField(self.field).apply({"params": params.field}, pose,
-                                                     method="of_pose")
-                total = total + pif * judged.distance**2
-                info["field"] = judged.distance
+                info["field"] = self.distance(params, found)
+                total = total + pif * info["field"] ** 2
             return total, info
 
         return measure

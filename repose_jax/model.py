@@ -7,6 +7,8 @@ pipeline are written on it; neither calls the network itself.
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,6 +25,9 @@ from repose_jax.networks.rpa import Alignment
 
 Params = Any
 Batch = dict[str, Array]
+
+PoseJudge = Callable[[Float[Array, "batch h w 3"], Float[Array, "batch"]], Float[Array, "batch"]]
+"""(guessed picture, sqrt(1 - abar)) -> how invalid its pose is, see `Guide.judged`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,12 +54,20 @@ class ObjectiveConfig:
       drop_pose: probability of training without the target pose.
       drop_both: probability of training without either.
       draws: noise levels drawn for each pair; the source is encoded and aligned once for all.
+      field_weight: of the squared distance to the valid poses, where the noise is low; 0 leaves it
+        out (docs/method.md, equation 20).
+      field_noise: share of noise, 1 - abar, up to which poses can be read.
+      estimator, field: what reads and judges the poses: bundled names, files or runs.
     """
 
     drop_source: float = 0.1
     drop_pose: float = 0.0
     drop_both: float = 0.0
     draws: int = 1
+    field_weight: float = 0.0
+    field_noise: float = 0.5
+    estimator: str = ""
+    field: str = ""
 
     def __post_init__(self):
         source, pose, both = self.drop_source, self.drop_pose, self.drop_both
@@ -65,6 +78,10 @@ class ObjectiveConfig:
                             "give drop-source up to 0.5, and drop-pose + drop-both up to 0.5")
         if self.draws < 1:
             raise UserError("objective.draws", f"is {self.draws}", "give 1 or more")
+        if not 0 <= self.field_weight < math.inf or not 0 <= self.field_noise <= 1:
+            raise UserError(
+                "objective", f"has the field's weight {self.field_weight} up to a noise of "
+                f"{self.field_noise}", "give a weight of 0 or more, a noise of 0 to 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +174,7 @@ class RePoseModel:
         keys: Key[Array, "batch"],
         objective: ObjectiveConfig = ObjectiveConfig(),
         train: bool = True,
+        judge: PoseJudge | None = None,
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """The training loss, a mean over the batch.
 
@@ -168,9 +186,13 @@ class RePoseModel:
             for dropout, whose masks come from the first pair's key).
           objective: dropped conditions, draws.
           train: apply dropout.
+          judge: what the objective's field weight applies to; needed where that is not 0.
 
         Returns:
           (loss, its parts).
+
+        Raises:
+          ValueError: for a field weight without a judge.
         """
         cfg, draws = self.config, objective.draws
         source, target = to_signal(batch["source"]), to_signal(batch["target"])
@@ -202,6 +224,12 @@ class RePoseModel:
         parts = {"mse": denoising_loss(cfg.prediction, prediction, target, noise, abar).mean()}
         if cfg.network.learned_variance:
             parts["vlb"] = variational_loss(cfg.schedule, prediction, target, y, t).mean()
+        if objective.field_weight:
+            if judge is None:
+                raise ValueError("the field as a loss needs a judge")
+            share = (1 - abar)[:, 0, 0, 0]
+            wrong = judge(prediction.x0, jnp.sqrt(share)) * (share <= objective.field_noise)
+            parts["field"] = objective.field_weight * wrong.mean()
         return sum(parts.values()), parts
 
     def denoised(

@@ -18,8 +18,9 @@ from repose_jax.data.pipeline import batches, examples
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.evaluation.contact_sheet import SheetRow, draw_sheet
-from repose_jax.generate import generate
-from repose_jax.model import Params, RePoseModel
+from repose_jax.generate import GuidanceConfig, generate
+from repose_jax.guide_file import load_guide
+from repose_jax.model import Params, PoseJudge, RePoseModel
 from repose_jax.model_file import FILE_NAME, load_model, model_path, save_model
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.pose_estimator import EstimatorConfig
@@ -93,7 +94,7 @@ def run(
 
     state = train(
         config.train, params=params, batches=stream, folder=folder,
-        loss_fn=functools.partial(model.loss, objective=config.objective),
+        loss_fn=functools.partial(model.loss, objective=config.objective, judge=judge_of(config)),
         metadata={"model": to_dict(config.model), "data": _identity(config.data),
                   "objective": to_dict(config.objective)},
         sample_fn=draw if samples else None, on_event=note, progress=progress)
@@ -102,6 +103,20 @@ def run(
         "images": images, "init": None if init is None else pathlib.Path(init).name,
         "data": pathlib.Path(config.data.path).name}, config.sample)
     return path
+
+
+def judge_of(config: ExperimentConfig) -> PoseJudge | None:
+    """What judges poses in training; None where the objective does not ask for it.
+
+    Raises:
+      UserError: an estimator or a field is not named or cannot be used.
+    """
+    objective = config.objective
+    if not objective.field_weight:
+        return None
+    loaded = load_guide(GuidanceConfig(
+        pif=1.0, estimator=objective.estimator, field=objective.field), config.model.network)
+    return functools.partial(loaded.guide.judged, loaded.params)
 
 
 def _initial(init: str | os.PathLike[str], config: ExperimentConfig, like: Params) -> Params:
@@ -124,10 +139,11 @@ def _identity(data: DataConfig) -> dict:
 def sample_picture(
     config: ExperimentConfig, params: Params, source: PairSource, pairs: np.ndarray
 ) -> Image.Image:
-    """Source, target pose, output and target of some pairs."""
+    """Source, target pose, output and target of some pairs, without gradient guidance."""
     batch = examples(source, pairs)
+    sample = dataclasses.replace(config.sample, guidance=GuidanceConfig())
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(len(pairs)))
     output, _ = generate(RePoseModel(config.model), params, batch["source"], batch["source_pose"],
-                         batch["target_pose"], keys, config.sample)
+                         batch["target_pose"], keys, sample)
     rows = map(SheetRow, batch["source"], batch["target_pose"], np.asarray(output), batch["target"])
     return draw_sheet(rows, source.skeleton)

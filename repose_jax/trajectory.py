@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
@@ -37,7 +38,7 @@ def draw_trajectory(
     pictures, poses, guided = [], [], []
     curves: dict[str, list[float]] = {name: [] for name, _ in _CURVES}
     for step in segments:
-        for i, picture in enumerate(np.asarray(to_image(step.x0))[:, 0]):
+        for i, picture in enumerate(np.asarray(to_image(jnp.asarray(step.x0)))[:, 0]):
             pictures.append(picture)
             poses.append(np.asarray(step.info["pose"])[i, 0] if "pose" in step.info else None)
             if poses[-1] is not None:

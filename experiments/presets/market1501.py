@@ -12,5 +12,5 @@ CONFIG = ExperimentConfig(
     model=small.model(skeleton="market14"),
     data=DataConfig(path="market1501"),
     objective=small.OBJECTIVE,
-    sample=small.SAMPLE,
+    sample=small.sample("market1501"),
     train=small.train(44_000))

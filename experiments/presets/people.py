@@ -12,5 +12,5 @@ CONFIG = ExperimentConfig(
     model=small.model(skeleton="openpose18"),
     data=DataConfig(path="people", identities=3000, views=6),
     objective=small.OBJECTIVE,
-    sample=small.SAMPLE,
+    sample=small.sample("people"),
     train=small.train(40_000))

@@ -39,9 +39,14 @@ def guidance(domain: str) -> GuidanceConfig:
         clip=0.2, estimator=f"estimator-{domain}", field=f"field-{domain}")
 
 
-# After this little training few steps are better: errors add up over many. Chosen on training
-# people among 5 to 50 steps and weights 1 to 3.
-SAMPLE = SampleConfig(steps=6, source_weight=2.5)
+def sample(domain: str) -> SampleConfig:
+    """The sampler's settings for a domain.
+
+    After this little training few steps are better: errors add up over many. Chosen on training
+    people among 5 to 50 steps and weights 1 to 3.
+    """
+    return SampleConfig(steps=6, source_weight=2.5, guidance=guidance(domain))
+
 
 OBJECTIVE = ObjectiveConfig(drop_source=0.1, drop_pose=0.05, drop_both=0.05, draws=2)
 

@@ -15,25 +15,37 @@ from repose_jax.pose.skeleton import Skeleton
 
 
 @functools.cache
-def bone_parents(skeleton: Skeleton) -> tuple[int, ...]:
-    """The bone that each bone hangs on: one that ends where it starts; -1 for none.
+def _carriers(skeleton: Skeleton) -> dict[int, int]:
+    """For each joint the bone that carries it, breadth first from the joints that nothing carries.
 
-    Every limb is a bone. Where limbs form a ring (as the trunk of coco17), the bone that would
-    close it has no parent.
+    So every joint moves with one bone, also where limbs form a ring, as the trunk of coco17 does.
     """
-    ends = skeleton.limb_indices
-    parents: list[int] = []
-    for bone in range(len(ends)):
-        parents.append(-1)
-        for other in range(len(ends)):
-            if other != bone and ends[other, 1] == ends[bone, 0]:
-                above = other
-                while above >= 0 and above != bone:
-                    above = parents[above] if above < len(parents) else -1
-                if above != bone:
-                    parents[bone] = other
-                    break
-    return tuple(parents)
+    ends = skeleton.limb_indices.tolist()
+    reached = [start for start, _ in ends]
+    roots = [j for j in dict.fromkeys(reached) if j not in {end for _, end in ends}]
+    carriers: dict[int, int] = {}
+    done: set[int] = set()
+    for root in roots + reached:  # a ring without an entrance begins where its first limb does
+        queue = [] if root in done else [root]
+        done.update(queue)
+        while queue:
+            joint = queue.pop(0)
+            for bone, (start, end) in enumerate(ends):
+                if start == joint and end not in done:
+                    carriers[end] = bone
+                    done.add(end)
+                    queue.append(end)
+    return carriers
+
+
+@functools.cache
+def bone_parents(skeleton: Skeleton) -> tuple[int, ...]:
+    """The bone that each bone hangs on: the one that carries the joint it starts at; -1 for none.
+
+    Every limb is a bone. Following the parents always ends.
+    """
+    carriers = _carriers(skeleton)
+    return tuple(carriers.get(start, -1) for start, _ in skeleton.limb_indices.tolist())
 
 
 def bone_vectors(
@@ -68,8 +80,8 @@ def joint_offsets(
 ) -> Float[Array, "*batch joints 2"]:
     """Displacements of the joints where the bones' unit vectors change and their lengths do not.
 
-    Joints that no bone ends at (the roots) stay where they are, each other joint moves with the
-    bones above it. In a ring of bones the one that closes it is left out.
+    Joints that no bone carries (the roots) stay where they are, each other joint moves with its
+    bone and those above. In a ring of limbs the one that closes it gives way.
 
     Args:
       change: of the unit vectors.
@@ -79,16 +91,11 @@ def joint_offsets(
     Returns:
       In the unit of the lengths.
     """
-    parents, ends = bone_parents(skeleton), skeleton.limb_indices
-    moved: dict[int, Array] = {}
-    tip: list[Array | None] = [None] * len(ends)
-    while None in tip:
-        for bone, parent in enumerate(parents):
-            if tip[bone] is None and (parent < 0 or tip[parent] is not None):
-                above = 0.0 if parent < 0 else tip[parent]
-                tip[bone] = above + change[..., bone, :] * length[..., bone, None]
-                moved.setdefault(int(ends[bone, 1]), tip[bone])
     still = jnp.zeros((*change.shape[:-2], 2), change.dtype)
+    moved: dict[int, Array] = {}
+    for joint, bone in _carriers(skeleton).items():  # breadth first, so what carries comes first
+        start = int(skeleton.limb_indices[bone, 0])
+        moved[joint] = moved.get(start, still) + change[..., bone, :] * length[..., bone, None]
     return jnp.stack([moved.get(joint, still) for joint in range(len(skeleton))], axis=-2)
 
 
