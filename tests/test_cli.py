@@ -11,7 +11,7 @@ from PIL import Image
 from repose_jax.cli import main
 from repose_jax.data.people.renderer import render_person
 from repose_jax.pipeline import PoseTransfer
-from repose_jax.pose.formats import NamedPose, write_pose
+from repose_jax.pose.formats import NamedPose, read_pose, write_pose
 from repose_jax.pose.skeleton import COCO17, OPENPOSE18
 
 
@@ -237,3 +237,52 @@ def test_a_photo_that_lies_on_its_side_is_turned(photo, run_folder, tmp_path):
     poses = photo / "person.json", photo / "other.json"
     assert (transfer.prepare(tmp_path / "lying.png", *poses).source
             == transfer.prepare(photo / "person.png", *poses).source).all()
+
+
+class TestGuidance:
+    """The bundled guides with a picture of their size; the tiny model has none of its own."""
+
+    def test_pose_is_read_and_drawn(self, tmp_path, capsys):
+        render = render_person(0, 1_000_003, 0, (128, 64))
+        Image.fromarray(render.image).save(tmp_path / "p.png")
+        assert main(["pose", str(tmp_path / "p.png"), "-o", str(tmp_path / "p.json"), "--draw",
+                     str(tmp_path / "d.png")]) == 0
+        pose = read_pose(tmp_path / "p.json")
+        assert pose.skeleton == OPENPOSE18 and pose.size == (128, 64)
+        true, known = render.true_joints["openpose18"], pose.pose[:, 2] > 0
+        assert np.median(np.linalg.norm(pose.pose[known, :2] - true[known], axis=-1)) < 6
+        assert "joints, mean confidence" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(("arguments", "word"), [
+        (["p.png", "-o", "p.txt"], "p.txt"), (["no.png", "-o", "p.json"], "no.png"),
+        (["grey.png", "-o", "p.json"], "no person"),
+        (["p.png", "-o", "p.json", "--estimator", "people"], "kind model")])
+    def test_pose_says_what_is_wrong(self, arguments, word, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Image.fromarray(np.full((128, 64, 3), 127, np.uint8)).save("grey.png")
+        Image.fromarray(render_person(0, 3, 0, (128, 64)).image).save("p.png")
+        assert main(["pose", *arguments]) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and word in lines[0]
+        assert not os.path.exists("p.json") and not os.path.exists("p.txt")
+
+    @pytest.mark.parametrize(("options", "word"), [
+        (["--guidance.target", "-1"], "guidance.target"),
+        (["--guidance.target", "1"], "guidance.estimator"),
+        (["--guidance.target", "1", "--guidance.estimator", "estimator-market1501"], "market14"),
+        (["--guidance.pif", "1", "--guidance.estimator", "field-people"], "kind field"),
+        (["--guidance.target", "1", "--guidance.estimator", "estimator-people"], "128x64"),
+        (["--guidance.interval", "0.8", "0.2"], "guidance.interval")])
+    def test_guidance_says_what_is_wrong(self, options, word, photo, run_folder, tmp_path, capsys):
+        assert transfer(photo, run_folder, tmp_path / "out.png", *options) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and word in lines[0]
+        assert not (tmp_path / "out.png").exists()
+
+    def test_ablate_says_what_is_wrong(self, tmp_path, capsys):
+        for arguments, word in ((["nothing", "--data", "people"], "nothing"),
+                                (["weight", "--data", str(tmp_path / "no")], "no"),
+                                (["weight", "--data", "people", "--grid", "stepps=1"], "stepps")):
+            assert main(["ablate", *arguments, "--output", str(tmp_path / "out")]) == 2
+            lines = capsys.readouterr().err.strip().splitlines()
+            assert len(lines) == 1 and word in lines[0]
