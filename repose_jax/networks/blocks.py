@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float, Num
 
+from repose_jax.networks.conv import Conv
+
 Dtype = Any
 KeysValues = tuple[Float[Array, "batch _n _c"], Float[Array, "batch _n _c"]]
 
@@ -79,7 +81,7 @@ class ResBlock(nn.Module):
     ) -> Float[Array, "batch h2 w2 c2"]:
         h = nn.silu(group_norm(x.shape[-1], self.groups, "norm_in")(x)).astype(self.dtype)
         h, x = resample(h, self.resample), resample(x, self.resample)
-        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_in")(h)
+        h = Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_in")(h)
         h = group_norm(self.channels, self.groups, "norm_out")(h)
         if embedding is not None:
             scale_shift = nn.Dense(2 * self.channels, name="embedding")(nn.silu(embedding))
@@ -87,10 +89,10 @@ class ResBlock(nn.Module):
             h = h * (1 + scale) + shift
         h = nn.silu(h).astype(self.dtype)
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_out",
+        h = Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_out",
                     kernel_init=nn.initializers.zeros)(h)
         if x.shape[-1] != self.channels:
-            x = nn.Conv(self.channels, (1, 1), dtype=self.dtype, name="skip")(x)
+            x = Conv(self.channels, (1, 1), dtype=self.dtype, name="skip")(x)
         return x + h
 
 

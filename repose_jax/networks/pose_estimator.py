@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from repose_jax.networks.blocks import ResBlock, group_norm, resample, sinusoids, space_to_depth
+from repose_jax.networks.conv import Conv
 from repose_jax.pose.maps import grid
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
@@ -114,7 +115,7 @@ class PoseEstimator(nn.Module):
             return ResBlock(channels, groups=cfg.groups)
 
         embedding = nn.Dense(2 * width)(sinusoids(1000 * noise, width))
-        h = nn.Conv(width, (3, 3))(space_to_depth(image, cfg.patch))
+        h = Conv(width, (3, 3))(space_to_depth(image, cfg.patch))
         skips = []
         for level, channels in enumerate(cfg.channels):
             h = resample(h, "down") if level else h
@@ -128,7 +129,7 @@ class PoseEstimator(nn.Module):
             for _ in range(cfg.blocks):
                 h = block(cfg.channels[level])(h, embedding)
         h = nn.silu(group_norm(h.shape[-1], cfg.groups)(h))
-        return Heatmaps(nn.Conv(len(self.skeleton), (3, 3))(h), shown)
+        return Heatmaps(Conv(len(self.skeleton), (3, 3))(h), shown)
 
 
 def fresh_estimator(config: EstimatorConfig) -> Callable[[Key[Array, ""]], Params]:

@@ -25,6 +25,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from repose_jax.networks.conv import Conv
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.flow import skeleton_flow
@@ -87,10 +88,10 @@ class ConvGRU(nn.Module):
     def __call__(
         self, state: Float[Array, "batch h w c"], x: Float[Array, "batch h w i"]
     ) -> Float[Array, "batch h w c"]:
-        gates = nn.Conv(2 * self.hidden, (3, 3), name="gates")(jnp.concatenate([state, x], -1))
+        gates = Conv(2 * self.hidden, (3, 3), name="gates")(jnp.concatenate([state, x], -1))
         update, reset = jnp.split(nn.sigmoid(gates), 2, axis=-1)
         both = jnp.concatenate([reset * state, x], axis=-1)
-        candidate = nn.tanh(nn.Conv(self.hidden, (3, 3), name="candidate")(both))
+        candidate = nn.tanh(Conv(self.hidden, (3, 3), name="candidate")(both))
         return (1 - update) * state + update * candidate
 
 
@@ -119,8 +120,8 @@ class AlignLevel(nn.Module):
         see_source = nn.Dense(cfg.hidden, name="source_maps")
         target = nn.Dense(cfg.hidden, name="target_maps")(target_maps)
         gru = ConvGRU(cfg.hidden, name="gru")
-        flow_head = nn.Conv(2, (3, 3), kernel_init=nn.initializers.zeros, name="flow")
-        mask_head = nn.Conv(1, (3, 3), kernel_init=nn.initializers.zeros, name="mask",
+        flow_head = Conv(2, (3, 3), kernel_init=nn.initializers.zeros, name="flow")
+        mask_head = Conv(1, (3, 3), kernel_init=nn.initializers.zeros, name="mask",
                             bias_init=nn.initializers.constant(2.0))
         cells = jnp.array([features.shape[2], features.shape[1]], jnp.float32)
         aligned, trace = features, []

@@ -9,6 +9,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from repose_jax.networks.blocks import ResBlock, resample, space_to_depth
+from repose_jax.networks.conv import Conv
 from repose_jax.networks.unet import UNetConfig, encoder_plan
 
 
@@ -36,7 +37,7 @@ class SourceEncoder(nn.Module):
             if block.kind == "down" and not cfg.resample_blocks:
                 h = resample(h, "down")
             elif block.kind == "stem":
-                h = nn.Conv(self.channels[0], (3, 3), dtype=cfg.dtype, name="stem")(h)
+                h = Conv(self.channels[0], (3, 3), dtype=cfg.dtype, name="stem")(h)
             else:
                 h = ResBlock(self.channels[wide], "down" if block.kind == "down" else "none",
                              cfg.dropout, cfg.groups, cfg.dtype, name=f"block_{i}")(h, None, train)

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Num
 from repose_jax.networks.blocks import (
     CrossAttention, KeysValues, ResBlock, depth_to_space, group_norm, resample, sinusoids,
     space_to_depth)
+from repose_jax.networks.conv import Conv
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,7 @@ class UNet(nn.Module):
 
         self.time_in = nn.Dense(cfg.embedding)
         self.time_out = nn.Dense(cfg.embedding)
-        self.stem = nn.Conv(cfg.channels[0], (3, 3), dtype=cfg.dtype)
+        self.stem = Conv(cfg.channels[0], (3, 3), dtype=cfg.dtype)
         self.down = [
             residual(b.channels, "down" if b.kind == "down" else "none")
             for b in learned_blocks(cfg)]
@@ -178,12 +179,12 @@ class UNet(nn.Module):
         if cfg.patch == 1:
             self.head = self._zero_conv()
         else:
-            self.unfold = nn.Conv(cfg.patch**2 * cfg.refine, (1, 1), dtype=cfg.dtype)
-            self.refine = nn.Conv(cfg.refine, (3, 3), dtype=cfg.dtype)
+            self.unfold = Conv(cfg.patch**2 * cfg.refine, (1, 1), dtype=cfg.dtype)
+            self.refine = Conv(cfg.refine, (3, 3), dtype=cfg.dtype)
             self.head = self._zero_conv()
 
     def _zero_conv(self):
-        return nn.Conv(self.out_channels, (3, 3), kernel_init=nn.initializers.zeros)
+        return Conv(self.out_channels, (3, 3), kernel_init=nn.initializers.zeros)
 
     def condition(
         self, features: dict[int, Float[Array, "batch _h _w _c"]]

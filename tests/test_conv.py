@@ -1,0 +1,72 @@
+"""The convolution whose gradient stays fast in a scan: the same numbers as XLA's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from repose_jax.networks.conv import Conv, conv_general_dilated
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def reference(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
+
+
+def ours(x, kernel):
+    return conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
+
+
+@pytest.fixture(params=[(3, 3), (1, 1), (5, 3)], ids=str)
+def operands(request):
+    first, second = jax.random.split(jax.random.key(0))
+    return (jax.random.normal(first, (2, 6, 5, 4)),
+            jax.random.normal(second, (*request.param, 4, 3)))
+
+
+def test_values_and_gradients_are_those_of_xla(operands):
+    def of(conv):
+        def total(x, kernel):
+            return jnp.sum(jnp.tanh(conv(x, kernel)) ** 2)
+        return jax.value_and_grad(total, argnums=(0, 1))(*operands)
+
+    for got, want in zip(jax.tree.leaves(of(ours)), jax.tree.leaves(of(reference))):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_second_derivatives_too(operands):
+    def of(conv):
+        def slope(x, kernel):
+            return jnp.sum(jax.grad(lambda x: jnp.sum(jnp.sin(conv(x, kernel))))(x) ** 2)
+        return jax.grad(slope, argnums=(0, 1))(*operands)
+
+    for got, want in zip(of(ours), of(reference)):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
+
+
+def test_a_loop_holds_no_convolution_of_the_slow_layout():
+    x, kernel = jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 4))
+
+    def compiled(conv):
+        def loop(x, kernel):
+            def body(x, _):
+                return x - jax.grad(lambda x: jnp.sum(conv(x, kernel) ** 2))(x), None
+            return lax.scan(body, x, None, length=3)[0]
+        return jax.jit(loop).lower(x, kernel).compile().as_text()
+
+    assert "convolution(" in compiled(ours) and "_01oi->" not in compiled(ours)
+
+
+@pytest.mark.parametrize("options", [
+    {"window_strides": (2, 2), "padding": "SAME"}, {"window_strides": (1, 1), "padding": "VALID"}])
+def test_other_convolutions_are_refused(options):
+    with pytest.raises(ValueError, match="stride 1 and SAME"):
+        conv_general_dilated(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)),
+                             dimension_numbers=LAYOUT, **options)
+
+
+def test_module_has_the_parameters_of_flax():
+    params = Conv(5, (3, 3)).init(jax.random.key(0), jnp.ones((1, 4, 4, 2)))["params"]
+    assert params["kernel"].shape == (3, 3, 2, 5) and params["bias"].shape == (5,)
