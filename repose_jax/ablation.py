@@ -16,7 +16,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -60,6 +60,8 @@ class Ablation:
       data: where held-out pairs come from.
       judge: pose estimator that reads the results; must not be one that guides.
       field: pose interaction field that judges their poses.
+      split: "test", people never trained on; or "train", to choose settings without looking at
+        the people they will be scored on.
       pairs: how many.
       seeds: of the noise; every cell is run with each, and their pictures count as more pictures.
       batch_size: pictures sampled together; results do not depend on it.
@@ -71,6 +73,7 @@ class Ablation:
     data: DataConfig
     judge: str
     field: str
+    split: Literal["test", "train"] = "test"
     pairs: int = 500
     seeds: tuple[int, ...] = (0,)
     batch_size: int = 25
@@ -162,10 +165,10 @@ def run(
               dict.fromkeys(cell.get("model", ablation.model) for cell in ablation.cells)}
     first = models[ablation.cells[0].get("model", ablation.model)]
     network = first.model.config.network
-    test = open_data(ablation.data, network, "test")
+    people = open_data(ablation.data, network, ablation.split)
     judge, field = PoseReader.load(ablation.judge), load_field(ablation.field)
     _check_fit(judge, field, models, network)
-    pairs = choose_pairs(test, ablation.pairs, 0)
+    pairs = choose_pairs(people, ablation.pairs, 0)
     samples, guides = [], []
     for settings in ablation.cells:
         loaded = models[settings.get("model", ablation.model)]
@@ -178,11 +181,11 @@ def run(
         samples.append(sample)
         guides.append(guide)
 
-    everything = examples(test, pairs)
-    target_names = np.asarray(test.pairs[pairs])
-    persons = np.asarray(test.persons)[target_names[:, 0]]
+    everything = examples(people, pairs)
+    target_names = np.asarray(people.pairs[pairs])
+    persons = np.asarray(people.persons)[target_names[:, 0]]
     measure = functools.partial(_measure, everything=everything, judge=judge, field=field,
-                                skeleton=test.skeleton)
+                                skeleton=people.skeleton)
     cells = []
     for number, (settings, sample, guide) in enumerate(zip(ablation.cells, samples, guides)):
         loaded = models[settings.get("model", ablation.model)]
@@ -192,7 +195,7 @@ def run(
                 "version": _VERSION, "model": loaded.sha256, "sample": to_dict(sample),
                 "guide": guide.sha256 if guide else None, "judge": judge.weights.sha256,
                 "field": field.sha256, "seed": seed, "names": [
-                    [test.names[i] for i in pair] for pair in target_names.tolist()]}
+                    [people.names[i] for i in pair] for pair in target_names.tolist()]}
             path = folder / "cells" / f"{_digest(decides)}.npz"
             state = "known"
             if not path.exists():
@@ -208,9 +211,9 @@ def run(
         merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         cells.append(Cell(settings, sample, merged, float(np.mean(seconds))))
     source_torso, valid = torso_color(
-        as_unit(everything["source"]), everything["source_pose"], test.skeleton)
+        as_unit(everything["source"]), everything["source_pose"], people.skeleton)
     _, target_valid = torso_color(
-        as_unit(everything["target"]), everything["target_pose"], test.skeleton)
+        as_unit(everything["target"]), everything["target_pose"], people.skeleton)
     times = len(ablation.seeds)
     return Result(
         ablation, cells, np.tile(persons, times), np.tile(source_torso, (times, 1)),

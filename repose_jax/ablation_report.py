@@ -152,11 +152,17 @@ def markdown(result: Result, found: list[dict]) -> str:
         seconds = f"{cell.seconds:.3f}" if math.isfinite(cell.seconds) else ""
         lines.append(f"| {_label(cell.settings, axes)} | "
                      + " | ".join(_text(by_metric[m]) for m in METRICS) + f" | {seconds} |")
-    people = len(set(result.persons.tolist()))
-    lines += ["", f"{len(result.persons)} pictures of {people} people, seeds "
+    lines += ["", f"{_whom(result)}, seeds "
               f"{', '.join(map(str, result.ablation.seeds))}; in brackets 95 % bootstrap intervals "
               "over people, in parentheses the change to the first row, paired by picture."]
     return "\n".join(lines) + "\n"
+
+
+def _whom(result: Result) -> str:
+    people = len(set(result.persons.tolist()))
+    return f"{len(result.persons)} pictures of {people} people " + (
+        "never trained on" if result.ablation.split == "test" else
+        "of the training set (to choose settings by, not a score)")
 
 
 def _numeric(result: Result, axis: str) -> bool:
@@ -245,14 +251,13 @@ def _page(result: Result, found: list[dict], plots: dict[str, bytes], command: s
         f'{base64.b64encode(png).decode()}">\n' for name, png in plots.items())
     facts = "".join(f"<dt>{html.escape(str(k))}</dt><dd>{html.escape(str(v))}</dd>"
                     for k, v in result.conditions.items())
-    people = len(set(result.persons.tolist()))
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{html.escape(result.ablation.title)}</title>
 <style>body{{font:14px/1.4 sans-serif;margin:2em;max-width:110em}}table{{border-collapse:collapse}}
 td,th{{border:1px solid #ccc;padding:.3em .6em;text-align:left;vertical-align:top}}
 tr:nth-child(even){{background:#f6f6f6}}dt{{font-weight:bold}}img{{max-width:100%}}</style>
 <h1>{html.escape(result.ablation.title)}</h1>
-<p>{len(result.persons)} pictures of {people} people never trained on. Brackets: 95 % bootstrap
+<p>{_whom(result)}. Brackets: 95 % bootstrap
 intervals over people. Parentheses: change to the first row, paired by picture.</p>
 <p><code>{html.escape(command)}</code></p>
 <table><tr>{head}</tr>

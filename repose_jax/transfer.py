@@ -83,11 +83,12 @@ class TransferOptions:
       pose_name: rows of the target poses, where the file has several.
       model: a bundled model, a model file, or the folder of a training run.
       seed: the same seed gives the same picture.
-      steps: evaluations of the denoiser; by default the model's own.
-      source_weight: weight of the source in classifier-free guidance; by default the model's own.
+      steps: evaluations of the denoiser; this and the settings below are the model's own where they
+        are not given.
+      source_weight: weight of the source in classifier-free guidance.
       pose_weight: weight of the pose, with --classifier-free disentangled.
       classifier_free: form of the classifier-free guidance.
-      guidance: gradient guidance; what is not given is the model's own.
+      guidance: gradient guidance.
       sampler: ddim or ddpm.
       eta: noise of ddim.
       grid: also write source, pose and result side by side, to OUTPUT with "-grid" in its name.
@@ -106,11 +107,11 @@ class TransferOptions:
     seed: int = 0
     steps: int | None = None
     source_weight: float | None = None
-    pose_weight: float = 2.0
-    classifier_free: Literal["two-branch", "disentangled"] = "two-branch"
+    pose_weight: float | None = None
+    classifier_free: Literal["two-branch", "disentangled"] | None = None
     guidance: GuidanceOptions = GuidanceOptions()
-    sampler: Literal["ddim", "ddpm"] = "ddim"
-    eta: float = 0.0
+    sampler: Literal["ddim", "ddpm"] | None = None
+    eta: float | None = None
     grid: bool = False
     explain: bool = False
 
@@ -143,9 +144,9 @@ def run(
     """
     transfer = PoseTransfer.load(options.model)
     sample = dataclasses.replace(
-        transfer.sample, sampler=options.sampler, eta=options.eta, classifier_free=options.classifier_free,
-        pose_weight=options.pose_weight, guidance=options.guidance.over(transfer.sample.guidance),
-        **given(options, "steps", "source_weight"))
+        transfer.sample, guidance=options.guidance.over(transfer.sample.guidance),
+        **given(options, "steps", "sampler", "eta", "classifier_free", "source_weight",
+                "pose_weight"))
     transfer.sample = sample
     transfer.check(sample, options.seed)
     guide = transfer.guide(sample)

@@ -2,9 +2,12 @@
 
 Command:   repose ablate components --data MARKET_FOLDER --output runs/components
 
-The model without alignment is trained like the bundled one but for K = 0, and is not bundled:
+Two models, with alignment and without, trained alike for a short while; neither is bundled:
 
-    repose train market1501 --data.path MARKET_FOLDER --model.network.rpa.iterations 0 \
+    repose train market1501 --data.path MARKET_FOLDER --train.total-images 6400 \
+        --train.optimizer.warmup-images 800 --output runs/market1501-k3
+    repose train market1501 --data.path MARKET_FOLDER --train.total-images 6400 \
+        --train.optimizer.warmup-images 800 --model.network.rpa.iterations 0 \
         --output runs/market1501-k0
 """
 
@@ -12,5 +15,5 @@ from repose_jax.experiments.ablations.market import DEFAULT, market
 from repose_jax.ablation import grid
 
 ABLATION = market("Alignment, field and target term, on and off", grid(
-    model=("market1501", "runs/market1501-k0"),
+    model=("runs/market1501-k0", "runs/market1501-k3"),
     guidance__pif=(0.0, DEFAULT.pif), guidance__target=(0.0, DEFAULT.target)))

@@ -8,6 +8,7 @@ Medians of repeated runs after one that compiles; the machine should do nothing 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import importlib
 import json
@@ -20,7 +21,8 @@ import jax
 
 from repose_jax.data.people.source import rendered_people
 from repose_jax.data.pipeline import batches, examples
-from repose_jax.generate import SampleConfig, generate
+from repose_jax.generate import GuidanceConfig, SampleConfig, generate
+from repose_jax.guide_file import load_guide
 from repose_jax.model import RePoseModel
 from repose_jax.training.parallel import data_parallel
 from repose_jax.training.state import create_state, make_optimizer
@@ -35,6 +37,36 @@ def seconds(run, repeats: int) -> float:
         jax.block_until_ready(run())
         times.append(time.perf_counter() - begun)
     return statistics.median(times)
+
+
+def side_by_side(runs: dict, repeats: int) -> dict[str, float]:
+    """Median of each, taken in turns, so that what else the machine does falls on all alike."""
+    times = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            times[name].append(seconds(run, 1))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def ways_to_sample(sample: SampleConfig, steps: int) -> dict[str, SampleConfig]:
+    """Without any guidance, with classifier-free guidance, and that with gradient guidance.
+
+    Gradient guidance is that of the preset, and the same at every step, both ways of taking the
+    gradient; it is left out where the preset has none.
+    """
+    plain = dataclasses.replace(
+        sample, steps=steps, classifier_free="two-branch", source_weight=1.0,
+        guidance=GuidanceConfig())
+    ways = {"no_guidance": plain, "classifier_free": dataclasses.replace(plain, source_weight=2.0)}
+    if sample.guidance.active:
+        def guided(**changes):
+            return dataclasses.replace(ways["classifier_free"],
+                                       guidance=dataclasses.replace(sample.guidance, **changes))
+
+        ways |= {"gradient_default": guided(),
+                 "gradient_x0": guided(through="x0", interval=(0.0, 1.0)),
+                 "gradient_denoiser": guided(through="denoiser", interval=(0.0, 1.0))}
+    return ways
 
 
 def main() -> None:
@@ -57,15 +89,18 @@ def main() -> None:
 
     pairs = examples(people, range(options.batch))
     keys = jax.random.split(jax.random.key(0), options.batch)
-    for name, weight in (("guided", 2.0), ("unguided", 1.0)):
-        sample = SampleConfig(steps=options.steps, source_weight=weight)
-        run = functools.partial(generate, model, params, pairs["source"], pairs["source_pose"],
-                                pairs["target_pose"], keys, sample)
-        first = seconds(run, 1)
-        spent = seconds(run, options.repeats)
-        result[f"sampling_{name}"] = {
-            "batch": options.batch, "seconds_per_picture": spent / options.batch,
-            "first_call_s": first}
+    runs = {}
+    for name, sample in ways_to_sample(config.sample, options.steps).items():
+        guide = load_guide(sample.guidance, network)
+        runs[name] = functools.partial(
+            generate, model, params, pairs["source"], pairs["source_pose"], pairs["target_pose"],
+            keys, sample, False, guide and guide.guide, guide and guide.params)
+    first = {name: seconds(run, 1) for name, run in runs.items()}
+    spent = side_by_side(runs, options.repeats)
+    result["sampling"] = {name: {
+        "batch": options.batch, "seconds_per_picture": spent[name] / options.batch,
+        "times_classifier_free": spent[name] / spent["classifier_free"],
+        "first_call_s": first[name]} for name in runs}
 
     size = config.train.batch_size
     optimizer = make_optimizer(config.train.schedule(), size)

@@ -8,6 +8,7 @@ import itertools
 import json
 import pathlib
 from collections.abc import Sequence
+from typing import Literal
 
 import tyro
 
@@ -24,6 +25,7 @@ class AblateOptions:
     Attributes:
       preset: which question; its file in experiments/ablations says what is compared.
       data: "people", or a folder with a test split.
+      split: test; or train, to choose settings without looking at the people that score them.
       output: folder for measurements, tables, plots and the page.
       model: in place of the preset's model.
       pairs: how many.
@@ -39,6 +41,7 @@ class AblateOptions:
     data: str
     output: pathlib.Path
     model: str | None = None
+    split: Literal["test", "train"] = "test"
     pairs: int | None = None
     seeds: tuple[int, ...] | None = None
     grid: tuple[str, ...] = ()
@@ -58,7 +61,8 @@ def ablate(argv: Sequence[str]) -> int:
     if options.preset not in PRESETS:
         raise UserError(options.preset, "is not a preset", f"choose one of {', '.join(PRESETS)}")
     preset = importlib.import_module(f"repose_jax.experiments.ablations.{options.preset}").ABLATION
-    changes = {name: value for name in ("model", "pairs", "seeds", "judge", "field", "batch_size")
+    names = ("model", "split", "pairs", "seeds", "judge", "field", "batch_size")
+    changes = {name: value for name in names
                if (value := getattr(options, name)) is not None}
     if options.grid:
         changes["cells"] = parse_grid(options.grid)

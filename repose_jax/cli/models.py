@@ -29,6 +29,7 @@ def models(argv: Sequence[str]) -> int:
     if options.name is not None:
         say(card(options.name))
         return 0
+    width = max(map(len, bundled()))
     for name, path in bundled().items():
-        say(f"{name:12} {path.stat().st_size / 1e6:.1f} MB  {card(name).splitlines()[2]}")
+        say(f"{name:{width}} {path.stat().st_size / 1e6:.1f} MB  {card(name).splitlines()[2]}")
     return 0
