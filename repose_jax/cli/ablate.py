@@ -15,7 +15,7 @@ import tyro
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.errors import UserError
 
-PRESETS = ("components", "weight", "through", "interval", "sampler")
+PRESETS = ("components", "weight", "through", "interval", "sampler", "choice")
 
 
 @dataclasses.dataclass(frozen=True)
