@@ -11,6 +11,6 @@ _ON = {"guidance__pif": (DEFAULT.pif,), "guidance__target": (DEFAULT.target,),
 
 ABLATION = market("Through the denoiser or with respect to x0", (
     ({"guidance.pif": 0.0, "guidance.target": 0.0},)
-    + grid(**_ON, guidance__normalize=("polyak",), guidance__strength=(1.0, 3.0))
+    + grid(**_ON, guidance__normalize=("polyak",))
     # Every step moves a pixel by as much, whatever is left to correct.
-    + grid(**_ON, guidance__normalize=("unit",), guidance__strength=(0.03, 0.1))))
+    + grid(**_ON, guidance__normalize=("unit",), guidance__strength=(0.05,))))
