@@ -134,7 +134,7 @@ def _cells_of(result: Result, found: list[dict]) -> list[dict[str, dict]]:
 
 def _text(row: dict) -> str:
     text = f"{row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
-    if "relative" in row and row["cell"]:
+    if np.isfinite(row.get("relative", np.nan)) and row["cell"]:
         text += (f" ({100 * row['relative']:+.1f} % [{100 * row['relative_low']:+.1f}, "
                  f"{100 * row['relative_high']:+.1f}])")
     elif row["cell"]:

@@ -95,10 +95,14 @@ class Bootstrap:
         return self.mean(x - y)
 
     def relative(self, x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> Interval:
-        """Mean of x relative to that of y, minus 1, values of the same pictures (paired)."""
+        """Mean of x relative to that of y, minus 1, values of the same pictures (paired).
+
+        NaN, as far as the mean of y is 0.
+        """
         x, y = self._checked(x, y)
         sums = self._counts @ self._person_sums(np.stack([x, y], 1))
-        return self._interval(x.mean() / y.mean() - 1, sums[:, 0] / sums[:, 1] - 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._interval(x.mean() / y.mean() - 1, sums[:, 0] / sums[:, 1] - 1)
 
     def correlation(
         self,
