@@ -15,11 +15,10 @@ from tqdm import tqdm
 
 from repose_jax.config import to_dict
 from repose_jax.data.images import read_image
-from repose_jax.diffusion.guidance import Normalize, Through
 from repose_jax.errors import UserError
 from repose_jax.files import check_writable
 from repose_jax.explain import draw_alignment
-from repose_jax.generate import GuidanceConfig
+from repose_jax.guidance_options import GuidanceOptions, given
 from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.formats import NamedPose, read_pose, read_poses
@@ -27,45 +26,6 @@ from repose_jax.trajectory import draw_trajectory
 from repose_jax.provenance import check_png, file_hash, picture_text, write_png
 
 _BATCH = 8
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GuidanceOptions:
-    """Gradient guidance; what is None is the model's own.
-
-    Attributes:
-      pif: weight of the distance to the valid poses; 0 switches it off.
-      target: weight of the distance to the target pose; 0 switches it off.
-      strength: share of the energy that a step removes, to first order.
-      interval: guided part of the sampling, from 0 (noise) to 1 (picture).
-      shape: course of the strength over the interval.
-      through: what the gradient is taken with respect to.
-      normalize: length of a step.
-      clip: most that a step may change a pixel, root mean square; 0 does not clip.
-      estimator: pose estimator: a bundled name, a file or a run.
-      field: pose interaction field, likewise.
-    """
-
-    pif: float | None = None
-    target: float | None = None
-    strength: float | None = None
-    interval: tuple[float, float] | None = None
-    shape: Literal["constant", "linear", "cosine"] | None = None
-    through: Through | None = None
-    normalize: Normalize | None = None
-    clip: float | None = None
-    estimator: str | None = None
-    field: str | None = None
-
-    def over(self, config: GuidanceConfig) -> GuidanceConfig:
-        """A configuration with what is given here in place of its own."""
-        return dataclasses.replace(config, **given(self))
-
-
-def given(options: object, *names: str) -> dict[str, object]:
-    """The fields of a dataclass that are not None, all of them or those named."""
-    return {name: value for name in names or [f.name for f in dataclasses.fields(options)]
-            if (value := getattr(options, name)) is not None}
 
 
 @dataclasses.dataclass(frozen=True)

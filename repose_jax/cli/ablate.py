@@ -14,6 +14,7 @@ import tyro
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.errors import UserError
+from repose_jax.guidance_options import given
 
 PRESETS = ("components", "weight", "through", "interval", "sampler", "choice")
 
@@ -61,9 +62,7 @@ def ablate(argv: Sequence[str]) -> int:
     if options.preset not in PRESETS:
         raise UserError(options.preset, "is not a preset", f"choose one of {', '.join(PRESETS)}")
     preset = importlib.import_module(f"repose_jax.experiments.ablations.{options.preset}").ABLATION
-    names = ("model", "split", "pairs", "seeds", "judge", "field", "batch_size")
-    changes = {name: value for name in names
-               if (value := getattr(options, name)) is not None}
+    changes = given(options, "model", "split", "pairs", "seeds", "judge", "field", "batch_size")
     if options.grid:
         changes["cells"] = parse_grid(options.grid)
     ablation = dataclasses.replace(

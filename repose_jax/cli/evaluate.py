@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.errors import UserError
+from repose_jax.guidance_options import GuidanceOptions, given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,7 @@ class EvaluateOptions:
       seed: of pairs, noise and intervals.
       steps: evaluations of the denoiser; by default the model's own.
       source_weight: weight of the source in classifier-free guidance; by default the model's own.
+      guidance: gradient guidance; what is not given is the model's own.
       identities: how many people to render; only for "people".
       views: pictures of each; only for "people".
       baselines: also score the trivial baselines.
@@ -39,6 +41,7 @@ class EvaluateOptions:
     seed: int = 0
     steps: int | None = None
     source_weight: float | None = None
+    guidance: GuidanceOptions = GuidanceOptions()
     identities: int = 200
     views: int = 6
     baselines: bool = True
@@ -111,8 +114,8 @@ def _model(options: EvaluateOptions, data, command: str) -> None:
 
     loaded = load_model(options.model)
     sample = dataclasses.replace(
-        loaded.sample, **{name: value for name in ("steps", "source_weight")
-                          if (value := getattr(options, name)) is not None})
+        loaded.sample, guidance=options.guidance.over(loaded.sample.guidance),
+        **given(options, "steps", "source_weight"))
     sample.check(loaded.model.config.schedule.steps)
     test = open_data(data, loaded.model.config.network, "test")
     others = open_data(data, loaded.model.config.network, "train") if options.baselines else None
