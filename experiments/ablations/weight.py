@@ -12,4 +12,4 @@ ABLATION = market("Strength of the guidance, by both terms and by the field alon
     (_OFF,)
     + grid(guidance__pif=(DEFAULT.pif,), guidance__target=(DEFAULT.target,),
            guidance__strength=(DEFAULT.strength, 0.3, 1.0, 5.0, 15.0))
-    + grid(guidance__pif=(1.0,), guidance__target=(0.0,), guidance__strength=(1.0, 5.0, 15.0))))
+    + grid(guidance__pif=(1.0,), guidance__target=(0.0,), guidance__strength=(1.0, 5.0))))
