@@ -223,4 +223,4 @@ class TestReport:
         found = people.of(lambda counts: np.average(values, weights=counts))
         np.testing.assert_allclose(found, expected, atol=1e-9)
         assert people.relative(values + 9, values + 9) == (0, 0, 0)
-        assert np.isnan(people.relative(values, np.zeros_like(values)).value)
+        assert not np.isfinite(people.relative(values, np.zeros_like(values)).value)

@@ -97,7 +97,7 @@ class Bootstrap:
     def relative(self, x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> Interval:
         """Mean of x relative to that of y, minus 1, values of the same pictures (paired).
 
-        NaN, as far as the mean of y is 0.
+        Not finite where the mean of y is 0.
         """
         x, y = self._checked(x, y)
         sums = self._counts @ self._person_sums(np.stack([x, y], 1))
