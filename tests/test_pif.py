@@ -141,7 +141,7 @@ def experiment(total: int = 4096, **changes) -> FieldExperiment:
     changes = {"negatives": 60} | changes
     return FieldExperiment(
         field=SMALL, data=DataConfig(path="people", identities=4, views=3),
-        negatives=60, train=LoopConfig(
+        train=LoopConfig(
             total_images=total, batch_size=128, log_every_images=512,
             checkpoint_every_images=1024, sample_every_images=0,
             optimizer=OptimizerConfig(learning_rate=3e-3)), **changes)
