@@ -69,12 +69,33 @@ def ways_to_sample(sample: SampleConfig, steps: int) -> dict[str, SampleConfig]:
     return ways
 
 
+def training_speed(model: RePoseModel, config, params, people, repeats: int) -> dict[str, float]:
+    """Pictures a second of the train step on all local devices, and what the first one takes."""
+    size = config.train.batch_size
+    optimizer = make_optimizer(config.train.schedule(), size)
+    loss = functools.partial(model.loss, objective=config.objective)
+    devices = data_parallel(functools.partial(
+        make_train_step, loss, optimizer, ema_decay=config.train.ema_decay))
+    state = devices.init(lambda tree: create_state(tree, optimizer), devices.get(params))
+    stream, key = batches(people, batch_size=size, seed=0), jax.random.key(0)
+
+    def step():
+        nonlocal state
+        state, metrics = devices.step(state, next(stream), key)
+        return metrics
+
+    first = seconds(step, 1)
+    spent = seconds(step, repeats)
+    return {"batch": size, "images_per_s": size / spent, "first_step_s": first}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset")
     parser.add_argument("--batch", type=int, default=1, help="pictures sampled at a time")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--no-training", action="store_true", help="only sampling")
     options = parser.parse_args()
     config = importlib.import_module(f"repose_jax.experiments.presets.{options.preset}").CONFIG
     model, network = RePoseModel(config.model), config.model.network
@@ -102,22 +123,8 @@ def main() -> None:
         "times_classifier_free": spent[name] / spent["classifier_free"],
         "first_call_s": first[name]} for name in runs}
 
-    size = config.train.batch_size
-    optimizer = make_optimizer(config.train.schedule(), size)
-    loss = functools.partial(model.loss, objective=config.objective)
-    devices = data_parallel(functools.partial(
-        make_train_step, loss, optimizer, ema_decay=config.train.ema_decay))
-    state = devices.init(lambda tree: create_state(tree, optimizer), devices.get(params))
-    stream, key = batches(people, batch_size=size, seed=0), jax.random.key(0)
-
-    def step():
-        nonlocal state
-        state, metrics = devices.step(state, next(stream), key)
-        return metrics
-
-    first = seconds(step, 1)
-    spent = seconds(step, options.repeats)
-    result["training"] = {"batch": size, "images_per_s": size / spent, "first_step_s": first}
+    if not options.no_training:
+        result["training"] = training_speed(model, config, params, people, options.repeats)
     result["total_s"] = time.perf_counter() - begun
     result["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(result, indent=2))
