@@ -34,8 +34,8 @@ def guidance(domain: str) -> GuidanceConfig:
 
     Chosen on training people (experiments/ablations/choice.py): above a strength of 2 the pose gains
     less than the likeness to the real picture loses; with w_pif = 3 the field lowers its distance at
-    little cost to the target's; a strength that falls, or a part of the sampling left alone, gives
-    away more than it saves.
+    little cost to the target's; a strength that falls linearly leaves more of the error. Whether a part
+    of the sampling can be left alone has not been measured.
     """
     return GuidanceConfig(
         pif=3.0, target=1.0, strength=2.0, interval=(0.0, 1.0), through="x0", normalize="polyak",

@@ -90,7 +90,7 @@ class ResBlock(nn.Module):
         h = nn.silu(h).astype(self.dtype)
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_out",
-                    kernel_init=nn.initializers.zeros)(h)
+                 kernel_init=nn.initializers.zeros)(h)
         if x.shape[-1] != self.channels:
             x = Conv(self.channels, (1, 1), dtype=self.dtype, name="skip")(x)
         return x + h

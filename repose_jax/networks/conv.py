@@ -20,10 +20,12 @@ from jaxtyping import Array, Float
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _same(x, kernel, precision):
+def _convolve(x, kernel, precision):
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT,
                                     precision=precision)
+
+
+_same = jax.custom_vjp(_convolve, nondiff_argnums=(2,))
 
 
 def _forward(x, kernel, precision):
@@ -33,9 +35,7 @@ def _forward(x, kernel, precision):
 def _backward(precision, saved, cotangent):
     x, kernel = saved
     flipped = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
-    (for_kernel,) = jax.linear_transpose(
-        lambda k: lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=_LAYOUT,
-                                           precision=precision), kernel)(cotangent)
+    (for_kernel,) = jax.linear_transpose(lambda k: _convolve(x, k, precision), kernel)(cotangent)
     return _same(cotangent, flipped, precision), for_kernel
 
 

@@ -122,7 +122,7 @@ class AlignLevel(nn.Module):
         gru = ConvGRU(cfg.hidden, name="gru")
         flow_head = Conv(2, (3, 3), kernel_init=nn.initializers.zeros, name="flow")
         mask_head = Conv(1, (3, 3), kernel_init=nn.initializers.zeros, name="mask",
-                            bias_init=nn.initializers.constant(2.0))
+                         bias_init=nn.initializers.constant(2.0))
         cells = jnp.array([features.shape[2], features.shape[1]], jnp.float32)
         aligned, trace = features, []
         for _ in range(cfg.iterations):
