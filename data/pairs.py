@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
@@ -60,6 +61,7 @@ class PairSource:
       poses: [N, J, 3], x and y in pixels and a visibility.
       pairs: int32 [P, 2] picture numbers, columns source and target; an array or `OrderedPairs`.
       given_pairs: `pairs` where they were given, else None.
+      cameras: number of the camera of each picture, int [N]; None where they are not known.
       cached: whether decoded pictures are kept in memory.
       notes: one sentence for each thing that was left out while loading.
     """
@@ -76,9 +78,10 @@ class PairSource:
         pairs: Int32[np.ndarray, "p 2"] | OrderedPairs | None = None,
         cache: bool = True,
         notes: Sequence[str] = (),
+        cameras: Sequence[int] | None = None,
     ):
         """Args:
-          skeleton, size, names, persons, notes: see the class.
+          skeleton, size, names, persons, notes, cameras: see the class.
           poses: see the class; None where a subclass makes them.
           read: gives picture i; must be picklable to serve worker processes.
           pairs: explicit pairs; None means all ordered pairs of one person.
@@ -90,6 +93,7 @@ class PairSource:
             self.poses = np.asarray(poses, np.float32)
         self._read, self.cached = read, cache
         self.given_pairs = pairs
+        self.cameras = None if cameras is None else np.asarray(cameras, np.int32)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -97,6 +101,12 @@ class PairSource:
     def __getstate__(self) -> dict:
         drop = ("_cache", "pairs")
         return {key: value for key, value in self.__dict__.items() if key not in drop}
+
+    def with_pairs(self, pairs: Int32[np.ndarray, "p 2"]) -> PairSource:
+        """The same pictures, sharing those that are in memory, with other pairs."""
+        other = copy.copy(self)
+        other.given_pairs = other.__dict__["pairs"] = pairs
+        return other
 
     @functools.cached_property
     def pairs(self) -> Int32[np.ndarray, "p 2"] | OrderedPairs:

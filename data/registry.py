@@ -116,4 +116,5 @@ def resized(source: PairSource, size: tuple[int, int]) -> PairSource:
     return PairSource(
         skeleton=source.skeleton, size=size, names=source.names, persons=source.persons,
         poses=fit_pose(source.poses, source.size, size), read=_Letterboxed(inner, tuple(size)),
-        pairs=source.given_pairs, cache=source.cached, notes=(*source.notes, note))
+        pairs=source.given_pairs, cache=source.cached, notes=(*source.notes, note),
+        cameras=source.cameras)

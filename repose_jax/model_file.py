@@ -1,7 +1,7 @@
 """Networks as files: safetensors with the configuration and the facts inside.
 
-A file holds one network: a model, or one of the two that guide it, a pose estimator or a pose
-interaction field. It is named by a bundled name ("people"), by its path, or by the folder of the
+A file holds one network: a model, one of the two that guide it, a pose estimator or a pose
+interaction field, or a re-identification network. It is named by a bundled name ("people"), by its path, or by the folder of the
 training run that made it.
 """
 
@@ -25,12 +25,12 @@ from repose_jax.model import ModelConfig, Params, RePoseModel
 from repose_jax.training.checkpoint import export_safetensors, load_safetensors
 
 FILE_NAME = "model.safetensors"
-Kind = Literal["model", "estimator", "field"]
+Kind = Literal["model", "estimator", "field", "reid"]
 
 _BUNDLED = pathlib.Path(__file__).parent / "models"
 _FORMATS: dict[Kind, str] = {
     "model": "repose_jax model 1", "estimator": "repose_jax estimator 1",
-    "field": "repose_jax field 1"}
+    "field": "repose_jax field 1", "reid": "repose_jax reid 1"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from PIL import Image
 from repose_jax.data.images import as_rgb, read_image
 from repose_jax.data.resize import letterbox, unfit_pose
 from repose_jax.errors import UserError
+from repose_jax.evaluation.parts import in_parts
 from repose_jax.guide_file import load_estimator
 from repose_jax.model import to_signal
 from repose_jax.model_file import Weights
@@ -90,10 +91,4 @@ class PoseReader:
           pictures: of `weights.config.image_size`.
           at_once: pictures read together.
         """
-        size, read = min(at_once, len(pictures)), []
-        for start in range(0, len(pictures), size):
-            part = pictures[start:start + size]
-            # Filled up, so that one size is compiled.
-            filled = np.concatenate([part, np.repeat(part[:1], size - len(part), axis=0)])
-            read.append(np.asarray(self._read(filled))[:len(part)])
-        return np.concatenate(read)
+        return in_parts(self._read, pictures, min(at_once, len(pictures)))

@@ -203,7 +203,7 @@ def test_evaluate_writes_a_report_with_intervals(run_folder, tmp_path, capsys):
     assert [r["name"] for r in report["reports"]][1:] == [
         "copy of the source", "mean training image", "source blurred, sigma 6"]
     assert len(report["denoising"]["rows"]) == 5
-    assert "gaussian ssim" in (tmp_path / "report.md").read_text()
+    assert "SSIM, Gaussian" in (tmp_path / "report.md").read_text()
     assert (tmp_path / "sheet.png").exists()
 
 

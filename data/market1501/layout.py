@@ -17,10 +17,11 @@ import numpy as np
 from jaxtyping import Int32
 
 from repose_jax.data.images import FolderImages, image_sizes, read_image
+from repose_jax.data.pair_list import read_pair_list
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.resize import fit_pose
 from repose_jax.errors import UserError
-from repose_jax.pose.formats import read_csv_poses, read_text
+from repose_jax.pose.formats import read_csv_poses
 
 MIN_JOINTS = 4
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -30,6 +31,13 @@ _NOT_PEOPLE = ("-1", "0000")
 def person_of(name: str) -> str:
     """The person that a file name belongs to."""
     return name.split("_", 1)[0]
+
+
+def camera_of(name: str) -> int:
+    """The camera that a file name tells, 0002_c1s1_...: 1; 0 where it tells none."""
+    parts = name.split("_")
+    tells = len(parts) > 1 and parts[1][:1] == "c" and parts[1][1:2].isdigit()
+    return int(parts[1][1]) if tells else 0
 
 
 def image_folder(root: str | os.PathLike[str], split: str) -> pathlib.Path:
@@ -77,10 +85,10 @@ def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
 
 def read_pairs(path: str | os.PathLike[str], index: dict[str, int],
                left_out: frozenset[str] = frozenset()) -> tuple[Int32[np.ndarray, "p 2"], int]:
-    """Reads `from,to` lines as picture numbers.
+    """Reads a list of pairs as picture numbers.
 
     Args:
-      path: the CSV.
+      path: the list, see `repose_jax.data.pair_list`.
       index: number of each picture by its name.
       left_out: names whose pairs are dropped and counted.
 
@@ -88,13 +96,7 @@ def read_pairs(path: str | os.PathLike[str], index: dict[str, int],
       The pairs [P, 2] and how many were dropped.
     """
     pairs, dropped = [], 0
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip() or (number == 1 and line.strip() == "from,to"):
-            continue
-        names = [part.strip() for part in line.split(",")]
-        if len(names) != 2:
-            raise UserError(path, f"line {number} has {len(names)} fields",
-                            "each line is from,to: two file names")
+    for number, *names in read_pair_list(path):
         if left_out.intersection(names):
             dropped += 1
             continue
@@ -161,10 +163,11 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
             notes.append(f"{same.sum()} pictures of {old[0]}x{old[1]} are resized and padded")
     else:
         size = read_image(os.path.join(folder, names[0])).shape[:2]
+    cameras = [camera_of(name) for name in names]
     source = PairSource(
         skeleton=table.skeleton, size=size, names=names, persons=[person_of(n) for n in names],
         poses=poses, read=FolderImages(folder, names, size, fit), pairs=pair_array, cache=cache,
-        notes=notes)
+        notes=notes, cameras=cameras if all(cameras) else None)
     if not len(source.pairs):
         raise UserError(pairs or annotation, "gives no pair of pictures of one person",
                         "name files PERSON_anything.jpg, two or more a person")

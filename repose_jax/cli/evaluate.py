@@ -14,12 +14,18 @@ from repose_jax.guidance_options import GuidanceOptions, given
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Score a model, a pose estimator or a field on people it was never trained on.
+    """Score a model, a folder of pictures, a pose estimator, a field or a re-identification network.
+
+    Always on people it was never trained on.
 
     Attributes:
       model: a bundled model, a file, or the folder of a training run.
+      images: in place of a model: a folder of pictures that any program made, named
+        <source>_2_<target>.png or .jpg, perhaps with _vis before the dot.
       data: "people", or a folder with a test split.
-      pairs: how many pairs; the first of the data's list, or random where it has none.
+      protocol: score as a benchmark's papers do; see `docs/evaluation.md`.
+      pairs: how many pairs, the first of the data's list, or random where it has none; or a file
+        that lists them, as the benchmarks have it.
       seed: of pairs, noise and intervals.
       steps: evaluations of the denoiser; by default the model's own.
       source_weight: weight of the source in classifier-free guidance; by default the model's own.
@@ -27,17 +33,24 @@ class EvaluateOptions:
       identities: how many people to render; only for "people".
       views: pictures of each; only for "people".
       baselines: also score the trivial baselines.
-      output: report as JSON; a Markdown table is written beside it.
+      output: report as JSON; tables (.md, .tex), a page (.html) and the scores of each picture
+        (-pictures.csv) are written beside it.
       sheet: contact sheet of 16 random pairs as PNG.
-      judge: pose estimator that reads the model's pictures, so that their poses are scored too.
+      judge: pose estimator that reads the pictures, so that their poses are scored too; by default
+        the protocol's.
+      identity: re-identification network that says whom the pictures show; by default the
+        protocol's.
+      weights: folder of the published weights that LPIPS and FID need.
       denoiser: for a pose estimator: the model whose guesses it reads; by default that which it
         learnt from.
     """
 
-    model: str
     data: str
     output: pathlib.Path
-    pairs: int = 500
+    model: str | None = None
+    images: pathlib.Path | None = None
+    protocol: str | None = None
+    pairs: str = "500"
     seed: int = 0
     steps: int | None = None
     source_weight: float | None = None
@@ -47,11 +60,20 @@ class EvaluateOptions:
     baselines: bool = True
     sheet: pathlib.Path | None = None
     judge: str | None = None
+    identity: str | None = None
+    weights: pathlib.Path | None = None
     denoiser: str | None = None
+
+    @property
+    def count(self) -> int:
+        """How many pairs, where they are not listed in a file."""
+        if not self.pairs.isdigit():
+            raise UserError("pairs", f"is {self.pairs}", "give a number")
+        return int(self.pairs)
 
 
 def evaluate(argv: Sequence[str]) -> int:
-    """Score a model, an estimator or a field on held-out people."""
+    """Score a model, a folder of pictures, an estimator, a field or a re-identification network."""
     options = parse(EvaluateOptions, "evaluate", argv)
     use_compilation_cache()
     from repose_jax.config import DataConfig
@@ -61,12 +83,15 @@ def evaluate(argv: Sequence[str]) -> int:
 
     if options.output.suffix != ".json":
         raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")
-    kind = kind_of(options.model)
+    if (options.model is None) == (options.images is None):
+        raise UserError("repose evaluate", "needs a model or a folder of images",
+                        "give --model NAME or --images FOLDER")
+    kind = "model" if options.model is None else kind_of(options.model)
     check_seed(options.seed)
     for path in filter(None, (options.output, options.sheet)):
         check_writable(path.parent)
     data = DataConfig(path=options.data, identities=options.identities, views=options.views)
-    score = {"model": _model, "estimator": _estimator, "field": _field}[kind]
+    score = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid}[kind]
     score(options, data, "repose evaluate " + " ".join(argv))
     return 0
 
@@ -87,7 +112,7 @@ def _estimator(options: EvaluateOptions, data, command: str) -> None:
 
     weights = load_estimator(options.model)
     denoiser = load_model(options.denoiser or weights.facts.get("denoiser", ""))
-    scores = score_estimator(weights, data, denoiser, count=options.pairs, seed=options.seed)
+    scores = score_estimator(weights, data, denoiser, count=options.count, seed=options.seed)
     _write(options, scores.markdown(), scores.to_dict() | {
         "model": {"name": weights.name, "sha256": weights.sha256, "facts": weights.facts},
         "data": dataclasses.asdict(data), "command": command})
@@ -98,43 +123,40 @@ def _field(options: EvaluateOptions, data, command: str) -> None:
     from repose_jax.guide_file import load_field
 
     weights = load_field(options.model)
-    scores = score_field(weights, data, count=options.pairs, seed=options.seed)
+    scores = score_field(weights, data, count=options.count, seed=options.seed)
     _write(options, scores.markdown(), scores.to_dict() | {
         "model": {"name": weights.name, "sha256": weights.sha256, "facts": weights.facts},
         "data": dataclasses.asdict(data), "command": command})
 
 
-def _model(options: EvaluateOptions, data, command: str) -> None:
-    from repose_jax.evaluation.contact_sheet import contact_sheet
-    from repose_jax.evaluation.report import markdown
-    from repose_jax.evaluator import evaluate as score
-    from repose_jax.evaluator import sheet_rows
-    from repose_jax.model_file import load_model
-    from repose_jax.trainer import open_data
+def _reid(options: EvaluateOptions, data, command: str) -> None:
+    from repose_jax.reid_evaluator import score_reid
+    from repose_jax.reid_trainer import load_reid
 
-    loaded = load_model(options.model)
-    sample = dataclasses.replace(
-        loaded.sample, guidance=options.guidance.over(loaded.sample.guidance),
-        **given(options, "steps", "source_weight"))
-    sample.check(loaded.model.config.schedule.steps)
-    test = open_data(data, loaded.model.config.network, "test")
-    others = open_data(data, loaded.model.config.network, "train") if options.baselines else None
-    for note in test.notes:
+    weights = load_reid(options.model)
+    scores = score_reid(weights, data, seed=options.seed)
+    _write(options, scores.markdown(), scores.to_dict() | {
+        "model": {"name": weights.name, "sha256": weights.sha256, "facts": weights.facts},
+        "data": dataclasses.asdict(data), "command": command})
+
+
+def _progress(stage: str, done: int, total: int) -> None:
+    print(f"\r{stage} {done}/{total}", end="\n" if done >= total else "", file=sys.stderr)
+
+
+def _pictures(options: EvaluateOptions, data, command: str) -> None:
+    from repose_jax.picture_evaluation import PictureEvaluation, Wanted
+
+    found = PictureEvaluation.of(Wanted(
+        model=options.model, images=options.images, data=data, protocol=options.protocol,
+        pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
+        identity=options.identity, weights=options.weights, guidance=options.guidance,
+        sample=given(options, "steps", "source_weight")), _progress)
+    for note in found.notes:
         say(note)
-
-    def progress(stage: str, done: int, total: int) -> None:
-        print(f"\r{stage} {done}/{total}", end="\n" if done >= total else "", file=sys.stderr)
-
-    found = score(loaded, test, others, count=options.pairs, seed=options.seed, sample=sample,
-                  judge=options.judge, progress=progress)
-    table = (markdown(found.reports) + "\nDenoising loss (mean squared error of x0):\n\n"
-             + found.denoising.markdown())
-    _write(options, table, {
-        "model": {"name": loaded.name, "sha256": loaded.sha256, "facts": loaded.facts},
-        "data": dataclasses.asdict(data), "sample": dataclasses.asdict(sample),
-        "command": command, "seconds_per_picture": found.seconds_per_picture,
-        "reports": [report.to_dict() for report in found.reports],
-        "denoising": found.denoising.to_dict()})
+    say(found.markdown())
+    found.write(options.output, command)
+    say(f"wrote {options.output} and {options.output.with_suffix('.html')}")
     if options.sheet is not None:
-        contact_sheet(sheet_rows(test, found, 16, options.seed), test.skeleton, options.sheet)
+        found.write_sheet(options.sheet, 16)
         say(f"wrote {options.sheet}")

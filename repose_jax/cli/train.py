@@ -16,7 +16,7 @@ from repose_jax.errors import UserError
 
 PRESETS = ("people", "market1501", "tiny", "base",
            "estimator-people", "estimator-market1501", "judge-people", "judge-market1501",
-           "field-people", "field-market1501")
+           "field-people", "field-market1501", "reid-market1501")
 
 Config = TypeVar("Config")
 
@@ -44,6 +44,10 @@ def work_of(preset: Any) -> Work:
             from repose_jax.field_trainer import run
             from repose_jax.networks.pif import fresh_field
             return Work(run, fresh_field(preset.field))
+        case "ReidExperiment":
+            from repose_jax.networks.reid import fresh_reid
+            from repose_jax.reid_trainer import run
+            return Work(run, fresh_reid(preset.reid))
         case _:
             from repose_jax.model import RePoseModel
             from repose_jax.trainer import run

@@ -1,0 +1,49 @@
+"""Lists of pairs as the field's files have them: which picture is repainted in whose pose."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import NamedTuple
+
+from repose_jax.errors import UserError
+from repose_jax.pose.formats import read_text
+
+
+class NamedPair(NamedTuple):
+    """A pair by the names of its pictures.
+
+    Attributes:
+      line: of the file, from 1.
+      source, target: names as the file has them.
+    """
+
+    line: int
+    source: str
+    target: str
+
+
+def read_pair_list(path: str | os.PathLike[str]) -> list[NamedPair]:
+    """Reads a list of pairs.
+
+    A CSV holds lines `from,to` (PATN, GFLA, DPTN, CFLD; that header line may be there). A text file
+    holds lines `TARGET,SOURCE[,SOURCE...]`, each source a pair of its own (NTED, PIDM, X-MDPT).
+
+    Raises:
+      UserError: the file cannot be read, a line has the wrong number of names, or there is none.
+    """
+    reversed_order = pathlib.Path(path).suffix.lower() == ".txt"
+    pairs = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip() or (number == 1 and line.strip() == "from,to"):
+            continue
+        names = [part.strip() for part in line.split(",")]
+        if reversed_order and len(names) > 1 and all(names):
+            pairs += [NamedPair(number, source, names[0]) for source in names[1:]]
+        elif not reversed_order and len(names) == 2:
+            pairs.append(NamedPair(number, *names))
+        else:
+            mend = ("each line is the target and its sources" if reversed_order
+                    else "each line is from,to: two file names")
+            raise UserError(path, f"line {number} has {len(names)} fields", mend)
+    return pairs

@@ -1,0 +1,125 @@
+"""What is measured on each generated picture: groups of scores, a value a picture and score.
+
+A measure is a function from a batch to arrays by name, [batch] for a score and [batch, channels]
+for what is only compared over the whole set, such as colours. NaN says that a picture could not be
+measured. Batches are of one size, so that each measure compiles once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from repose_jax.evaluation.baselines import as_unit
+from repose_jax.evaluation.l1 import l1
+from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
+from repose_jax.evaluation.psnr import psnr
+from repose_jax.evaluation.ssim import gaussian_ssim, uniform_ssim
+from repose_jax.evaluation.torso_color import torso_color
+from repose_jax.pose.skeleton import Skeleton
+
+_GAUSSIAN_WINDOW = 11
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PictureBatch:
+    """Generated pictures with what they should show.
+
+    Attributes:
+      generated, target, source: pictures of one size.
+      source_pose, target_pose: in pixels of them; every visibility 0 where a pose is not known.
+    """
+
+    generated: UInt8[np.ndarray, "batch height width 3"]
+    target: UInt8[np.ndarray, "batch height width 3"]
+    source: UInt8[np.ndarray, "batch height width 3"]
+    source_pose: Float[np.ndarray, "batch joints 3"]
+    target_pose: Float[np.ndarray, "batch joints 3"]
+
+
+Measured = Mapping[str, np.ndarray]
+Measure = Callable[[PictureBatch], Measured]
+
+
+def reconstruction(
+    size: tuple[int, int], windows: Sequence[int] = (7, 11, 51), sigmas: Sequence[float] = (1.5,)
+) -> tuple[Measure, list[str]]:
+    """Pixels against the target's: SSIM of each kind, PSNR, L1.
+
+    Args:
+      size: (height, width) of the pictures.
+      windows: sides of SSIM's uniform windows.
+      sigmas: of its Gaussian windows; 1.5 is called gaussian_ssim, others carry their sigma.
+
+    Returns:
+      The measure, and a sentence for each score that does not fit pictures of this size. PSNR is
+      NaN for a picture equal to its target.
+    """
+    fitting = [w for w in windows if w <= min(size)]
+    gaussian = list(sigmas) if _GAUSSIAN_WINDOW <= min(size) else []
+    left_out = [f"ssim_{w}: a window of {w} does not fit a side of {min(size)}"
+                for w in windows if w not in fitting]
+    left_out += [f"{_gaussian_name(s)}: a window of {_GAUSSIAN_WINDOW} does not fit a side of "
+                 f"{min(size)}" for s in sigmas if s not in gaussian]
+
+    def measure(batch: PictureBatch) -> Measured:
+        a, b = as_unit(batch.generated), as_unit(batch.target)
+        nothing = np.full(len(a), np.nan)
+        found = {_gaussian_name(s): gaussian_ssim(a, b, sigma=s) if s in gaussian else nothing
+                 for s in sigmas}
+        found |= {f"ssim_{w}": uniform_ssim(a, b, size=w) if w in fitting else nothing
+                  for w in windows}
+        decibels = np.asarray(psnr(a, b), np.float64)
+        return found | {"psnr": np.where(np.isfinite(decibels), decibels, np.nan), "l1": l1(a, b)}
+
+    return measure, left_out
+
+
+def _gaussian_name(sigma: float) -> str:
+    return "gaussian_ssim" if sigma == 1.5 else f"gaussian_ssim_{sigma:g}"
+
+
+def torso(skeleton: Skeleton) -> Measure:
+    """Mean colours of the torso of source, generated picture and target, [batch, 3] each.
+
+    Called torso_<region>_<picture>; see `repose_jax.evaluation.torso_color`.
+    """
+
+    def measure(batch: PictureBatch) -> Measured:
+        found = {}
+        for region in ("quadrilateral", "box"):
+            for name, pictures, poses in (
+                    ("source", batch.source, batch.source_pose),
+                    ("generated", batch.generated, batch.target_pose),
+                    ("target", batch.target, batch.target_pose)):
+                color, valid = torso_color(as_unit(pictures), poses, skeleton, region=region)
+                found[f"torso_{region}_{name}"] = np.where(valid[:, None], color, np.nan)
+        return found
+
+    return measure
+
+
+def pose(read_poses: Callable[[np.ndarray], np.ndarray]) -> Measure:
+    """Distance of the pose that is read off the picture to the target's and to the source's.
+
+    Args:
+      read_poses: uint8 pictures to the poses in them.
+    """
+
+    def measure(batch: PictureBatch) -> Measured:
+        found, height = read_poses(batch.generated), batch.generated.shape[1]
+        wanted = batch.target_pose
+        return {"pose_error": pose_error(found, wanted, height),
+                "pck_5": pck(found, wanted, height, 0.05),
+                "pck_10": pck(found, wanted, height, 0.10),
+                "leakage": leaked(found, wanted, batch.source_pose, height)}
+
+    return measure
+
+
+def extracted(name: str, extract: Callable[[np.ndarray], np.ndarray]) -> Measure:
+    """Features of the generated picture under a name, for what compares sets or people."""
+    return lambda batch: {name: extract(batch.generated)}

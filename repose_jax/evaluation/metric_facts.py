@@ -1,0 +1,63 @@
+"""What readers of a table need to know of each score: its title, digits and which way is better."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricFacts:
+    """How a score is shown.
+
+    Attributes:
+      title: for people who read a table.
+      better: which way is better; "neither" for what is shown to judge others by.
+      digits: behind the point.
+    """
+
+    title: str
+    better: Better
+    digits: int = 4
+
+
+_FACTS = {
+    "gaussian_ssim": MetricFacts("SSIM, Gaussian 1.5", "higher"),
+    "psnr": MetricFacts("PSNR (dB)", "higher", 2),
+    "l1": MetricFacts("L1", "lower"),
+    "torso_correlation": MetricFacts("torso colour", "higher", 3),
+    "torso_correlation_real": MetricFacts("torso colour, real target", "neither", 3),
+    "torso_box_correlation": MetricFacts("torso colour, box", "higher", 3),
+    "torso_box_correlation_real": MetricFacts("torso colour, box, real target", "neither", 3),
+    "pose_error": MetricFacts("pose error (heights)", "lower"),
+    "pck_5": MetricFacts("joints within 5 %", "higher", 3),
+    "pck_10": MetricFacts("joints within 10 %", "higher", 3),
+    "leakage": MetricFacts("source pose leaks", "lower", 3),
+    "found_first": MetricFacts("person found first", "higher", 3),
+    "found_precision": MetricFacts("person found, average precision", "higher", 3),
+}
+_PREFIXES = {
+    "ssim_": MetricFacts("SSIM, window", "higher"),
+    "gaussian_ssim_": MetricFacts("SSIM, Gaussian", "higher"),
+    "ms_ssim": MetricFacts("MS-SSIM", "higher"),
+    "mask": MetricFacts("person only:", "higher"),
+    "lpips": MetricFacts("LPIPS", "lower"),
+    "frechet": MetricFacts("Frechet distance,", "lower", 2),
+    "kid": MetricFacts("KID,", "lower"),
+    "precision": MetricFacts("precision,", "higher", 3),
+    "recall": MetricFacts("recall,", "higher", 3),
+}
+
+
+def facts(name: str) -> MetricFacts:
+    """The facts of a score; a name that is not known is shown as it is, better neither way."""
+    if name in _FACTS:
+        return _FACTS[name]
+    for prefix in sorted(_PREFIXES, key=len, reverse=True):
+        if name.startswith(prefix):
+            rest = name[len(prefix):].replace("_", " ").strip("- ")
+            known = _PREFIXES[prefix]
+            return dataclasses.replace(known, title=f"{known.title} {rest}".strip(" ,:"))
+    return MetricFacts(name.replace("_", " "), "neither")

@@ -1,0 +1,141 @@
+"""A re-identification network: whose picture is it? (docs/method.md, equation 22)
+
+A residual network makes a vector of each picture, near for one person and far for two. It is the
+judge of identity, and its features are those of a Frechet distance for pictures of people.
+
+The loss is the field's usual pair (Luo et al. 2019, "Bag of tricks"): cross-entropy over the
+training people, here on scaled cosines (Wang et al. 2018, NormFace) with smoothed labels, and the
+batch-hard triplet loss with soft margin (Hermans et al. 2017, equation 5).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from repose_jax.networks.blocks import ResBlock, group_norm, space_to_depth
+from repose_jax.networks.conv import Conv
+
+Params = Any
+
+_SCALE = 16.0  # of the cosines; below ln(people) / 1 the softmax could not become sure
+_SMOOTHING = 0.1
+_TINY = 1e-12
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReidConfig:
+    """Everything that decides the shape of the parameters.
+
+    Attributes:
+      image_size: (height, width) of the pictures; multiples of patch * 2^(levels - 1).
+      people: how many people it is trained on.
+      channels: channels of each level, finest first.
+      blocks: residual blocks a level.
+      patch: pixels a side of a cell of the finest level.
+      parts: horizontal stripes that are pooled apart, so that head, torso and legs stay told apart.
+      embedding: length of the vector.
+      groups: groups of GroupNorm.
+    """
+
+    image_size: tuple[int, int] = (128, 64)
+    people: int = 751
+    channels: tuple[int, ...] = (48, 96, 192)
+    blocks: int = 2
+    patch: int = 4
+    parts: int = 4
+    embedding: int = 256
+    groups: int = 8
+
+
+@flax.struct.dataclass
+class Identity:
+    """What the network says of a picture.
+
+    Attributes:
+      features: the vector before it is normalised, [batch, embedding].
+      cosines: with the direction of each training person, [batch, people].
+    """
+
+    features: Float[Array, "batch embedding"]
+    cosines: Float[Array, "batch people"]
+
+    @property
+    def direction(self) -> Float[Array, "batch embedding"]:
+        """The vector of length 1, by whose cosine pictures are compared."""
+        return unit(self.features)
+
+
+def unit(x: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
+    """Vectors of length 1; the gradient is finite at 0."""
+    return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + _TINY)
+
+
+class ReidNetwork(nn.Module):
+    """Picture to vector.
+
+    Attributes:
+      config: sizes.
+    """
+
+    config: ReidConfig
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "batch height width 3"]) -> Identity:
+        """Runs the network on pictures in [-1, 1]."""
+        cfg = self.config
+        h = Conv(cfg.channels[0], (3, 3))(space_to_depth(image, cfg.patch))
+        for level, channels in enumerate(cfg.channels):
+            for block in range(cfg.blocks):
+                down = "down" if level and not block else "none"
+                h = ResBlock(channels, resample=down, groups=cfg.groups)(h)
+        h = nn.silu(group_norm(h.shape[-1], cfg.groups)(h))
+        batch, height, width, channels = h.shape
+        stripes = h.reshape(batch, cfg.parts, height // cfg.parts, width, channels)
+        # Maximum beside mean: what is seen once, a bag or a badge, tells as much as what is wide.
+        pooled = jnp.concatenate([stripes.mean((2, 3)), stripes.max((2, 3))], axis=-1)
+        features = nn.Dense(cfg.embedding)(pooled.reshape(batch, -1))
+        people = self.param("people", nn.initializers.normal(1.0), (cfg.embedding, cfg.people))
+        return Identity(features, unit(features) @ unit(people.T).T)
+
+
+def fresh_reid(config: ReidConfig) -> Callable[[Key[Array, ""]], Params]:
+    """What makes a network's fresh parameters from a key."""
+    picture = jnp.zeros((1, *config.image_size, 3))
+    return lambda key: ReidNetwork(config).init(key, picture)["params"]
+
+
+def cross_entropy(
+    cosines: Float[Array, "batch people"], person: Int[Array, "batch"]
+) -> Float[Array, "batch"]:
+    """Cross-entropy of scaled cosines with labels smoothed by .1."""
+    log = jax.nn.log_softmax(_SCALE * cosines)
+    right = jnp.take_along_axis(log, person[:, None], axis=1)[:, 0]
+    return -(1 - _SMOOTHING) * right - _SMOOTHING * log.mean(1)
+
+
+def triplet(
+    direction: Float[Array, "batch d"], person: Int[Array, "batch"]
+) -> Float[Array, "batch"]:
+    """Batch-hard triplet loss: softplus(farthest of the person - nearest of another).
+
+    0 for a picture that has no other of its person, or none of another, in the batch.
+    """
+    square = jnp.maximum(2 - 2 * direction @ direction.T, 0.0)
+    distance = jnp.sqrt(square + _TINY)
+    same = person[:, None] == person[None, :]
+    other_picture = ~jnp.eye(len(person), dtype=bool)
+    positive = same & other_picture
+    farthest = jnp.max(jnp.where(positive, distance, -jnp.inf), axis=1)
+    nearest = jnp.min(jnp.where(same, jnp.inf, distance), axis=1)
+    defined = positive.any(1) & (~same).any(1)
+    gap = jnp.where(defined, farthest, 0.0) - jnp.where(defined, nearest, 0.0)
+    # Distances of unit vectors lie within 0 and 2: without the factor the loss is nearly linear.
+    return jnp.where(defined, jax.nn.softplus(4 * gap), 0.0)

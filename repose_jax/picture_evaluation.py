@@ -1,0 +1,228 @@
+"""An evaluation of pictures from its question to its files: `repose evaluate` without a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from repose_jax.config import DataConfig
+from repose_jax.data.pairs import PairSource
+from repose_jax.data.pipeline import examples
+from repose_jax.data.registry import open_dataset
+from repose_jax.errors import UserError
+from repose_jax.evaluation.breakdown import Group, breakdown
+from repose_jax.evaluation.contact_sheet import SheetRow, contact_sheet
+from repose_jax.evaluation.denoising import DenoisingTable
+from repose_jax.evaluation.protocol import Protocol, protocol
+from repose_jax.evaluation.report import Report, write_json
+from repose_jax.evaluation.report_page import Shown, page
+from repose_jax.evaluation.report_table import latex, markdown, per_picture_csv
+from repose_jax.evaluation.score_table import ScoreTable
+from repose_jax.evaluator import (
+    Progress, baseline_tables, choose_pairs, denoising, sampled, silent)
+from repose_jax.files import write_whole
+from repose_jax.guidance_options import GuidanceOptions
+from repose_jax.guide_file import load_guide
+from repose_jax.identity_judge import FeatureReader
+from repose_jax.model_file import load_model
+from repose_jax.pose_reader import PoseReader
+from repose_jax.scorer import Pictures, Scorer, from_folder, in_memory, with_pair_list
+
+_BROKEN_DOWN = ("gaussian_ssim", "pose_error", "leakage", "found_first", "found_precision")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be evaluated; the fields are those of `repose evaluate`.
+
+    Attributes:
+      model, images: exactly one of them: a model, or the pictures that anything made.
+      data: of the held-out people.
+      protocol: name of a protocol, or None.
+      pairs: a number, or the file of a list.
+      seed: of pairs, noise and intervals.
+      baselines: score the trivial baselines and the real targets too.
+      judge, identity: networks that read poses and people; None takes the protocol's.
+      weights: folder of published weights.
+      guidance: of a model, where it differs from its own.
+      sample: other settings of a model's sampler, where they differ from its own.
+    """
+
+    data: DataConfig
+    model: str | None = None
+    images: str | os.PathLike[str] | None = None
+    protocol: str | None = None
+    pairs: str = "500"
+    seed: int = 0
+    baselines: bool = True
+    judge: str | None = None
+    identity: str | None = None
+    weights: str | os.PathLike[str] | None = None
+    guidance: GuidanceOptions = GuidanceOptions()
+    sample: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PictureEvaluation:
+    """What was found.
+
+    Attributes:
+      reports: what was asked for, then the baselines.
+      tables: the scores of each picture that they average.
+      groups: the first report for easy and hard pairs.
+      denoising: of a model; None for pictures.
+      facts: JSON-able, on what was evaluated and how.
+      notes: sentences on the data.
+      test, pairs: the people, and which of their pairs.
+      pictures: of the first report.
+      seed: of what is drawn.
+    """
+
+    reports: list[Report]
+    tables: list[ScoreTable]
+    groups: list[Group]
+    denoising: DenoisingTable | None
+    facts: dict
+    notes: Sequence[str]
+    test: PairSource
+    pairs: Int[np.ndarray, "pairs"]
+    pictures: Pictures
+    seed: int
+
+    @classmethod
+    def of(cls, wanted: Wanted, progress: Progress = silent) -> PictureEvaluation:
+        """Evaluates.
+
+        Raises:
+          UserError: model, pictures, data, pairs or a network cannot be used, or the judge would
+            judge what it guided.
+        """
+        rules = None if wanted.protocol is None else protocol(wanted.protocol)
+        loaded = None if wanted.model is None else load_model(wanted.model)
+        test = _open(wanted, rules, loaded, "test")
+        if wanted.pairs.isdigit():
+            pairs = choose_pairs(test, int(wanted.pairs), wanted.seed)
+        else:
+            test = with_pair_list(test, wanted.pairs)
+            pairs = np.arange(len(test.pairs))
+        scorer = Scorer(test, pairs, *_judges(wanted, rules, test), seed=wanted.seed,
+                        **({} if rules is None else {"windows": rules.windows,
+                                                     "sigmas": rules.sigmas}))
+        facts: dict[str, Any] = {"data": dataclasses.asdict(wanted.data),
+                                 "protocol": None if rules is None else dataclasses.asdict(rules)}
+        table = None
+        if loaded is None:
+            name, pictures = pathlib.Path(wanted.images).name, from_folder(
+                wanted.images, test, pairs)
+            facts |= {"images": name}
+        else:
+            sample = dataclasses.replace(
+                loaded.sample, guidance=wanted.guidance.over(loaded.sample.guidance),
+                **wanted.sample)
+            sample.check(loaded.model.config.schedule.steps)
+            guide = load_guide(sample.guidance, loaded.model.config.network)
+            if guide is not None and scorer.poses is not None and (
+                    guide.sha256["estimator"] == scorer.poses.weights.sha256):
+                raise UserError(scorer.poses.weights.name, "would judge what it guided",
+                                "judge with another estimator")
+            generated, seconds = sampled(loaded, test, pairs, sample, guide, seed=wanted.seed,
+                                         progress=progress)
+            name, pictures = loaded.name, in_memory(generated)
+            table = denoising(loaded, test, pairs, seed=wanted.seed, progress=progress)
+            facts |= {"model": {"name": loaded.name, "sha256": loaded.sha256,
+                                "facts": loaded.facts},
+                      "sample": dataclasses.asdict(sample), "seconds_per_picture": seconds}
+        tables = [scorer.table(name, pictures)]
+        if wanted.baselines:
+            tables += baseline_tables(scorer, _open(wanted, rules, loaded, "train"))
+        source, target = scorer.numbers.T
+        shown = [n for n in _BROKEN_DOWN if n in tables[0].values]
+        groups = breakdown(tables[0], scorer.persons, test.poses[source], test.poses[target],
+                           test.size[0], shown, wanted.seed)
+        return cls([scorer.report(t) for t in tables], tables, groups, table, facts, test.notes,
+                   test, pairs, pictures, wanted.seed)
+
+    def markdown(self) -> str:
+        """The scores, and of a model its denoising loss, as Markdown."""
+        text = markdown(self.reports)
+        if self.denoising is not None:
+            text += ("\nDenoising loss (mean squared error of x0):\n\n"
+                     + self.denoising.markdown())
+        return text
+
+    def rows(self, positions: Int[np.ndarray, "n"]) -> list[SheetRow]:
+        """Pictures of some positions of the list of pairs, to be looked at."""
+        batch = examples(self.test, self.pairs[positions])
+        return list(map(SheetRow, batch["source"], batch["target_pose"],
+                        self.pictures(positions), batch["target"]))
+
+    def write(self, path: pathlib.Path, command: str) -> None:
+        """Writes the report.
+
+        Args:
+          path: of the JSON; .md, .tex, .html and -pictures.csv lie beside it.
+          command: that led to it.
+
+        Raises:
+          UserError: where a file cannot be written.
+        """
+        write_json(path, self.facts | {
+            "command": command, "reports": [report.to_dict() for report in self.reports],
+            "groups": [dataclasses.asdict(group) for group in self.groups],
+            "denoising": None if self.denoising is None else self.denoising.to_dict()})
+        names = self.test.names
+        pairs = [(names[a], names[b]) for a, b in np.asarray(self.test.pairs[self.pairs])]
+        persons = [self.test.persons[a] for a, _ in np.asarray(self.test.pairs[self.pairs])]
+        whole = page(f"{self.reports[0].name} on held-out people", command, self.reports,
+                     self.tables[0], self.groups, Shown(self.rows, self.test.skeleton,
+                                                        seed=self.seed))
+        for end, content in ((".md", self.markdown().encode()),
+                             (".tex", latex(self.reports).encode()), (".html", whole.encode()),
+                             ("-pictures.csv", per_picture_csv(self.tables, pairs, persons))):
+            write_whole(path.with_name(path.stem + end),
+                        lambda file, content=content: file.write(content))
+
+    def write_sheet(self, path: pathlib.Path, count: int) -> None:
+        """Writes a contact sheet of random pairs, not chosen, as PNG."""
+        some = np.random.default_rng(self.seed).choice(
+            len(self.pairs), min(count, len(self.pairs)), replace=False)
+        contact_sheet(self.rows(some), self.test.skeleton, path)
+
+
+def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSource:
+    """The data in the size and skeleton of the protocol or the model."""
+    data, options = wanted.data, {}
+    if data.path == "people":
+        options = {"identities": data.identities, "views": data.views, "seed": data.seed}
+    skeleton = size = None
+    if loaded is not None:
+        skeleton, size = loaded.model.config.network.skeleton, tuple(
+            loaded.model.config.network.image_size)
+    if rules is not None:
+        if size not in (None, rules.size):
+            raise UserError(wanted.model, f"makes pictures of {size[0]}x{size[1]}, {rules.name} "
+                            f"is of {rules.size[0]}x{rules.size[1]}", "score a folder of pictures")
+        size = rules.size
+    return open_dataset(data.path, split, skeleton=skeleton, size=size, cache=data.cache,
+                        **options)
+
+
+def _judges(
+    wanted: Wanted, rules: Protocol | None, test: PairSource
+) -> tuple[PoseReader | None, FeatureReader | None]:
+    """Who reads poses and people: what was asked for, else the protocol's."""
+    judge = wanted.judge or (rules and rules.judge)
+    identity = wanted.identity or (rules and rules.identity)
+    reader = PoseReader.load(judge) if judge else None
+    if reader is not None and (reader.weights.config.skeleton != test.skeleton.name or tuple(
+            reader.weights.config.image_size) != test.size):
+        raise UserError(judge, f"reads {reader.weights.config.skeleton} at "
+                        f"{reader.weights.config.image_size}, the data has {test.skeleton.name} at "
+                        f"{test.size}", "give a judge of the data's size and skeleton")
+    return reader, FeatureReader.load(identity, test.size) if identity else None

@@ -1,0 +1,242 @@
+"""Trains a re-identification network on the pictures of many people."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from repose_jax.config import DataConfig, to_dict
+from repose_jax.data.pairs import PairSource
+from repose_jax.data.registry import open_dataset
+from repose_jax.errors import UserError
+from repose_jax.model import Params, to_signal
+from repose_jax.model_file import FILE_NAME, Weights, load_weights, save_weights
+from repose_jax.networks.reid import (
+    ReidConfig, ReidNetwork, cross_entropy, fresh_reid, triplet)
+from repose_jax.training.augment import augmented
+from repose_jax.training.loop import LoopConfig, train
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReidExperiment:
+    """A re-identification network and what it learns from.
+
+    Attributes:
+      reid: the network; `people` is that of the data.
+      data: whose training pictures; `flip` is not used, pictures are always mirrored in half of
+        the cases.
+      share: of the training pictures, drawn at random with at least one of each person.
+      per_person: pictures of each person in a batch.
+      triplet_weight: of the triplet loss beside the cross-entropy.
+      train: the course of training.
+    """
+
+    reid: ReidConfig = ReidConfig()
+    data: DataConfig = DataConfig()
+    share: float = 1.0
+    per_person: int = 4
+    triplet_weight: float = 1.0
+    train: LoopConfig = LoopConfig(total_images=400_000, batch_size=64)
+
+    def __post_init__(self):
+        cfg = self.reid
+        if not cfg.channels or min(*cfg.channels, cfg.blocks, cfg.patch, cfg.parts,
+                                   cfg.embedding, cfg.people) < 1:
+            raise UserError("reid", "has no channels, blocks, patch, parts, embedding or people",
+                            "give 1 or more of each")
+        stride = cfg.patch * 2 ** (len(cfg.channels) - 1)
+        if any(side % stride for side in cfg.image_size) or (
+                cfg.image_size[0] // stride % cfg.parts):
+            raise UserError("reid.image_size", f"is {cfg.image_size}", f"give multiples of "
+                            f"{stride}, the height of {stride * cfg.parts}")
+        if not 0 < self.share <= 1:
+            raise UserError("share", f"is {self.share}", "give a share above 0, at most 1")
+        if self.per_person < 2 or self.train.batch_size % self.per_person or (
+                self.train.batch_size < 2 * self.per_person):
+            raise UserError("per_person", f"is {self.per_person} at a batch of "
+                            f"{self.train.batch_size}",
+                            "give 2 or more, with two people or more in a batch")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures of people, numbered from 0.
+
+    Attributes:
+      read: gives picture i.
+      person: number of the person in each picture; those of generated pictures follow the real.
+      real: how many are real.
+    """
+
+    read: Callable[[int], UInt8[np.ndarray, "h w 3"]]
+    person: Int[np.ndarray, "n"]
+    real: int
+
+    @property
+    def people(self) -> int:
+        """How many people there are."""
+        return int(self.person.max()) + 1
+
+
+def numbered(persons: Sequence[str]) -> Int[np.ndarray, "n"]:
+    """Numbers of people from their names, in the order of the names."""
+    return np.unique(np.asarray(persons, str), return_inverse=True)[1].astype(np.int32)
+
+
+def subset(person: Int[np.ndarray, "n"], share: float, seed: int) -> Int[np.ndarray, "m"]:
+    """A random share of the pictures, sorted, with at least one of each person."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(person))
+    _, first = np.unique(person[order], return_index=True)
+    rest = np.delete(order, first)
+    wanted = max(len(first), round(share * len(person)))
+    return np.sort(np.concatenate([order[first], rest[:wanted - len(first)]]))
+
+
+def real_pictures(source: PairSource, share: float, seed: int) -> Pictures:
+    """A share of a dataset's pictures."""
+    person = numbered(source.persons)
+    chosen = subset(person, share, seed)
+    return Pictures(lambda i: source.image(int(chosen[i])), person[chosen], len(chosen))
+
+
+def with_generated(
+    pictures: Pictures, generated: UInt8[np.ndarray, "n h w 3"], person: Int[np.ndarray, "n"]
+) -> Pictures:
+    """Real pictures and generated ones of the same people."""
+    count = len(pictures.person)
+
+    def read(i: int):
+        return pictures.read(i) if i < count else generated[i - count]
+
+    return Pictures(read, np.concatenate([pictures.person, person]), pictures.real)
+
+
+class PeopleBatches(Iterator[Mapping[str, np.ndarray]]):
+    """Endless batches of a few pictures each of random people.
+
+    Every batch follows from the seed and its number, so the number is all the state. A person with
+    too few pictures lends some of them twice.
+    """
+
+    def __init__(self, pictures: Pictures, *, batch_size: int, per_person: int, seed: int):
+        order = np.argsort(pictures.person, kind="stable")
+        counts = np.bincount(pictures.person)
+        self._of = np.split(order, np.cumsum(counts)[:-1])
+        self._pictures, self._each = pictures, per_person
+        self._people, self._seed, self._position = batch_size // per_person, seed, 0
+        if len(self._of) < self._people:
+            raise UserError("batch_size", f"asks for {self._people} people, the data has "
+                            f"{len(self._of)}", "give a smaller batch or more pictures a person")
+
+    def __next__(self) -> Mapping[str, np.ndarray]:
+        rng = np.random.default_rng([self._seed, self._position])
+        self._position += 1
+        chosen = []
+        for person in rng.choice(len(self._of), self._people, replace=False):
+            mine = self._of[person]
+            chosen.append(rng.choice(mine, self._each, replace=len(mine) < self._each))
+        chosen = np.concatenate(chosen)
+        return {"image": np.stack([self._pictures.read(int(i)) for i in chosen]),
+                "person": self._pictures.person[chosen].astype(np.int32)}
+
+    def get_state(self) -> dict[str, int]:
+        """The position."""
+        return {"next_batch": self._position}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continues from a state that `get_state` gave."""
+        self._position = int(state["next_batch"])
+
+
+def reid_loss(
+    network: ReidNetwork, weight: float, params: Params, batch: Mapping[str, Array],
+    keys: Key[Array, "batch"],
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Cross-entropy over the people and `weight` times the triplet loss within the batch.
+
+    Split over devices, triplets are sought among the pictures of one device.
+    """
+    images = augmented(to_signal(batch["image"]), keys)
+    out = network.apply({"params": params}, images)
+    entropy = cross_entropy(out.cosines, batch["person"]).mean()
+    hard = triplet(out.direction, batch["person"]).mean()
+    right = (out.cosines.argmax(1) == batch["person"]).mean()
+    return entropy + weight * hard, {"cross_entropy": entropy, "triplet": hard, "right": right}
+
+
+def load_reid(name: str | os.PathLike[str]) -> Weights:
+    """Reads a re-identification network; see `repose_jax.model_file.load_weights`."""
+    return load_weights(name, "reid", ReidConfig, fresh_reid)
+
+
+def run(
+    config: ReidExperiment,
+    folder: str | os.PathLike[str],
+    *,
+    init: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    on_event: Callable[[str, dict], None] | None = None,
+    pictures: Pictures | None = None,
+) -> pathlib.Path:
+    """Trains a network into a folder, resuming what is there, and writes its file.
+
+    Args:
+      config: the experiment.
+      folder: gets checkpoints, log and loss curve.
+      init: a network whose weights are the start; None starts afresh.
+      progress: show a progress bar.
+      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
+      pictures: what to learn from in place of the share of `config.data`.
+
+    Returns:
+      The file: the averaged parameters of the last step, complete or interrupted.
+
+    Raises:
+      UserError: data, file or folder cannot be used.
+    """
+    folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
+    if pictures is None:
+        source = open_dataset(config.data.path, "train", size=config.reid.image_size,
+                              cache=config.data.cache)
+        for text in source.notes:
+            tell("note", {"data": text})
+        pictures = real_pictures(source, config.share, config.data.seed)
+    cfg = dataclasses.replace(config.reid, people=pictures.people)
+    tell("note", {"pictures": f"{pictures.real} real and {len(pictures.person) - pictures.real} "
+                  f"generated ones of {cfg.people} people"})
+    network = ReidNetwork(cfg)
+    params: Params | Callable[[], Params] = functools.partial(
+        jax.jit(fresh_reid(cfg)), jax.random.key(config.train.seed))
+    if init is not None:
+        params = load_weights(init, "reid", ReidConfig, fresh_reid, like=cfg).params
+    images = 0
+
+    def note(name: str, facts: dict[str, Any]) -> None:
+        nonlocal images
+        images = facts.get("images", images)
+        tell(name, facts)
+
+    state = train(
+        config.train, params=params, folder=folder, on_event=note, progress=progress,
+        loss_fn=functools.partial(reid_loss, network, config.triplet_weight),
+        batches=PeopleBatches(pictures, batch_size=config.train.batch_size,
+                              per_person=config.per_person, seed=config.data.seed),
+        metadata={"reid": to_dict(cfg), "per_person": config.per_person,
+                  "triplet_weight": config.triplet_weight, "data_seed": config.data.seed,
+                  "people": hashlib.sha256(pictures.person.tobytes()).hexdigest()})
+    path = folder / FILE_NAME
+    save_weights(path, "reid", cfg, jax.device_get(state.ema), {
+        "images": images, "real": pictures.real,
+        "generated": len(pictures.person) - pictures.real,
+        "data": pathlib.Path(config.data.path).name})
+    return path

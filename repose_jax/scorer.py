@@ -1,0 +1,149 @@
+"""Scores pictures of a dataset's pairs, whoever made them, all on the same footing."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from PIL import Image
+
+from repose_jax.data.images import read_image
+from repose_jax.data.pair_list import read_pair_list
+from repose_jax.data.pairs import PairSource
+from repose_jax.data.picture_index import flattened, generated_pictures
+from repose_jax.data.pipeline import examples
+from repose_jax.errors import UserError
+from repose_jax.evaluation.measures import (
+    Measure, PictureBatch, extracted, pose, reconstruction, torso)
+from repose_jax.evaluation.report import Report, summarize
+from repose_jax.evaluation.score_table import ScoreTable, score
+from repose_jax.identity_judge import FeatureReader, Gallery
+from repose_jax.pose_reader import PoseReader
+
+_AT_ONCE = 64
+_FEATURES = "reid"
+
+Pictures = Callable[[Int[np.ndarray, "n"]], UInt8[np.ndarray, "n height width 3"]]
+"""The generated pictures of some positions of the list of pairs."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scorer:
+    """Scores the pictures of some pairs.
+
+    Attributes:
+      test: held-out people.
+      pairs: which of its pairs, by number.
+      poses: reads the poses that were painted; None leaves them unscored.
+      identities: reads what tells people apart; None leaves identity unscored.
+      extra: further measures.
+      windows, sigmas: of SSIM, see `repose_jax.evaluation.measures.reconstruction`.
+      seed: of the intervals.
+    """
+
+    test: PairSource
+    pairs: Int[np.ndarray, "pairs"]
+    poses: PoseReader | None = None
+    identities: FeatureReader | None = None
+    extra: Sequence[Measure] = ()
+    windows: tuple[int, ...] = (7, 11, 51)
+    sigmas: tuple[float, ...] = (1.5,)
+    seed: int = 0
+
+    @functools.cached_property
+    def numbers(self) -> Int[np.ndarray, "pairs 2"]:
+        """Source and target of each pair, by number of the picture."""
+        return np.asarray(self.test.pairs[self.pairs])
+
+    @functools.cached_property
+    def persons(self) -> np.ndarray:
+        """Whom each pair shows."""
+        return np.asarray(self.test.persons)[self.numbers[:, 0]]
+
+    @functools.cached_property
+    def gallery(self) -> Gallery | None:
+        """All pictures of the test split, read once."""
+        return None if self.identities is None else Gallery.of(self.test, self.identities)
+
+    def table(self, name: str, pictures: Pictures) -> ScoreTable:
+        """Measures the pictures that one way of making them gave."""
+        measure, left_out = reconstruction(self.test.size, self.windows, self.sigmas)
+        measures = [measure, torso(self.test.skeleton), *self.extra]
+        if self.poses is not None:
+            measures.append(pose(self.poses.poses))
+        if self.identities is not None:
+            measures.append(extracted(_FEATURES, self.identities))
+        table = score(name, self._batches(pictures), measures, left_out)
+        if self.gallery is None:
+            return table
+        found = self.gallery.rank(table.vectors[_FEATURES], self.numbers)
+        return table.with_values(found_first=found.found_within(1), found_precision=found.precision)
+
+    def report(self, table: ScoreTable, **conditions) -> Report:
+        """Averages a table that `table` gave."""
+        judges = {"judge": self.poses, "identity": self.identities}
+        facts = {name: {"name": judge.weights.name, "sha256": judge.weights.sha256}
+                 for name, judge in judges.items() if judge is not None}
+        return summarize(table, self.persons, seed=self.seed, conditions={
+            "size": list(self.test.size), "skeleton": self.test.skeleton.name} | facts | conditions)
+
+    def _batches(self, pictures: Pictures) -> Iterator[tuple[PictureBatch, int]]:
+        for start in range(0, len(self.pairs), _AT_ONCE):
+            part = np.arange(start, start + _AT_ONCE)
+            real = int((part < len(self.pairs)).sum())
+            part = np.where(part < len(self.pairs), part, start)
+            batch = examples(self.test, self.pairs[part])
+            yield PictureBatch(pictures(part), batch["target"], batch["source"],
+                               batch["source_pose"], batch["target_pose"]), real
+
+
+def in_memory(pictures: UInt8[np.ndarray, "pairs height width 3"]) -> Pictures:
+    """Pictures that are at hand."""
+    return lambda some: pictures[some]
+
+
+def from_folder(
+    folder: str | os.PathLike[str], test: PairSource, pairs: Int[np.ndarray, "pairs"]
+) -> Pictures:
+    """Pictures of a folder, by the names that PIDM's and CFLD's published results have.
+
+    A picture of another size is squeezed to the data's, as these do.
+
+    Raises:
+      UserError: see `repose_jax.data.picture_index.generated_pictures`.
+    """
+    names = [(test.names[a], test.names[b]) for a, b in np.asarray(test.pairs[pairs])]
+    paths = generated_pictures(folder, names)
+
+    def read(path: pathlib.Path) -> np.ndarray:
+        picture = read_image(path)
+        if picture.shape[:2] == test.size:
+            return picture
+        return np.asarray(Image.fromarray(picture).resize(
+            test.size[::-1], Image.Resampling.BICUBIC))
+
+    return lambda some: np.stack([read(paths[i]) for i in some])
+
+
+def with_pair_list(source: PairSource, path: str | os.PathLike[str]) -> PairSource:
+    """The same pictures with the pairs of a list.
+
+    Raises:
+      UserError: the list cannot be read, or names a picture that the data lacks.
+    """
+    index = {flattened(name): i for i, name in enumerate(source.names)}
+    pairs = []
+    for line, *names in read_pair_list(path):
+        for name in names:
+            if flattened(name) not in index:
+                raise UserError(path, f"line {line} names {name}, which the data lacks",
+                                "give the list of this data's pairs")
+        pairs.append([index[flattened(name)] for name in names])
+    if len(pairs) < 2:
+        raise UserError(path, f"names {len(pairs)} pairs", "give 2 or more")
+    return source.with_pairs(np.array(pairs, np.int32))
