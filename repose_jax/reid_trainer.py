@@ -20,8 +20,7 @@ from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.model import Params, to_signal
 from repose_jax.model_file import FILE_NAME, Weights, load_weights, save_weights
-from repose_jax.networks.reid import (
-    ReidConfig, ReidNetwork, cross_entropy, fresh_reid, triplet)
+from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
 from repose_jax.training.augment import augmented
 from repose_jax.training.loop import LoopConfig, train
 
@@ -36,7 +35,6 @@ class ReidExperiment:
         the cases.
       share: of the training pictures, drawn at random with at least one of each person.
       per_person: pictures of each person in a batch.
-      triplet_weight: of the triplet loss beside the cross-entropy.
       train: the course of training.
     """
 
@@ -44,7 +42,6 @@ class ReidExperiment:
     data: DataConfig = DataConfig()
     share: float = 1.0
     per_person: int = 4
-    triplet_weight: float = 1.0
     train: LoopConfig = LoopConfig(total_images=400_000, batch_size=64)
 
     def __post_init__(self):
@@ -60,11 +57,9 @@ class ReidExperiment:
                             f"{stride}, the height of {stride * cfg.parts}")
         if not 0 < self.share <= 1:
             raise UserError("share", f"is {self.share}", "give a share above 0, at most 1")
-        if self.per_person < 2 or self.train.batch_size % self.per_person or (
-                self.train.batch_size < 2 * self.per_person):
+        if self.per_person < 1 or self.train.batch_size % self.per_person:
             raise UserError("per_person", f"is {self.per_person} at a batch of "
-                            f"{self.train.batch_size}",
-                            "give 2 or more, with two people or more in a batch")
+                            f"{self.train.batch_size}", "give a divisor of the batch")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,19 +154,13 @@ class PeopleBatches(Iterator[Mapping[str, np.ndarray]]):
 
 
 def reid_loss(
-    network: ReidNetwork, weight: float, params: Params, batch: Mapping[str, Array],
-    keys: Key[Array, "batch"],
+    network: ReidNetwork, params: Params, batch: Mapping[str, Array], keys: Key[Array, "batch"]
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Cross-entropy over the people and `weight` times the triplet loss within the batch.
-
-    Split over devices, triplets are sought among the pictures of one device.
-    """
+    """Cross-entropy over the people, of pictures changed at random."""
     images = augmented(to_signal(batch["image"]), keys)
-    out = network.apply({"params": params}, images)
-    entropy = cross_entropy(out.cosines, batch["person"]).mean()
-    hard = triplet(out.direction, batch["person"]).mean()
-    right = (out.cosines.argmax(1) == batch["person"]).mean()
-    return entropy + weight * hard, {"cross_entropy": entropy, "triplet": hard, "right": right}
+    cosines = network.apply({"params": params}, images).cosines
+    right = (cosines.argmax(1) == batch["person"]).mean()
+    return cross_entropy(cosines, batch["person"]).mean(), {"right": right}
 
 
 def load_reid(name: str | os.PathLike[str]) -> Weights:
@@ -228,11 +217,11 @@ def run(
 
     state = train(
         config.train, params=params, folder=folder, on_event=note, progress=progress,
-        loss_fn=functools.partial(reid_loss, network, config.triplet_weight),
+        loss_fn=functools.partial(reid_loss, network),
         batches=PeopleBatches(pictures, batch_size=config.train.batch_size,
                               per_person=config.per_person, seed=config.data.seed),
         metadata={"reid": to_dict(cfg), "per_person": config.per_person,
-                  "triplet_weight": config.triplet_weight, "data_seed": config.data.seed,
+                  "data_seed": config.data.seed,
                   "people": hashlib.sha256(pictures.person.tobytes()).hexdigest()})
     path = folder / FILE_NAME
     save_weights(path, "reid", cfg, jax.device_get(state.ema), {
