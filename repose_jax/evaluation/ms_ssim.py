@@ -2,14 +2,15 @@
 
   MS-SSIM = l_M^w_M prod_j cs_j^w_j,   w = .0448, .2856, .3001, .2363, .1333     (equation 7)
 
-cs_j is the mean of contrast times structure at scale j (`ssim_maps`, Gaussian window of 11), l_M
-the luminance of the coarsest, which goes with its contrast and structure into one mean; a scale is
-the one before, averaged over 2 x 2 pixels (an odd row or column at the end is left out).
+cs_j is the mean of contrast times structure at scale j (`ssim_maps`, Gaussian window of 11, windows
+inside the picture), l_M the luminance of the coarsest, which goes with its contrast and structure
+into one mean; a scale is the one before, averaged over 2 x 2 pixels (an odd row or column at the
+end is left out). Channels are taken on their own, a negative mean counts as 0, and the value is
+the mean over channels.
 
-Equal to torchmetrics' `multiscale_structural_similarity_index_measure` with its defaults and
-data_range=1: means run over space and channels together and a negative one counts as 0
-(normalize="relu"). `pytorch_msssim` and TensorFlow take the product in each channel first and then
-the mean over channels, and give another value for colour.
+Equal to `pytorch_msssim.ms_ssim(data_range=1, size_average=False)` where sides are multiples of 16;
+that pads odd sides with zeros instead. torchmetrics gives another value (1.9: it mirrors the
+coarsest scale over its border, and takes channels together).
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def ms_ssim(
     for scale, weight in enumerate(weights):
         luminance, structure = ssim_maps(a, b, taps, sample_covariance=False)
         coarsest = scale == scales - 1
-        mean = (luminance * structure if coarsest else structure).mean((1, 2, 3))
+        mean = (luminance * structure if coarsest else structure).mean((1, 2))
         value *= jnp.maximum(mean, 0) ** weight
         if not coarsest:
             a, b = _halve(a), _halve(b)
-    return value
+    return value.mean(-1)
