@@ -159,7 +159,8 @@ def load_lpips(
     Args:
       kind: the network, "alex", "vgg" or "squeeze".
       backbone_file: torchvision's ImageNet weights of `alexnet`, `vgg16` or `squeezenet1_1`
-        (IMAGENET1K_V1, the ones the heads were learned for).
+        (IMAGENET1K_V1, the ones the heads were learned for), under the name they are published
+        with, whose hash is checked.
       heads_file: None takes the heads of the installed package `lpips`.
 
     Raises:
@@ -169,5 +170,7 @@ def load_lpips(
     from repose_jax.interop.torch_file import read_state_dict
 
     heads_file = published_heads(kind) if heads_file is None else heads_file
-    return lpips_from_states(kind, read_state_dict(backbone_file), read_state_dict(heads_file),
+    # The heads' files carry no hash in their names.
+    return lpips_from_states(kind, read_state_dict(backbone_file),
+                             read_state_dict(heads_file, sha256_prefix=None),
                              backbone_file, heads_file)
