@@ -56,5 +56,7 @@ def random_lpips(kind: str):
     # "slice2.5.weight" is torchvision's "features.5.weight".
     backbone = {"features." + name.split(".", 1)[1]: array
                 for name, array in arrays(model.net.state_dict()).items()}
-    heads = arrays({k: v for k, v in model.state_dict().items() if k.startswith("lin")})
+    # "lins.0" is "lin0" once more.
+    heads = arrays({name: tensor for name, tensor in model.state_dict().items()
+                    if name.startswith("lin") and not name.startswith("lins.")})
     return model, backbone, heads

@@ -2,10 +2,11 @@
 
 Discs are set on both ends of every limb and along it, a radius apart; what lies between them is
 closed by a dilation and an erosion with a square of 5 pixels. The limbs are the skeleton's and
-those that PG2 adds to fill the trunk and the head. For OpenPose's 18 joints the result is, pixel
-for pixel, that of the script that PG2 was released with, radius 4 (which it stores, with 8 as an
-alternative, for pictures of 128 x 64 and of 256 x 256 alike). Deformable GANs and PATN draw
-rectangles of the same radius instead of rows of discs: nearly the same mask.
+those that PG2 adds to fill the trunk and the head. For OpenPose's 18 joints this is, pixel for
+pixel, what the script that PG2 was released with describes; it stores masks of radius 4 and 7 for
+Market-1501 (128 x 64) and of 4 and 8 for DeepFashion (256 x 256). The scripts of Deformable GANs
+and PATN have the same limbs and closing and a radius of 4, but draw rectangles instead of rows of
+discs, and a disc on every joint, so that their mask is slightly different.
 """
 
 from __future__ import annotations

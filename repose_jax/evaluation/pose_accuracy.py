@@ -65,8 +65,8 @@ def head_size(
 
     From neck to head_top where the skeleton has both, the segment of Andriluka et al. 2014. Without
     a head_top (openpose18, coco17), from the nose to the neck or, where there is no neck either, to
-    the middle of the shoulders, which is where OpenPose sets the neck. That is another segment,
-    about as long on an upright person who faces the camera, so say which with the number.
+    the middle of the shoulders, which is where OpenPose sets the neck. That is another segment, so
+    say which with the number.
 
     Raises:
       ValueError: for a skeleton with neither head_top and neck nor a nose.
