@@ -5,7 +5,7 @@
 u_l are the activations of tap l of a network trained on ImageNet, each pixel's divided by its norm
 over the channels; w_l >= 0 are learned ("linear" heads: the network itself is as torchvision
 publishes it). Equal to `lpips.LPIPS(net=kind, version="0.1")` of the package `lpips`, and to what
-papers on person pictures call LPIPS; they differ in the network ("alex", "vgg" or, rarely,
+papers on person pictures call LPIPS; they differ in the network ("alex", "vgg" or
 "squeeze") and in the size of the pictures, and each choice moves the number, so name both.
 """
 
@@ -150,14 +150,14 @@ def published_heads(kind: BackboneName) -> pathlib.Path:
 
 
 def load_lpips(
-    kind: BackboneName,
+    backbone: BackboneName,
     backbone_file: str | os.PathLike[str],
     heads_file: str | os.PathLike[str] | None = None,
 ) -> Lpips:
     """LPIPS from files that torch wrote.
 
     Args:
-      kind: the network, "alex", "vgg" or "squeeze".
+      backbone: the network, "alex", "vgg" or "squeeze".
       backbone_file: torchvision's ImageNet weights of `alexnet`, `vgg16` or `squeezenet1_1`
         (IMAGENET1K_V1, the ones the heads were learned for), under the name they are published
         with, whose hash is checked.
@@ -169,8 +169,8 @@ def load_lpips(
     """
     from repose_jax.interop.torch_file import read_state_dict
 
-    heads_file = published_heads(kind) if heads_file is None else heads_file
+    heads_file = published_heads(backbone) if heads_file is None else heads_file
     # The heads' files carry no hash in their names.
-    return lpips_from_states(kind, read_state_dict(backbone_file),
+    return lpips_from_states(backbone, read_state_dict(backbone_file),
                              read_state_dict(heads_file, sha256_prefix=None),
                              backbone_file, heads_file)

@@ -1,7 +1,8 @@
 """Does the painted person stand in the target pose? And does the source's pose leak through?
 
 Poses are read off the pictures by an estimator; where guidance is measured, by another one than
-guided. Distances are in heights of the picture, over the joints that the target pose knows.
+guided. Distances are in heights of the picture (PCKh's: in heads), over the joints that the target
+pose knows.
 """
 
 from __future__ import annotations
