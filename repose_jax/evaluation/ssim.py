@@ -79,12 +79,12 @@ def ssim_maps(
     mx, my = local_mean(x), local_mean(y)
     count = len(taps) ** 2
     unbias = count / (count - 1) if sample_covariance else 1.0
-    sxx = unbias * (local_mean(x * x) - mx * mx)
-    syy = unbias * (local_mean(y * y) - my * my)
+    # sx^2 and sy^2 are needed only in sum.
+    spread = unbias * (local_mean(x * x + y * y) - mx * mx - my * my)
     sxy = unbias * (local_mean(x * y) - mx * my)
     mx, my = mx + shift, my + shift
     return ((2 * mx * my + _C1) / (mx * mx + my * my + _C1),
-            (2 * sxy + _C2) / (sxx + syy + _C2))
+            (2 * sxy + _C2) / (spread + _C2))
 
 
 def uniform_taps(size: int) -> Float[np.ndarray, "size"]:
