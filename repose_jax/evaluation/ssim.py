@@ -39,7 +39,26 @@ def _band(taps: np.ndarray, length: int) -> np.ndarray:
     return band
 
 
-def _ssim(a: Array, b: Array, taps: np.ndarray, sample_covariance: bool) -> Array:
+def ssim_maps(
+    a: Float[Array, "batch height width channels"],
+    b: Float[Array, "batch height width channels"],
+    taps: Float[np.ndarray, "taps"],
+    sample_covariance: bool,
+) -> tuple[Float[Array, "batch h w channels"], Float[Array, "batch h w channels"]]:
+    """The two factors of SSIM in each window: luminance, and contrast with structure.
+
+    Args:
+      a, b: pictures in [0, 1].
+      taps: weights of the window along a side, summing to 1.
+      sample_covariance: (co)variances unbiased, as for a window of equal weights.
+
+    Returns:
+      (2 mx my + C1) / (mx^2 + my^2 + C1) and (2 sxy + C2) / (sx^2 + sy^2 + C2), for the windows
+      inside the picture: h = height - taps + 1.
+
+    Raises:
+      ValueError: for shapes that differ or are smaller than the window.
+    """
     if a.shape != b.shape:
         raise ValueError(f"pictures of shapes {a.shape} and {b.shape} cannot be compared")
     if min(a.shape[1:3]) < len(taps):
@@ -60,13 +79,19 @@ def _ssim(a: Array, b: Array, taps: np.ndarray, sample_covariance: bool) -> Arra
     mx, my = local_mean(x), local_mean(y)
     count = len(taps) ** 2
     unbias = count / (count - 1) if sample_covariance else 1.0
-    sxx = unbias * (local_mean(x * x) - mx * mx)
-    syy = unbias * (local_mean(y * y) - my * my)
+    # sx^2 and sy^2 are needed only in sum.
+    spread = unbias * (local_mean(x * x + y * y) - mx * mx - my * my)
     sxy = unbias * (local_mean(x * y) - mx * my)
     mx, my = mx + shift, my + shift
-    value = ((2 * mx * my + _C1) * (2 * sxy + _C2)
-             / ((mx * mx + my * my + _C1) * (sxx + syy + _C2)))
-    return value.mean((1, 2, 3))
+    return ((2 * mx * my + _C1) / (mx * mx + my * my + _C1),
+            (2 * sxy + _C2) / (spread + _C2))
+
+
+def uniform_taps(size: int) -> Float[np.ndarray, "size"]:
+    """Equal weights of a window of odd side `size`, at least 3; ValueError for another."""
+    if size % 2 == 0 or size < 3:
+        raise ValueError(f"the window's side must be odd and at least 3, not {size}")
+    return np.full(size, 1 / size)
 
 
 @functools.partial(jax.jit, static_argnames="sigma")
@@ -84,7 +109,8 @@ def gaussian_ssim(
     Raises:
       ValueError: for shapes that differ or are smaller than the window.
     """
-    return _ssim(a, b, gaussian_taps(sigma), sample_covariance=False)
+    luminance, structure = ssim_maps(a, b, gaussian_taps(sigma), sample_covariance=False)
+    return (luminance * structure).mean((1, 2, 3))
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -102,6 +128,5 @@ def uniform_ssim(
     Raises:
       ValueError: for an even or too small size, shapes that differ or are smaller than the window.
     """
-    if size % 2 == 0 or size < 3:
-        raise ValueError(f"the window's side must be odd and at least 3, not {size}")
-    return _ssim(a, b, np.full(size, 1 / size), sample_covariance=True)
+    luminance, structure = ssim_maps(a, b, uniform_taps(size), sample_covariance=True)
+    return (luminance * structure).mean((1, 2, 3))
