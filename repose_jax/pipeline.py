@@ -179,7 +179,8 @@ class PoseTransfer:
         """
         found = self._reader(image)
         known = found.pose[:, 2:] > 0
-        return found._replace(pose=np.concatenate([found.pose[:, :2], known], 1, np.float32))
+        return dataclasses.replace(
+            found, pose=np.concatenate([found.pose[:, :2], known], 1, dtype=np.float32))
 
     def guide(self, config: SampleConfig) -> LoadedGuide | None:
         """What the gradient guidance of a configuration needs; None where there is none.

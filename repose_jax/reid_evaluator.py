@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from jaxtyping import Int
 
 from repose_jax.config import DataConfig
+from repose_jax.data.pairs import PairSource
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.evaluation.bootstrap import Bootstrap, Interval
-from repose_jax.evaluation.retrieval import one_query_a_camera, rank, same_camera_junk
+from repose_jax.evaluation.retrieval import (
+    Ranking, one_query_a_camera, rank, same_camera_junk)
 from repose_jax.identity_judge import FeatureReader, Gallery
 from repose_jax.model_file import Weights
 
@@ -65,19 +68,37 @@ def score_reid(weights: Weights, data: DataConfig, *, seed: int = 0) -> ReidScor
     people = {} if data.path != "people" else {
         "identities": data.identities, "views": data.views, "seed": data.seed}
     test = open_dataset(data.path, "test", size=size, **people)
+    return summary(test, *search(weights, test, seed), seed)
+
+
+def search(
+    weights: Weights, test: PairSource, seed: int
+) -> tuple[Ranking, Int[np.ndarray, "queries"]]:
+    """Looks for everybody among a test split's pictures.
+
+    Returns:
+      How each query fared, and the number of its person; the same queries for the same seed.
+    """
     gallery = Gallery.of(test, FeatureReader(weights))
     query = one_query_a_camera(gallery.person, gallery.camera, seed)
-    ranking = rank(gallery.features[query], gallery.features, gallery.person[query],
-                   gallery.person, same_camera_junk(query, gallery.person, gallery.camera))
-    if not ranking.valid.any():
-        raise UserError(data.path, "shows nobody by two cameras", "give data with more pictures")
+    return rank(gallery.features[query], gallery.features, gallery.person[query],
+                gallery.person, same_camera_junk(query, gallery.person, gallery.camera)
+                ), gallery.person[query]
+
+
+def summary(
+    test: PairSource, ranking: Ranking, person: Int[np.ndarray, "queries"], seed: int
+) -> ReidScores:
+    """What `search` found, averaged; UserError where nobody could be found."""
     known = ranking.valid
-    over = Bootstrap(gallery.person[query][known], seed=seed)
+    if not known.any():
+        raise UserError("data", "shows nobody by two cameras", "give data with more pictures")
+    over = Bootstrap(person[known], seed=seed)
     return ReidScores(
         {k: over.mean(ranking.found_within(k)[known]) for k in _RANKS},
         over.mean(ranking.precision[known]), {
             "queries": int(known.sum()), "pictures": len(test),
-            "people": len(np.unique(gallery.person)), "seed": seed,
+            "people": len(set(test.persons)), "seed": seed,
             "protocol": "every picture a query" if test.cameras is None else
             "one random query for each person and camera, the person's pictures by that camera "
             "left out"})

@@ -158,9 +158,24 @@ def reid_loss(
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Cross-entropy over the people, of pictures changed at random."""
     images = augmented(to_signal(batch["image"]), keys)
-    cosines = network.apply({"params": params}, images).cosines
+    cosines = network.apply({"params": params}, images, train=True).cosines
     right = (cosines.argmax(1) == batch["person"]).mean()
     return cross_entropy(cosines, batch["person"]).mean(), {"right": right}
+
+
+def moments(
+    network: ReidNetwork, params: Params, pictures: Pictures, at_once: int = 64
+) -> dict[str, Float[np.ndarray, "embedding"]]:
+    """Mean and deviation of the raw vectors over all pictures, by the names of the parameters."""
+    read = jax.jit(lambda images: network.apply({"params": params}, to_signal(images)).raw)
+    count, raw = len(pictures.person), []
+    for start in range(0, count, at_once):
+        part = np.minimum(np.arange(start, start + at_once), count - 1)
+        images = np.stack([pictures.read(int(i)) for i in part])
+        raw.append(np.asarray(read(images))[:count - start])
+    raw = np.concatenate(raw).astype(np.float64)
+    return {"mean": raw.mean(0).astype(np.float32),
+            "deviation": np.sqrt(raw.var(0) + 1e-5).astype(np.float32)}
 
 
 def load_reid(name: str | os.PathLike[str]) -> Weights:
@@ -223,8 +238,8 @@ def run(
         metadata={"reid": to_dict(cfg), "per_person": config.per_person,
                   "data_seed": config.data.seed,
                   "people": hashlib.sha256(pictures.person.tobytes()).hexdigest()})
-    path = folder / FILE_NAME
-    save_weights(path, "reid", cfg, jax.device_get(state.ema), {
+    path, ema = folder / FILE_NAME, jax.device_get(state.ema)
+    save_weights(path, "reid", cfg, ema | moments(network, ema, pictures), {
         "images": images, "real": pictures.real,
         "generated": len(pictures.person) - pictures.real,
         "data": pathlib.Path(config.data.path).name})

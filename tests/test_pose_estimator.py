@@ -24,6 +24,7 @@ from repose_jax.networks.pose_estimator import (
     EstimatorConfig, Heatmaps, PoseEstimator, estimator_loss, fresh_estimator, peak, soft_argmax)
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
+from repose_jax.pipeline import PoseTransfer
 from repose_jax.pose_reader import PoseReader
 from repose_jax.training.loop import LoopConfig
 
@@ -189,3 +190,13 @@ class TestReader:
         pictures = np.random.default_rng(0).integers(0, 255, (7, *SIZE, 3), dtype=np.uint8)
         np.testing.assert_allclose(reader.poses(pictures, at_once=3), reader.poses(pictures),
                                    atol=1e-4)
+
+    def test_a_bundled_model_reads_a_photo_without_a_pose(self):
+        """`repose transfer photo` with no pose beside it: joints are known or not, in pixels."""
+        render = render_person(0, 100_003, 0, (128, 64))
+        pose = PoseTransfer.load("people").read_pose(render.image).pose
+        true = render.annotated("openpose18")
+        assert set(np.unique(pose[:, 2])) <= {0.0, 1.0} and pose.dtype == np.float32
+        both = (pose[:, 2] > 0) & (true[:, 2] > 0)
+        assert both.sum() >= 6
+        assert np.median(np.linalg.norm((pose - true)[both, :2], axis=1)) < 0.1 * 128

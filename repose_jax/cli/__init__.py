@@ -16,7 +16,8 @@ from repose_jax.errors import UserError
 # Command -> where its function is; modules are imported when their command runs.
 COMMANDS = {
     "transfer": "transfer:transfer", "pose": "pose:pose", "train": "train:train",
-    "evaluate": "evaluate:evaluate", "ablate": "ablate:ablate", "data build": "data:data_build",
+    "evaluate": "evaluate:evaluate", "accept": "accept:accept", "ablate": "ablate:ablate",
+    "augment-reid": "augment_reid:augment_reid", "data build": "data:data_build",
     "data check": "data:data_check", "models": "models:models",
     "show-config": "train:show_config"}
 

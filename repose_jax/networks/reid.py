@@ -5,8 +5,10 @@ judge of identity, and its features are those of a Frechet distance for pictures
 
 The loss is the cross-entropy over the training people on scaled cosines (Wang et al. 2017,
 NormFace) with smoothed labels, so that the vectors are trained by the very similarity by which they
-are compared. The batch-hard triplet loss that is usual beside it (Hermans et al. 2017) drew all
-vectors of this network, which has no batch normalisation, to one point.
+are compared. The vectors are standardised first (the "neck" of Luo et al. 2019), in training by the
+batch, else by stored moments of the training pictures, see `repose_jax.reid_trainer`: without, what
+all pictures share fills the vectors and the network hardly begins to learn. The batch-hard triplet
+loss that is usual beside it (Hermans et al. 2017) drew all vectors of this network to one point.
 """
 
 from __future__ import annotations
@@ -61,17 +63,14 @@ class Identity:
     """What the network says of a picture.
 
     Attributes:
-      features: the vector before it is normalised, [batch, embedding].
+      raw: the vector before it is standardised, [batch, embedding].
+      features: the standardised vector, by whose cosine pictures are compared.
       cosines: with the direction of each training person, [batch, people].
     """
 
+    raw: Float[Array, "batch embedding"]
     features: Float[Array, "batch embedding"]
     cosines: Float[Array, "batch people"]
-
-    @property
-    def direction(self) -> Float[Array, "batch embedding"]:
-        """The vector of length 1, by whose cosine pictures are compared."""
-        return unit(self.features)
 
 
 def unit(x: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
@@ -89,8 +88,16 @@ class ReidNetwork(nn.Module):
     config: ReidConfig
 
     @nn.compact
-    def __call__(self, image: Float[Array, "batch height width 3"]) -> Identity:
-        """Runs the network on pictures in [-1, 1]."""
+    def __call__(
+        self, image: Float[Array, "batch height width 3"], train: bool = False
+    ) -> Identity:
+        """Runs the network.
+
+        Args:
+          image: in [-1, 1].
+          train: standardise by the batch, so that pictures are not independent; else by the
+            parameters "mean" and "deviation", which no gradient reaches.
+        """
         cfg = self.config
         h = Conv(cfg.channels[0], (3, 3))(space_to_depth(image, cfg.patch))
         for level, channels in enumerate(cfg.channels):
@@ -102,9 +109,14 @@ class ReidNetwork(nn.Module):
         stripes = h.reshape(batch, cfg.parts, height // cfg.parts, width, channels)
         # Maximum beside mean: what is seen once, a bag or a badge, tells as much as what is wide.
         pooled = jnp.concatenate([stripes.mean((2, 3)), stripes.max((2, 3))], axis=-1)
-        features = nn.Dense(cfg.embedding)(pooled.reshape(batch, -1))
+        raw = nn.Dense(cfg.embedding)(pooled.reshape(batch, -1))
+        mean = self.param("mean", nn.initializers.zeros, (cfg.embedding,))
+        deviation = self.param("deviation", nn.initializers.ones, (cfg.embedding,))
+        if train:
+            mean, deviation = raw.mean(0), jnp.sqrt(raw.var(0) + 1e-5)
+        features = (raw - mean) / deviation
         people = self.param("people", nn.initializers.normal(1.0), (cfg.embedding, cfg.people))
-        return Identity(features, unit(features) @ unit(people.T).T)
+        return Identity(raw, features, unit(features) @ unit(people.T).T)
 
 
 def fresh_reid(config: ReidConfig) -> Callable[[Key[Array, ""]], Params]:

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-# Of the height or width; Zhong et al. 2017 erase 2 to 40 % of the area in half of the pictures.
-_SHIFT = 0.08
+# Of the height or width; Zhong et al. 2017 erase 2 to 40 % of the area.
+_SHIFT = 0.06
 _ERASED = (0.15, 0.6)
-_ERASE = 0.5
-_COLOR = 0.15
+_ERASE = 0.3
+_COLOR = 0.1
 
 
 def shifted(

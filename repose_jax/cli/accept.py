@@ -1,0 +1,86 @@
+"""`repose accept`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class AcceptOptions:
+    """Repaint your own pictures, judge the results against limits, say pass or fail.
+
+    Exit code 0 where enough pass, 1 where not.
+
+    Attributes:
+      images: folder of photos; the pose of each lies beside it or is estimated.
+      output: the report, a page (.html); numbers are written beside it (.json).
+      poses: files of the poses to paint; by default those of the other photos.
+      thresholds: TOML with limits: pose_error, identity, color, detail, detail_most, share.
+      model: a bundled model, a model file, or the folder of a training run.
+      judge: pose estimator that reads the results; it must not be the one that guides.
+      identity: re-identification network that compares the people; "" leaves identity out.
+      per_image: poses for each photo, at most.
+      seed: of the noise.
+    """
+
+    images: pathlib.Path
+    output: pathlib.Path
+    poses: tuple[pathlib.Path, ...] = ()
+    thresholds: pathlib.Path | None = None
+    model: str = "market1501"
+    judge: str = "judge-market1501"
+    identity: str = "reid-market1501"
+    per_image: int = 3
+    seed: int = 0
+
+
+def accept(argv: Sequence[str]) -> int:
+    """Check a model on your own pictures against limits; a report for everybody."""
+    options = parse(AcceptOptions, "accept", argv)
+    use_compilation_cache()
+    from repose_jax.acceptance import Thresholds, accept, pictures_in, read_thresholds
+    from repose_jax.acceptance_page import page
+    from repose_jax.evaluation.report import write_json
+    from repose_jax.files import check_writable, write_whole
+    from repose_jax.identity_judge import FeatureReader
+    from repose_jax.pipeline import PoseTransfer, check_seed
+    from repose_jax.pose.formats import read_poses
+    from repose_jax.pose_reader import PoseReader
+
+    if options.output.suffix != ".html":
+        raise UserError(options.output, "is not the name of a page", "let it end in .html")
+    if options.per_image < 1:
+        raise UserError("per-image", f"is {options.per_image}", "give 1 or more")
+    check_seed(options.seed)
+    thresholds = read_thresholds(options.thresholds) if options.thresholds else Thresholds()
+    images = pictures_in(options.images)
+    targets = [pose for path in options.poses for pose in read_poses(path)]
+    transfer = PoseTransfer.load(options.model)
+    identities = (FeatureReader.load(options.identity, transfer.size)
+                  if options.identity else None)
+    check_writable(options.output.parent)
+
+    def progress(done: int, total: int) -> None:
+        print(f"\rpainting {done}/{total}", end="\n" if done == total else "", file=sys.stderr)
+
+    found = accept(transfer, images, targets, poses=PoseReader.load(options.judge),
+                   identities=identities, thresholds=thresholds, per_image=options.per_image,
+                   seed=options.seed, progress=progress)
+    command = "repose accept " + " ".join(argv)
+    text = page(found, transfer.skeleton, f"Acceptance of {transfer.loaded.name}", command)
+    write_json(options.output.with_suffix(".json"), found.to_dict() | {"command": command})
+    write_whole(options.output, lambda file: file.write(text.encode()))
+    for why in found.refused.values():
+        say(f"not used: {why}")
+    passed = sum(result.passed for result in found.results)
+    say(f"{'accepted' if found.accepted else 'not accepted'}: {passed} of "
+        f"{len(found.results) + len(found.refused)} pass ({found.share:.0%}, "
+        f"{thresholds.share:.0%} were asked for)")
+    say(f"wrote {options.output}")
+    return 0 if found.accepted else 1
