@@ -12,7 +12,8 @@ import numpy as np
 from repose_jax.data.array_record import load_array_record
 from repose_jax.data.images import read_image
 from repose_jax.data.market1501.layout import (
-    MIN_JOINTS, find_csv, list_pictures, person_of, plain_annotation, read_pairs)
+    MIN_JOINTS, find_csv, list_pictures, person_of, plain_annotation)
+from repose_jax.data.pair_list import read_pairs
 from repose_jax.data.registry import find_built
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import NamedPoses, read_csv_poses
