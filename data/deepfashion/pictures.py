@@ -18,7 +18,9 @@ from repose_jax.data.resize import squeeze
 from repose_jax.errors import UserError
 
 # In-shop's low resolution: the picture in the middle of a white square.
-_PADDED_SIZE, _BORDER, _WHITE = (256, 256), 40, 250
+_PADDED_SIZE, _BORDER = (256, 256), 40
+# JPEG's blocks of 16 carry the picture's colours into the border up to column 32.
+_SURE_BORDER, _WHITE = 24, 250
 _SAMPLE = 32
 
 
@@ -66,7 +68,7 @@ def white_border(paths: Sequence[pathlib.Path]) -> int:
         if image_size(path) != _PADDED_SIZE:
             return 0
         picture = read_image(path)
-        if min(picture[:, :_BORDER].min(), picture[:, -_BORDER:].min()) < _WHITE:
+        if min(picture[:, :_SURE_BORDER].min(), picture[:, -_SURE_BORDER:].min()) < _WHITE:
             return 0
     return _BORDER
 
@@ -98,10 +100,18 @@ def _environment(folder: str, process: int):
         raise UserError(folder, "is an LMDB database, and the package lmdb is not installed",
                         "pip install lmdb") from None
     try:
-        return lmdb.open(folder, readonly=True, lock=False, readahead=False, meminit=False)
+        opened = lmdb.open(folder, readonly=True, lock=False, readahead=False, meminit=False)
     except lmdb.Error as error:
         raise UserError(folder, f"cannot be opened as an LMDB database ({error})",
                         "prepare it anew, or take it away") from None
+    # The file is mapped into memory; to touch what is not there would kill the process.
+    needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+    there = os.path.getsize(os.path.join(folder, "data.mdb"))
+    if there < needed:
+        opened.close()
+        raise UserError(folder, f"is cut short: {there:,} of {needed:,} bytes are there",
+                        "copy or prepare it anew")
+    return opened
 
 
 class DatabasePictures:
