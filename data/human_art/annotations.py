@@ -183,5 +183,7 @@ def _locate(annotation: pathlib.Path, file: str) -> pathlib.Path:
     folder = annotation.parent
     root = folder.parent if folder.name == "annotations" else folder
     parts = pathlib.PurePosixPath(file).parts
-    places = (root / file, root.joinpath(*parts[1:]), root.parent / file, root / "images" / file)
+    # A file that is nowhere is reported at the first of these places.
+    places = (root.joinpath(*parts[parts[:1] == ("HumanArt",):]), root.joinpath(*parts[1:]),
+              root.parent / file, root / "images" / file)
     return next((place for place in places if place.is_file()), places[0])

@@ -97,8 +97,10 @@ def read_packed_poses(path: str | os.PathLike[str]) -> tuple[
             version = np.lib.format.read_magic(file)
             read_header = {(1, 0): np.lib.format.read_array_header_1_0,
                            (2, 0): np.lib.format.read_array_header_2_0}[version]
-            read_header(file)
-            people = list(np.ravel(_PlainUnpickler(file).load()))
+            shape, _, dtype = read_header(file)
+            # NumPy writes an empty list as an array without a pickle.
+            people = ([] if not dtype.hasobject and not np.prod(shape)
+                      else list(np.ravel(_PlainUnpickler(file).load())))
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError,
