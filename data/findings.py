@@ -122,7 +122,7 @@ class Findings(list[Finding]):
 
     def add_poses(self, where: str | os.PathLike[str], names: Sequence[str],
                   poses: Float[np.ndarray, "n joints 3"], size: Float[np.ndarray, "n 2"],
-                  min_joints: int) -> None:
+                  min_joints: int, *, hurts: bool = True) -> None:
         """Poses with joints outside of their picture, with few joints and with none.
 
         Args:
@@ -131,6 +131,7 @@ class Findings(list[Finding]):
           poses: x, y in pixels and a visibility.
           size: (height, width) of each pose's picture, infinite where it is not known.
           min_joints: pictures with fewer are left out.
+          hurts: see `Finding`.
         """
         xy, known = poses[..., :2], poses[..., 2] > 0
         # Half a pixel beyond the outer pixels' centres is still within the picture.
@@ -139,4 +140,4 @@ class Findings(list[Finding]):
                            (~known.any(1), "poses without any joint"),
                            (known.any(1) & (known.sum(1) < min_joints),
                             f"poses of fewer than {min_joints} joints")):
-            self.add(where, [names[i] for i in np.flatnonzero(rows)], what)
+            self.add(where, [names[i] for i in np.flatnonzero(rows)], what, hurts=hurts)

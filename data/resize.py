@@ -72,7 +72,7 @@ def squeeze_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[in
 
 
 def _moved(pose, ratio, offset):
-    """Poses scaled about the picture's top left corner, half a pixel off the first pixel's centre."""
+    """Poses scaled about the picture's corner, which lies half a pixel off the first centre."""
     moved = np.array(pose, np.float32)
     moved[..., :2] = (moved[..., :2] + 0.5) * ratio - 0.5 + offset
     moved[..., :2] *= moved[..., 2:] > 0

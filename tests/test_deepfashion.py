@@ -279,7 +279,8 @@ def other_frame(root):
     (write_csv, lose_annotation,
      "pairs-train.csv: names 1 pictures without annotation .*154.*03_4full"),
     (write_csv, lambda r: replace(r / "fasion-resize-annotation-train.csv", "_2side.jpg:[",
-                                  "_2side.jpg:"), "annotation-train.csv: line 3 .* holds something"),
+                                  "_2side.jpg:"),
+     "annotation-train.csv: line 3 .* holds something"),
     (write_csv, lambda r: replace(r / "fasion-resize-annotation-train.csv", "_2side", "_1front"),
      "without annotation"),
     (write_csv, lambda r: replace(r / "fasion-resize-annotation-train.csv", "02_3back.jpg:",
@@ -298,7 +299,8 @@ def other_frame(root):
     (write_text, lambda r: replace((r / "pose" / NESTED["train"][0]).with_suffix(".txt"), " ",
                                    " x"), "01_1_front.txt: has text in line 1"),
     (write_text, lambda r: [np.savetxt(f, np.maximum(np.loadtxt(f) - (60, 0), -2))
-                            for f in (r / "pose").rglob("*.txt")], "pose: has .*columns 40 to 216"),
+                            for f in (r / "pose").rglob("*.txt")], 
+     "pose: has .*columns 40 to 216"),
     (write_text, lambda r: (r / "img" / NESTED["train"][0]).unlink(), "lacks 1 of 7"),
 ])
 def test_damage(tmp_path, layout, damage, says):
@@ -380,7 +382,8 @@ def test_check_tells_harmless_from_harmful(tmp_path, capsys):
     found = findings(root)
     for says in ("annotated pictures that are missing: 1 (fashionWOMENDressesid0000009301_1front",
                  "poses outside of their picture: 1 (fashionWOMENBlouses_Shirtsid0000069302_1fro",
-                 "names that come twice: 1", "picture with itself: 1", "different clothes or people",
+                 "names that come twice: 1", "picture with itself: 1",
+                 "different clothes or people",
                  "pictures without annotation in fasion-resize-annotation-test.csv: 2"):
         assert says in found, found
 

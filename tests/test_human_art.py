@@ -146,7 +146,8 @@ def edit(root, change):
 @pytest.mark.parametrize("change, says", [
     (lambda c: c.pop("images"), "has no list of images"),
     (lambda c: c["annotations"][0].update(image_id=7), "a person of image 7"),
-    (lambda c: c["annotations"][0].update(keypoints=[1, 2, 3]), "no 17 or 21 joints .*annotation 0"),
+    (lambda c: c["annotations"][0].update(keypoints=[1, 2, 3]), 
+     "no 17 or 21 joints .*annotation 0"),
     (lambda c: c["annotations"][0].pop("bbox"), "person without bbox and area in image 1000"),
     (lambda c: c["images"][1].pop("height"), "has image 1001 without height"),
     (lambda c: c["images"][1].update(file_name="x.jpg"), "names 1 of 3 pictures that are missing"),

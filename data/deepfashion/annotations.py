@@ -59,8 +59,12 @@ class Annotations:
 
 def is_deepfashion(root: str | os.PathLike[str]) -> bool:
     """Whether a folder holds lists or annotations of either layout."""
-    return any(_csv(root, "*", split) or _pair_text(root, split).is_file()
-               for split in ("train", "test"))
+    return any(has_split(root, split) for split in ("train", "test"))
+
+
+def has_split(root: str | os.PathLike[str], split: str) -> bool:
+    """Whether there is any list or annotation of "train" or "test"."""
+    return bool(_csv(root, "*", split)) or _pair_text(root, split).is_file()
 
 
 def read_annotations(root: str | os.PathLike[str], split: str) -> Annotations:
@@ -139,7 +143,8 @@ def _read_csv_layout(root, split: str, annotation: pathlib.Path,
 def _read_text_layout(root, pair_list: pathlib.Path) -> Annotations:
     folder = pathlib.Path(root) / "pose"
     if not folder.is_dir():
-        raise UserError(folder, "is not there", f"unpack the pose files that {pair_list.name} needs")
+        raise UserError(folder, "is not there",
+                        f"unpack the pose files that {pair_list.name} needs")
     # Dictionaries, because they keep the order of the list.
     names = {picture_key(name): name for pair in read_pair_list(pair_list)
              for name in (pair.target, pair.source)}

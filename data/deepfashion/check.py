@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 
 from repose_jax.data.deepfashion.annotations import (
-    FRAME, Annotations, check_frame, read_annotations)
+    FRAME, Annotations, check_frame, has_split, read_annotations)
 from repose_jax.data.deepfashion.layout import PUBLISHED, choose_database
 from repose_jax.data.deepfashion.names import clothes_of, person_of, picture_key
 from repose_jax.data.deepfashion.pictures import (
@@ -33,6 +33,10 @@ def check_deepfashion(root: str | os.PathLike[str], sample: int | None = None) -
     """
     findings, counts, layouts = Findings(), [], {}
     for split in ("train", "test"):
+        if not has_split(root, split):
+            findings.append(Finding(os.fspath(root), f"has no lists for {split}",
+                                    split == "train"))
+            continue
         try:
             annotations = read_annotations(root, split)
         except UserError as error:
@@ -58,7 +62,8 @@ def _check_split(root: pathlib.Path, split: str, annotations: Annotations, findi
         findings.add_error(error)
     else:
         size = np.full((len(names), 2), FRAME, np.float64)
-        findings.add_poses(where, names, annotations.poses, size, MIN_JOINTS)
+        # Few reach over the frame, and those of few joints are left out.
+        findings.add_poses(where, names, annotations.poses, size, MIN_JOINTS, hurts=False)
     rows = collections.Counter(map(picture_key, names))
     findings.add(where, [key for key, n in rows.items() if n > 1], "names that come twice")
     people, pairs = set(), []

@@ -59,7 +59,7 @@ def is_human_art(root: str | os.PathLike[str]) -> bool:
 
 def annotation_file(root: str | os.PathLike[str], split: str,
                     scenario: str | None = None) -> pathlib.Path | None:
-    """The JSON of a split ("train", "test") and perhaps one scenario; None where it is not there."""
+    """The JSON of a split ("train", "test"), perhaps of one scenario; None where it is missing."""
     name = f"{split_word(split)}_humanart{f'_{scenario}' if scenario else ''}.json"
     root = pathlib.Path(root)
     return next((path for path in (root / "annotations" / name, root / name) if path.is_file()),

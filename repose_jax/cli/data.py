@@ -59,7 +59,7 @@ class CheckOptions:
 
 
 def data_check(argv: Sequence[str]) -> int:
-    """Tell what a dataset's folder holds and what is wrong; exit code 1 if training would suffer."""
+    """Tell what a folder holds and what is wrong with it; exit code 1 if training would suffer."""
     options = parse(CheckOptions, "data check", argv)
     from repose_jax.data.check import check_dataset
 
