@@ -113,7 +113,7 @@ def _check_pictures(root: pathlib.Path, split: str, annotations: Annotations,
     if not found and choose_database(root, annotations, None):
         return present
     findings.add(root, [name for key, name in keys.items() if key not in found],
-                 "annotated pictures that are missing")
+                 "annotated pictures that are missing", hurts=present < len(keys))
     findings.add(root, [f"{name} in {' and '.join(str(p.parent.relative_to(root)) for p in paths)}"
                         for name, paths in ((keys[key], paths) for key, paths in found.items())
                         if len(paths) > 1],
@@ -125,8 +125,9 @@ def _check_pictures(root: pathlib.Path, split: str, annotations: Annotations,
         if border := found and white_border([paths[0] for paths in found.values()]):
             findings.append(Finding(str(root), f"has 256x256 pictures with white borders of "
                                     f"{border} columns, which are cut off", False))
-    except UserError:
-        pass  # A picture that cannot be read is among the findings already.
+    except UserError as error:
+        if error.where not in {finding.where for finding in findings}:
+            findings.add_error(error)
     return len(found)
 
 

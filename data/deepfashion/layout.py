@@ -46,8 +46,9 @@ def load_deepfashion(root: str | os.PathLike[str], split: str = "train", *,
                      size: tuple[int, int] | None = None, cache: bool = True) -> PairSource:
     """Loads a split of DeepFashion In-shop in the layouts of `annotations` and `pictures`.
 
-    Pictures are squeezed to one size, not padded, as all programs of the field do; poses move
-    along. The person is the name up to the id; pairs are those of the list. Without a list (CSV
+    Pictures are squeezed to one size, not padded, as all programs of the field do. Poses move along,
+    pixel centres to pixel centres: x becomes (x + 0.5) s - 0.5 where those programs have x s, half
+    a pixel apart at 512x352 and the same at 256x176. The person is the name up to the id; pairs are those of the list. Without a list (CSV
     layout only) they are all ordered pairs of a person's pictures in the same clothes.
 
     Args:
@@ -128,8 +129,9 @@ def _pictures(root, split: str, annotations: Annotations, kept: np.ndarray,
     found = find_pictures(root, split, set(keys))
     _refuse_missing(root, names, [n for n, k in zip(names, keys, strict=True) if k not in found])
     paths = [found[keys[i]][0] for i in kept]
-    folder = paths[0].relative_to(root).parts[0] if paths[0].parent != pathlib.Path(root) else "."
-    notes = [f"poses from {annotations.where.name}, pictures from {folder}"]
+    folders = sorted({path.relative_to(root).parts[0] if path.parent != pathlib.Path(root) else "."
+                      for path in paths})
+    notes = [f"poses from {annotations.where.name}, pictures from {', '.join(folders[:4])}"]
     if border := white_border(paths):
         notes.append(f"the white borders of {border} columns are cut off the 256x256 pictures")
     return FilePictures(paths, size, border), notes

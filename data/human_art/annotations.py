@@ -54,7 +54,8 @@ def is_human_art(root: str | os.PathLike[str]) -> bool:
     """Whether a folder holds Human-Art's annotations or HumanSD's mapping files."""
     root = pathlib.Path(root)
     return any(path for pattern in ("annotations/*_humanart*.json", "*_humanart*.json",
-                                    "mapping_*.json") for path in root.glob(pattern))
+                                    "mapping_file_*.json", "mapping_train*.json",
+                                    "mapping_valid*.json") for path in root.glob(pattern))
 
 
 def annotation_file(root: str | os.PathLike[str], split: str,
