@@ -94,13 +94,14 @@ def _check_split(folder: pathlib.Path, annotation: pathlib.Path, pairs: pathlib.
     counts, there = collections.Counter(table.names), set(present)
     findings.add(annotation, [n for n, c in counts.items() if c > 1], "names that come twice")
     findings.add(annotation, [n for n in counts if n not in there], "rows without picture")
-    findings.add(folder, [n for n in present if n not in counts], "pictures without row")
+    findings.add(folder, [n for n in present if n not in counts], "pictures without row",
+                 hurts=False)
     sizes = findings.add_pictures(folder, {name: folder / name for name in present}, sample)
     size = np.array([sizes.get(name, (np.inf, np.inf)) for name in table.names], np.float64)
     findings.add_poses(annotation, table.names, table.poses, size, MIN_JOINTS)
     people = collections.Counter(person_of(name) for name in counts)
     findings.add(annotation, [p for p, c in people.items() if c == 1],
-                 "people with one picture, which make no pair")
+                 "people with one picture, which make no pair", hurts=False)
     number = len(OrderedPairs([person_of(name) for name in table.names]))
     if pairs is not None:
         try:

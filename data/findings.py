@@ -16,6 +16,7 @@ from repose_jax.errors import UserError
 
 # A file, and the (height, width) of its picture where it can be read.
 Sizes = dict[str, tuple[int, int]]
+_MANY = 0.1  # part of the poses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Findings(list[Finding]):
 
     def add_poses(self, where: str | os.PathLike[str], names: Sequence[str],
                   poses: Float[np.ndarray, "n joints 3"], size: Float[np.ndarray, "n 2"],
-                  min_joints: int, *, hurts: bool = True) -> None:
+                  min_joints: int) -> None:
         """Poses with joints outside of their picture, with few joints and with none.
 
         Args:
@@ -130,14 +131,16 @@ class Findings(list[Finding]):
           names: of the poses.
           poses: x, y in pixels and a visibility.
           size: (height, width) of each pose's picture, infinite where it is not known.
-          min_joints: pictures with fewer are left out.
-          hurts: see `Finding`.
+          min_joints: pictures with fewer are left out, which does not hurt. Nor do some poses that
+            reach over the edge; many are a sign of poses that belong to pictures of another size.
         """
         xy, known = poses[..., :2], poses[..., 2] > 0
         # Half a pixel beyond the outer pixels' centres is still within the picture.
         outside = (known & ((xy < -0.5) | (xy > size[:, None, ::-1] - 0.5)).any(-1)).any(1)
-        for rows, what in ((outside, "poses outside of their picture"),
-                           (~known.any(1), "poses without any joint"),
-                           (known.any(1) & (known.sum(1) < min_joints),
-                            f"poses of fewer than {min_joints} joints")):
-            self.add(where, [names[i] for i in np.flatnonzero(rows)], what, hurts=hurts)
+        few = known.any(1) & (known.sum(1) < min_joints)
+        for rows, what, hurts in (
+                (outside, "poses outside of their picture",
+                 outside.sum() > _MANY * len(outside)),
+                (~known.any(1), "poses without any joint", False),
+                (few, f"poses of fewer than {min_joints} joints", False)):
+            self.add(where, [names[i] for i in np.flatnonzero(rows)], what, hurts=bool(hurts))

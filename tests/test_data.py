@@ -394,6 +394,7 @@ def test_unusable_folders(market, tmp_path):
 def test_check_finds_what_is_wrong(market):
     assert [f.what for f in check_folder(market)] == [
         "people with one picture, which make no pair: 1 (-1)"]
+    assert not check_dataset(market).hurts
     folder = market / "bounding_box_train"
     (folder / "0001_a.png").write_bytes(b"")
     (folder / "0001_b.png").write_bytes((folder / "0001_b.png").read_bytes()[:60])
@@ -409,5 +410,6 @@ def test_check_finds_what_is_wrong(market):
                  "without row: 1 (0009_new", "twice: 1 (0002_a", "1 of 16x16", "itself: 1 (0007_a",
                  "outside of their picture: 1 (0002_c"):
         assert says in found, found
+    assert check_dataset(market).hurts
     (market / "market-annotation-train.csv").write_text("a:b")
     assert "fewer than three" in str(check_folder(market)[0])

@@ -62,8 +62,7 @@ def _check_split(root: pathlib.Path, split: str, annotations: Annotations, findi
         findings.add_error(error)
     else:
         size = np.full((len(names), 2), FRAME, np.float64)
-        # Few reach over the frame, and those of few joints are left out.
-        findings.add_poses(where, names, annotations.poses, size, MIN_JOINTS, hurts=False)
+        findings.add_poses(where, names, annotations.poses, size, MIN_JOINTS)
     rows = collections.Counter(map(picture_key, names))
     findings.add(where, [key for key, n in rows.items() if n > 1], "names that come twice")
     people, pairs = set(), []

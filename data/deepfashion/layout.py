@@ -46,10 +46,11 @@ def load_deepfashion(root: str | os.PathLike[str], split: str = "train", *,
                      size: tuple[int, int] | None = None, cache: bool = True) -> PairSource:
     """Loads a split of DeepFashion In-shop in the layouts of `annotations` and `pictures`.
 
-    Pictures are squeezed to one size, not padded, as all programs of the field do. Poses move along,
-    pixel centres to pixel centres: x becomes (x + 0.5) s - 0.5 where those programs have x s, half
-    a pixel apart at 512x352 and the same at 256x176. The person is the name up to the id; pairs are those of the list. Without a list (CSV
-    layout only) they are all ordered pairs of a person's pictures in the same clothes.
+    Pictures are squeezed to one size, not padded, as all programs of the field do. Poses move
+    along, pixel centres to pixel centres: x becomes (x + 0.5) s - 0.5 where those programs have
+    x s, half a pixel apart at 512x352 and the same at 256x176. The person is the name up to the id;
+    pairs are those of the list. Without a list (CSV layout only) they are all ordered pairs of a
+    person's pictures in the same clothes.
 
     Args:
       root: the folder that holds the lists.
