@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import os
 import pathlib
 
 import numpy as np
 
 from repose_jax.data.array_record import load_array_record
-from repose_jax.data.images import read_image
+from repose_jax.data.deepfashion.annotations import is_deepfashion
+from repose_jax.data.deepfashion.check import check_deepfashion
+from repose_jax.data.findings import Count, Finding, Findings, Report
+from repose_jax.data.human_art.annotations import is_human_art
+from repose_jax.data.human_art.check import check_human_art
 from repose_jax.data.market1501.layout import (
-    MIN_JOINTS, find_csv, list_pictures, person_of, plain_annotation, read_pairs)
+    MIN_JOINTS, find_csv, list_pictures, person_of, plain_annotation)
+from repose_jax.data.pair_list import read_pairs
+from repose_jax.data.pairs import OrderedPairs
 from repose_jax.data.registry import find_built
 from repose_jax.errors import UserError
-from repose_jax.pose.formats import NamedPoses, read_csv_poses
+from repose_jax.pose.formats import read_csv_poses
 
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-      where: the file or folder.
-      what: what is wrong with it, in one line.
-    """
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+# Market-1501's own pictures (Zheng et al., ICCV 2015) and PATN's pairs (Zhu et al., CVPR 2019).
+_PUBLISHED = {"train": (12_936, 263_632), "test": (None, 12_000)}
 
 
 def check_folder(path: str | os.PathLike[str]) -> list[Finding]:
-    """Looks through a folder in the Market-1501 layout, a plain one or a built dataset.
+    """The findings of `check_dataset`; an empty list means that all is well."""
+    return list(check_dataset(path).findings)
+
+
+def check_dataset(path: str | os.PathLike[str], *, sample: int | None = None) -> Report:
+    """Looks through a folder in any layout that this package reads, or a built dataset.
+
+    Args:
+      path: the folder.
+      sample: pictures of a split to decode whole, evenly spread; None decodes all. Headers are
+        always read.
 
     Returns:
-      What was found: missing, empty and corrupt pictures, rows without picture and pictures
-      without row, names that come twice, pictures of several sizes, poses outside of their
-      picture, with too few joints or with none, people with a single picture, bad pair lists.
-      An empty list means that all is well.
+      What was recognised, counts, and what was found: missing, empty and corrupt pictures, rows
+      without picture and pictures without row, names that come twice, pictures of several sizes,
+      poses outside of their picture, with too few joints or with none, people with a single
+      picture, bad pair lists.
 
     Raises:
       UserError: where there is nothing that could be a dataset.
@@ -49,96 +51,78 @@ def check_folder(path: str | os.PathLike[str]) -> list[Finding]:
     root = pathlib.Path(path)
     if not root.is_dir():
         raise UserError(root, "is not a folder", "give the folder of a dataset")
+    if sample is not None and sample < 1:
+        raise UserError("sample", f"is {sample}", "give 1 or more, or leave it out")
+    if is_deepfashion(root):
+        return check_deepfashion(root, sample)
+    if is_human_art(root):
+        return check_human_art(root, sample)
     if built := find_built(root):
         return _check_built(built)
-    findings, seen = [], False
+    findings, counts = Findings(), []
     for split in ("train", "test"):
         for folder in (root / f"bounding_box_{split}", root / split):
             if not folder.is_dir():
                 continue
-            seen = True
             annotation = find_csv(root, "annotation", split)
             if annotation is None:
                 findings.append(Finding(str(root), f"has no market-annotation-{split}.csv"))
                 continue
-            findings += _check_split(folder, annotation, find_csv(root, "pairs", split))
+            published = (_PUBLISHED[split] if annotation.name.startswith("market-")
+                         else (None, None))
+            counts += _check_split(folder, annotation, find_csv(root, "pairs", split), findings,
+                                   split, published, sample)
             break
-    if not seen:
-        findings = _check_split(root, plain_annotation(root), None)
-    return findings
+    if counts or findings:
+        return Report(layout="Market-1501", counts=tuple(counts), findings=tuple(findings))
+    counts = _check_split(root, plain_annotation(root), None, findings, "train", (None, None),
+                          sample)
+    return Report(layout="plain folder", counts=tuple(counts), findings=tuple(findings))
 
 
-def _some(names: list[str]) -> str:
-    return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-
-
-def _check_split(folder: pathlib.Path, annotation: pathlib.Path,
-                 pairs: pathlib.Path | None) -> list[Finding]:
+def _check_split(folder: pathlib.Path, annotation: pathlib.Path, pairs: pathlib.Path | None,
+                 findings: Findings, split: str, published: tuple[int | None, int | None],
+                 sample: int | None) -> list[Count]:
     try:
         table = read_csv_poses(annotation)
     except UserError as error:
-        return [Finding(str(annotation), error.what)]
-    findings = []
-
-    def report(where, names: list[str], what: str) -> None:
-        if names:
-            findings.append(Finding(str(where), f"{what}: {_some(names)}"))
-
+        findings.add_error(error)
+        return []
     present = list_pictures(folder)
     if not present:
         findings.append(Finding(str(folder), "has no pictures"))
-    counts = collections.Counter(table.names)
-    report(annotation, [n for n, c in counts.items() if c > 1], "names that come twice")
-    report(annotation, [n for n in counts if n not in set(present)], "rows without picture")
-    report(folder, [n for n in present if n not in counts], "pictures without row")
-    sizes = {}
-    for name in present:
-        try:
-            sizes[name] = read_image(folder / name).shape[:2]
-        except UserError as error:
-            empty = not (folder / name).stat().st_size
-            findings.append(Finding(error.where, "is empty" if empty else error.what))
-    several = collections.Counter(sizes.values()).most_common()
-    if len(several) > 1:
-        text = ", ".join(f"{n} of {h}x{w}" for (h, w), n in several[:4])
-        findings.append(Finding(str(folder), f"has pictures of several sizes: {text}"))
-    findings += _check_poses(annotation, table, sizes)
+    counts, there = collections.Counter(table.names), set(present)
+    findings.add(annotation, [n for n, c in counts.items() if c > 1], "names that come twice")
+    findings.add(annotation, [n for n in counts if n not in there], "rows without picture")
+    findings.add(folder, [n for n in present if n not in counts], "pictures without row",
+                 hurts=False)
+    sizes = findings.add_pictures(folder, {name: folder / name for name in present}, sample)
+    size = np.array([sizes.get(name, (np.inf, np.inf)) for name in table.names], np.float64)
+    findings.add_poses(annotation, table.names, table.poses, size, MIN_JOINTS)
     people = collections.Counter(person_of(name) for name in counts)
-    report(annotation, [p for p, c in people.items() if c == 1],
-           "people with one picture, which make no pair")
+    findings.add(annotation, [p for p, c in people.items() if c == 1],
+                 "people with one picture, which make no pair", hurts=False)
+    number = len(OrderedPairs([person_of(name) for name in table.names]))
     if pairs is not None:
         try:
             listed, _ = read_pairs(pairs, {name: i for i, name in enumerate(table.names)})
         except UserError as error:
-            findings.append(Finding(error.where, error.what))
+            findings.add_error(error)
         else:
-            report(pairs, [table.names[a] for a, b in listed if a == b],
-                   "pairs of a picture with itself")
-            report(pairs, [f"{table.names[a]} and {table.names[b]}" for a, b in listed
-                           if person_of(table.names[a]) != person_of(table.names[b])],
-                   "pairs of two people")
-    return findings
+            number = len(listed)
+            findings.add(pairs, [table.names[a] for a, b in listed if a == b],
+                         "pairs of a picture with itself")
+            findings.add(pairs, [f"{table.names[a]} and {table.names[b]}" for a, b in listed
+                                 if person_of(table.names[a]) != person_of(table.names[b])],
+                         "pairs of two people")
+    return [Count(f"{split} pictures", len(present), published[0]),
+            Count(f"{split} poses", len(table.names)),
+            Count(f"{split} people", len(people)),
+            Count(f"{split} pairs", number, published[1] if pairs is not None else None)]
 
 
-def _check_poses(annotation: pathlib.Path, table: NamedPoses, sizes: dict) -> list[Finding]:
-    known = table.poses[..., 2] > 0
-    size = np.array([sizes.get(name, (np.inf, np.inf)) for name in table.names], np.float64)
-    xy = table.poses[..., :2]
-    # Half a pixel beyond the outer pixels' centres is still within the picture.
-    outside = (known & ((xy < -0.5) | (xy > size[:, None, ::-1] - 0.5)).any(-1)).any(1)
-    findings = []
-    for rows, what in ((outside, "poses outside of their picture"),
-                       (~known.any(1), "poses without any joint"),
-                       (known.any(1) & (known.sum(1) < MIN_JOINTS),
-                        f"poses of fewer than {MIN_JOINTS} joints")):
-        if rows.any():
-            names = [table.names[i] for i in np.flatnonzero(rows)]
-            findings.append(Finding(str(annotation), f"{what}: {_some(names)}"))
-    return findings
-
-
-def _check_built(folder: pathlib.Path) -> list[Finding]:
-    findings = []
+def _check_built(folder: pathlib.Path) -> Report:
+    findings, counts = Findings(), []
     for file in sorted(folder.glob("*.array_record*")):
         split = file.name.split("-", 1)[1].split(".", 1)[0]
         try:
@@ -146,7 +130,9 @@ def _check_built(folder: pathlib.Path) -> list[Finding]:
             for i in range(len(source)):
                 source.image(i)
         except UserError as error:
-            findings.append(Finding(error.where, error.what))
+            findings.add_error(error)
+        else:
+            counts.append(Count(f"{split} pictures", len(source)))
     if not any(folder.glob("*.array_record*")):
         findings.append(Finding(str(folder), "has no array_record files"))
-    return findings
+    return Report(layout="built dataset", counts=tuple(counts), findings=tuple(findings))

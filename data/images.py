@@ -56,17 +56,19 @@ def as_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(height, width) of a picture from its header alone; UserError where it has none."""
+    try:
+        with Image.open(path) as picture:
+            lying = picture.getexif().get(_ORIENTATION, 1) >= 5
+            return picture.size if lying else picture.size[::-1]
+    except OSError:
+        raise UserError(path, "is not a picture", _MEND) from None
+
+
 def image_sizes(folder: str | os.PathLike[str], names: Sequence[str]) -> np.ndarray:
-    """(height, width) of each picture, [N, 2] int32, from the headers alone."""
-    sizes = []
-    for name in names:
-        path = os.path.join(folder, name)
-        try:
-            with Image.open(path) as picture:
-                lying = picture.getexif().get(_ORIENTATION, 1) >= 5
-                sizes.append(picture.size if lying else picture.size[::-1])
-        except OSError:
-            raise UserError(path, "is not a picture", _MEND) from None
+    """(height, width) of each picture of a folder, [N, 2] int32, from the headers alone."""
+    sizes = [image_size(os.path.join(folder, name)) for name in names]
     return np.array(sizes, np.int32).reshape(-1, 2)
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int32
 
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_text
@@ -47,3 +51,32 @@ def read_pair_list(path: str | os.PathLike[str]) -> list[NamedPair]:
                     else "each line is from,to: two file names")
             raise UserError(path, f"line {number} has {len(names)} fields", mend)
     return pairs
+
+
+def read_pairs(
+    path: str | os.PathLike[str], index: Mapping[str, int], left_out: frozenset[str] = frozenset(),
+    key: Callable[[str], str] = str,
+) -> tuple[Int32[np.ndarray, "p 2"], int]:
+    """Reads a list of pairs as picture numbers.
+
+    Args:
+      path: the list, see `read_pair_list`.
+      index: number of each picture by the key of its name.
+      left_out: keys of the names whose pairs are dropped and counted.
+      key: makes the key of a name.
+
+    Returns:
+      The pairs [P, 2] and how many were dropped.
+    """
+    pairs, dropped = [], 0
+    for number, *names in read_pair_list(path):
+        keys = [key(name) for name in names]
+        if left_out.intersection(keys):
+            dropped += 1
+            continue
+        for name, known in zip(names, keys, strict=True):
+            if known not in index:
+                raise UserError(path, f"line {number} names {name}, which has no annotation",
+                                "drop the line or annotate the picture")
+        pairs.append([index[known] for known in keys])
+    return np.array(pairs, np.int32).reshape(-1, 2), dropped

@@ -8,7 +8,7 @@ import re
 
 from repose_jax.errors import UserError
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png")
 _VISUAL = "_vis"
 _JOIN = "_2_"
 
@@ -42,7 +42,7 @@ def pictures_below(folder: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
         raise UserError(root, "is not a folder", "give a folder of pictures")
     found: dict[str, pathlib.Path] = {}
     for path in sorted(root.rglob("*")):
-        if path.suffix.lower() not in _SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             continue
         stem = flattened(path.relative_to(root).as_posix())
         if stem in found:

@@ -6,6 +6,9 @@ import copy
 import os
 import pathlib
 
+from repose_jax.data.deepfashion.annotations import is_deepfashion
+from repose_jax.data.deepfashion.layout import load_deepfashion
+from repose_jax.data.human_art.annotations import is_human_art
 from repose_jax.data.market1501.layout import load_layout, load_market1501, plain_annotation
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.resize import fit_pose, letterbox
@@ -20,8 +23,9 @@ def open_dataset(data: str | os.PathLike[str], split: str = "train", *,
     """Opens a dataset for training or evaluation.
 
     Args:
-      data: "people" for rendered people; or a folder: of a dataset that was built, in the
-        Market-1501 layout, or of pictures with one annotation CSV among them (all of it "train").
+      data: "people" for rendered people; or a folder: of a dataset that was built, in a layout of
+        DeepFashion or of Market-1501, or of pictures with one annotation CSV among them (all of it
+        "train").
       split: "train" or "test".
       skeleton: name of the skeleton of the poses; they are converted by joint names where the
         data has another. None keeps the data's.
@@ -47,7 +51,12 @@ def open_dataset(data: str | os.PathLike[str], split: str = "train", *,
     if not folder.is_dir():
         raise UserError(folder, "is neither a folder nor the name of a dataset",
                         "give people or a folder")
-    if any((folder / name).is_dir() for name in ("bounding_box_train", "train")):
+    if is_deepfashion(folder):
+        source = load_deepfashion(folder, split, size=size, cache=cache)
+    elif is_human_art(folder):
+        raise UserError(folder, "is Human-Art, which has no two pictures of one person",
+                        "read it with repose_jax.data.human_art, and train on pairs")
+    elif any((folder / name).is_dir() for name in ("bounding_box_train", "train")):
         source = load_market1501(folder, split, size=size, cache=cache)
     elif find_built(folder):
         source = _open_built(folder, split, skeleton, cache)

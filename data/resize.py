@@ -41,11 +41,7 @@ def letterbox(
 def fit_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[int, int],
              to_size: tuple[int, int]) -> Float[np.ndarray, "*batch joints 3"]:
     """Carries poses along as `letterbox` carries a picture, from (height, width) to another."""
-    ratio, offset = _fit(from_size, to_size)
-    moved = np.array(pose, np.float32)
-    moved[..., :2] = (moved[..., :2] + 0.5) * ratio - 0.5 + offset
-    moved[..., :2] *= moved[..., 2:] > 0
-    return moved
+    return _moved(pose, *_fit(from_size, to_size))
 
 
 def unfit_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[int, int],
@@ -54,6 +50,31 @@ def unfit_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[int,
     ratio, offset = _fit(from_size, to_size)
     moved = np.array(pose, np.float32)
     moved[..., :2] = (moved[..., :2] - offset + 0.5) / ratio - 0.5
+    moved[..., :2] *= moved[..., 2:] > 0
+    return moved
+
+
+def squeeze(image: UInt8[np.ndarray, "height0 width0 3"],
+            size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
+    """Resizes a picture to (height, width) whatever that does to its aspect.
+
+    Pillow's bicubic filter, as NTED, PIDM and CFLD prepare DeepFashion.
+    """
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def squeeze_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[int, int],
+                 to_size: tuple[int, int]) -> Float[np.ndarray, "*batch joints 3"]:
+    """Carries poses along as `squeeze` carries a picture, from (height, width) to another."""
+    return _moved(pose, np.array(to_size[::-1]) / from_size[::-1], np.zeros(2))
+
+
+def _moved(pose, ratio, offset):
+    """Poses scaled about the picture's corner, which lies half a pixel off the first centre."""
+    moved = np.array(pose, np.float32)
+    moved[..., :2] = (moved[..., :2] + 0.5) * ratio - 0.5 + offset
     moved[..., :2] *= moved[..., 2:] > 0
     return moved
 

@@ -11,14 +11,14 @@ from PIL import Image
 from repose_jax.data import build as build_module
 from repose_jax.data.array_record import load_array_record
 from repose_jax.data.build import build, build_market1501
-from repose_jax.data.check import check_folder
+from repose_jax.data.check import check_dataset, check_folder
 from repose_jax.data.market1501.layout import load_market1501
 from repose_jax.data.people.source import rendered_people
 from repose_jax.data.pairs import OrderedPairs, PairSource
 from repose_jax.data.pipeline import batches, examples
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
-from repose_jax.pose.skeleton import MARKET14, flip_pose
+from repose_jax.pose.skeleton import MARKET14, OPENPOSE18, flip_pose
 
 NAMES = ("0001_a.png", "0001_b.png", "0001_c.png", "0002_a.png", "0002_b.png", "-1_a.png")
 
@@ -95,6 +95,30 @@ def test_market_layout(market):
     assert source[3]["person"] == "0002" and source[3]["name"] == "0002_a.png"
     test = load_market1501(market, "test")
     assert test.pairs.tolist() == [[2, 0], [0, 1]]
+
+
+def test_market_as_patn_has_it(tmp_path):
+    """market/train and test, 18 joints, pairs listed as pandas writes them, distractors among."""
+    names = ("0002_c1s1_000451_03.jpg", "0002_c2s1_000301_01.jpg", "0000_c1s1_000151_01.jpg",
+             "-1_c1s1_000401_03.jpg")
+    poses = np.random.default_rng(4).integers(0, 8, (4, 2, 18))
+    poses[0, :, 14:] = -1
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for i, name in enumerate(names):
+            Image.fromarray(picture(i, 128, 64)).save(tmp_path / split / name)
+        (tmp_path / f"market-annotation-{split}.csv").write_text(
+            "name:keypoints_y:keypoints_x\n" + "".join(
+                f"{name}:{y}:{x}\n" for name, (y, x) in zip(names, poses.tolist(), strict=True)))
+        (tmp_path / f"market-pairs-{split}.csv").write_text(
+            f"from,to\n{names[0]},{names[1]}\n{names[1]},{names[0]}\n")
+        source = open_dataset(tmp_path, split)
+        assert source.skeleton is OPENPOSE18 and source.size == (128, 64)
+        assert source.names == names[:2] and source.pairs.tolist() == [[0, 1], [1, 0]]
+        np.testing.assert_array_equal(source.poses[1, :, :2], poses[1, ::-1].T)
+        assert (source.poses[0, 14:] == 0).all() and source.notes == ("2 distractors left out",)
+    report = check_dataset(tmp_path)
+    assert report.layout == "Market-1501" and report.counts[3].published == 263_632
 
 
 def test_layout_leaves_out_poses_of_few_joints(market):
@@ -370,6 +394,7 @@ def test_unusable_folders(market, tmp_path):
 def test_check_finds_what_is_wrong(market):
     assert [f.what for f in check_folder(market)] == [
         "people with one picture, which make no pair: 1 (-1)"]
+    assert not check_dataset(market).hurts
     folder = market / "bounding_box_train"
     (folder / "0001_a.png").write_bytes(b"")
     (folder / "0001_b.png").write_bytes((folder / "0001_b.png").read_bytes()[:60])
@@ -385,5 +410,6 @@ def test_check_finds_what_is_wrong(market):
                  "without row: 1 (0009_new", "twice: 1 (0002_a", "1 of 16x16", "itself: 1 (0007_a",
                  "outside of their picture: 1 (0002_c"):
         assert says in found, found
+    assert check_dataset(market).hurts
     (market / "market-annotation-train.csv").write_text("a:b")
     assert "fewer than three" in str(check_folder(market)[0])

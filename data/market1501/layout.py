@@ -14,17 +14,16 @@ import os
 import pathlib
 
 import numpy as np
-from jaxtyping import Int32
 
 from repose_jax.data.images import FolderImages, image_sizes, read_image
-from repose_jax.data.pair_list import read_pair_list
+from repose_jax.data.pair_list import read_pairs
 from repose_jax.data.pairs import PairSource
+from repose_jax.data.picture_index import SUFFIXES
 from repose_jax.data.resize import fit_pose
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_csv_poses
 
 MIN_JOINTS = 4
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _NOT_PEOPLE = ("-1", "0000")
 
 
@@ -68,7 +67,7 @@ def find_csv(root: str | os.PathLike[str], kind: str, split: str) -> pathlib.Pat
 def list_pictures(folder: str | os.PathLike[str]) -> list[str]:
     """Names of the picture files directly in a folder, sorted."""
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.name.lower().endswith(_SUFFIXES))
+        return sorted(e.name for e in entries if e.name.lower().endswith(SUFFIXES))
 
 
 def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
@@ -81,31 +80,6 @@ def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
             "give a folder in the Market-1501 layout, pictures with one annotation CSV, or a "
             "built dataset")
     return found[0]
-
-
-def read_pairs(path: str | os.PathLike[str], index: dict[str, int],
-               left_out: frozenset[str] = frozenset()) -> tuple[Int32[np.ndarray, "p 2"], int]:
-    """Reads a list of pairs as picture numbers.
-
-    Args:
-      path: the list, see `repose_jax.data.pair_list`.
-      index: number of each picture by its name.
-      left_out: names whose pairs are dropped and counted.
-
-    Returns:
-      The pairs [P, 2] and how many were dropped.
-    """
-    pairs, dropped = [], 0
-    for number, *names in read_pair_list(path):
-        if left_out.intersection(names):
-            dropped += 1
-            continue
-        for name in names:
-            if name not in index:
-                raise UserError(path, f"line {number} names {name}, which has no annotation",
-                                "drop the line or annotate the picture")
-        pairs.append([index[name] for name in names])
-    return np.array(pairs, np.int32).reshape(-1, 2), dropped
 
 
 def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],

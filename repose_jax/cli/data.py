@@ -49,19 +49,26 @@ class CheckOptions:
     """Look through a dataset's folder for what would hurt training.
 
     Attributes:
-      folder: in the Market-1501 layout, a plain one, or a built dataset.
+      folder: in a layout of DeepFashion, Market-1501 or Human-Art, a plain one, or a built dataset.
+      sample: decode only so many pictures of each split, evenly spread, and read the headers of the
+        others; without it all are decoded.
     """
 
     folder: tyro.conf.Positional[pathlib.Path]
+    sample: int | None = None
 
 
 def data_check(argv: Sequence[str]) -> int:
-    """Tell what is wrong with a dataset's folder; exit code 1 if anything is."""
+    """Tell what a folder holds and what is wrong with it; exit code 1 if training would suffer."""
     options = parse(CheckOptions, "data check", argv)
-    from repose_jax.data.check import check_folder
+    from repose_jax.data.check import check_dataset
 
-    findings = check_folder(options.folder)
-    for finding in findings:
-        say(str(finding))
-    say(f"{options.folder}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)}")
-    return 1 if findings else 0
+    report = check_dataset(options.folder, sample=options.sample)
+    say(f"{options.folder}: {report.layout}")
+    for line in report.table():
+        say(line)
+    for finding in report.findings:
+        say(str(finding) + ("" if finding.hurts else " (harmless)"))
+    count = len(report.findings)
+    say(f"{options.folder}: {count or 'no'} finding{'s' * (count != 1)}")
+    return 1 if report.hurts else 0

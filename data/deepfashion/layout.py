@@ -1,0 +1,144 @@
+"""DeepFashion In-shop as pairs to train on and to evaluate with."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import numpy as np
+
+from repose_jax.data.deepfashion.annotations import (
+    FRAME, Annotations, check_frame, read_annotations)
+from repose_jax.data.deepfashion.names import clothes_of, person_of, picture_key
+from repose_jax.data.deepfashion.pictures import (
+    DatabasePictures, FilePictures, find_databases, find_pictures, white_border)
+from repose_jax.data.market1501.layout import MIN_JOINTS
+from repose_jax.data.pair_list import read_pairs
+from repose_jax.data.pairs import OrderedPairs, PairSource
+from repose_jax.data.resize import squeeze_pose
+from repose_jax.errors import UserError
+from repose_jax.pose.skeleton import OPENPOSE18
+
+# Pictures and pairs of the published split (PATN's train.lst and test.lst; PIDM, section 4).
+PUBLISHED = {"train": (48_674, 101_966), "test": (4_038, 8_570)}
+
+
+def choose_database(root: str | os.PathLike[str], annotations: Annotations,
+                    size: tuple[int, int] | None) -> tuple[tuple[int, int], pathlib.Path] | None:
+    """The LMDB folder to read and its size; None where picture files are to be read.
+
+    A folder of the very size comes first, then picture files, then the folder that loses least.
+    """
+    found = find_databases(root) if annotations.layout == "text" else {}
+    if not found:
+        return None
+    size = tuple(size or FRAME)
+    if size in found:
+        return size, found[size]
+    if any((pathlib.Path(root) / name).is_dir() for name in ("img", "img_highres")):
+        return None
+    large = [s for s in found if s[0] >= size[0] and s[1] >= size[1]]
+    best = min(large) if large else max(found)
+    return best, found[best]
+
+
+def load_deepfashion(root: str | os.PathLike[str], split: str = "train", *,
+                     size: tuple[int, int] | None = None, cache: bool = True) -> PairSource:
+    """Loads a split of DeepFashion In-shop in the layouts of `annotations` and `pictures`.
+
+    Pictures are squeezed to one size, not padded, as all programs of the field do. Poses move
+    along, pixel centres to pixel centres: x becomes (x + 0.5) s - 0.5 where those programs have
+    x s, half a pixel apart at 512x352 and the same at 256x176. The person is the name up to the id;
+    pairs are those of the list. Without a list (CSV layout only) they are all ordered pairs of a
+    person's pictures in the same clothes.
+
+    Args:
+      root: the folder that holds the lists.
+      split: "train" or "test".
+      size: (height, width) of the pictures; None takes 256x176.
+      cache: keep decoded pictures in memory.
+
+    Returns:
+      The annotated pictures with at least `MIN_JOINTS` known joints, in skeleton openpose18;
+      `notes` says which files were read, what was left out and which counts are not the published.
+
+    Raises:
+      UserError: for files that cannot be used, a pair without annotation, an annotation without
+        picture, a name that comes twice, poses of another frame.
+    """
+    annotations = read_annotations(root, split)
+    where, pair_list = annotations.where, annotations.pair_list
+    if annotations.unposed:
+        raise UserError(pair_list, f"names {len(annotations.unposed)} pictures without annotation "
+                        f"in {where.name}, the first {annotations.unposed[0]}",
+                        "annotate them or drop their lines")
+    check_frame(annotations)
+    all_keys = [picture_key(name) for name in annotations.names]
+    if len(set(all_keys)) < len(all_keys):
+        twice = next(k for i, k in enumerate(all_keys) if k in all_keys[:i])
+        raise UserError(where, f"names {twice} twice", "keep one row a picture")
+    known = (annotations.poses[..., 2] > 0).sum(1) >= MIN_JOINTS
+    kept = np.flatnonzero(known)
+    if not len(kept):
+        raise UserError(where, f"has no pose of {MIN_JOINTS} or more joints",
+                        "check the annotation")
+    names, keys = ([values[i] for i in kept] for values in (annotations.names, all_keys))
+    size = tuple(size or FRAME)
+    read, notes = _pictures(root, split, annotations, kept, size)
+    if annotations.unused:
+        notes.append(f"{annotations.unused.name} is there too and is not read")
+    if left := len(known) - len(kept):
+        notes.append(f"{left} pictures with fewer than {MIN_JOINTS} joints left out")
+    pairs, dropped = OrderedPairs([clothes_of(name) for name in names]), 0
+    if pair_list is None:
+        notes.append("no list of pairs: all pictures of a person in the same clothes are paired")
+    else:
+        pairs, dropped = read_pairs(pair_list, {key: i for i, key in enumerate(keys)},
+                                    frozenset(all_keys) - frozenset(keys), picture_key)
+    if dropped:
+        notes.append(f"{dropped} pairs of pictures that were left out are dropped")
+    if not len(pairs):
+        raise UserError(pair_list or where, "gives no pair", "check the lists")
+    notes += differences(split, len(annotations.names), len(pairs))
+    return PairSource(
+        skeleton=OPENPOSE18, size=size, names=names, persons=[person_of(name) for name in names],
+        poses=squeeze_pose(annotations.poses[kept], FRAME, size), read=read, pairs=pairs,
+        cache=cache, notes=notes)
+
+
+def differences(split: str, pictures: int, pairs: int) -> list[str]:
+    """A sentence for each count that is not the published one."""
+    return [f"{found:,} {what} where {published:,} {split} {what} were published"
+            for found, published, what in zip((pictures, pairs), PUBLISHED[split],
+                                              ("pictures", "pairs"), strict=True)
+            if found != published]
+
+
+def _pictures(root, split: str, annotations: Annotations, kept: np.ndarray,
+              size: tuple[int, int]):
+    """The reader of the kept pictures and a sentence or two on where they are."""
+    names = annotations.names
+    chosen = choose_database(root, annotations, size)
+    if chosen is not None:
+        stored, folder = chosen
+        _refuse_missing(folder, names, DatabasePictures(folder, names, size).missing())
+        note = f"poses from {annotations.where.name}, pictures from the database {folder.name}"
+        if stored != size:
+            note += f", resized again to {size[0]}x{size[1]}"
+        return DatabasePictures(folder, [names[i] for i in kept], size), [note]
+    keys = [picture_key(name) for name in names]
+    found = find_pictures(root, split, set(keys))
+    _refuse_missing(root, names, [n for n, k in zip(names, keys, strict=True) if k not in found])
+    paths = [found[keys[i]][0] for i in kept]
+    folders = sorted({path.relative_to(root).parts[0] if path.parent != pathlib.Path(root) else "."
+                      for path in paths})
+    notes = [f"poses from {annotations.where.name}, pictures from {', '.join(folders[:4])}"]
+    if border := white_border(paths):
+        notes.append(f"the white borders of {border} columns are cut off the 256x256 pictures")
+    return FilePictures(paths, size, border), notes
+
+
+def _refuse_missing(where, names, missing: list[str]) -> None:
+    if missing:
+        raise UserError(where, f"lacks {len(missing)} of {len(names)} annotated pictures, the "
+                        f"first {missing[0]}", "complete it, or drop their rows and pairs")

@@ -1,0 +1,1 @@
+"""Human-Art: pictures of people in twenty scenarios, several people a picture, with their poses."""

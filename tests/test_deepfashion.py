@@ -1,0 +1,405 @@
+"""DeepFashion in every layout of its users: miniatures written as their own scripts write them."""
+
+import functools
+import io
+import pickle
+import shutil
+import sys
+
+import lmdb
+import numpy as np
+import pytest
+from PIL import Image
+
+from repose_jax.cli import main
+from repose_jax.data.check import check_dataset
+from repose_jax.data.deepfashion.annotations import read_annotations
+from repose_jax.data.deepfashion.layout import load_deepfashion
+from repose_jax.data.deepfashion.names import clothes_of, person_of, picture_key
+from repose_jax.data.people.renderer import render_person
+from repose_jax.data.pipeline import batches
+from repose_jax.data.registry import open_dataset
+from repose_jax.errors import UserError
+from repose_jax.pose.skeleton import OPENPOSE18
+
+HIGH = (96, 66)  # stands for the 1101x750 of img_highres
+# Folder and file of each picture: two people, one of them in two sets of clothes.
+NESTED = {
+    "train": [f"{folder}/{clothes}_{view}.jpg" for folder, clothes, views in (
+        ("WOMEN/Dresses/id_00000093", "01", ("1_front", "2_side", "7_additional")),
+        ("WOMEN/Dresses/id_00000093", "02", ("1_front", "3_back")),
+        ("MEN/Shirts_Polos/id_00000154", "03", ("1_front", "4_full"))) for view in views],
+    "test": [f"WOMEN/Blouses_Shirts/id_00000693/02_{view}.jpg"
+             for view in ("1_front", "3_back", "4_full")],
+}
+# Source and target by number.
+PAIRS = {"train": [(0, 1), (1, 0), (2, 0), (3, 4), (6, 5)], "test": [(0, 1), (2, 1)]}
+CLOTHES = {"train": (0, 0, 0, 1, 1, 2, 2), "test": (10, 10, 10)}
+
+
+def flat(nested):
+    """The flattened name, by the rule of PATN's generate_fashion_datasets.py."""
+    parts = nested.split("/")
+    parts[2] = parts[2].replace("_", "")
+    first, *rest = parts[3].split("_")
+    return "".join(["fashion", *parts[:3], f"{first}_{''.join(rest)}"])
+
+
+@functools.cache
+def renders(split):
+    return [render_person(5, identity, view, HIGH)
+            for view, identity in enumerate(CLOTHES[split])]
+
+
+def frame_poses(split, whole):
+    """[N, 18, 3] in the 256x176 frame, to whole pixels where the files have no others."""
+    poses = np.stack([render.annotated("openpose18") for render in renders(split)])
+    poses[..., :2] = (poses[..., :2] + 0.5) * (176 / HIGH[1], 256 / HIGH[0]) - 0.5
+    if whole:
+        poses[..., :2] = np.round(poses[..., :2])
+    poses[..., :2] *= poses[..., 2:]
+    return poses
+
+
+def save(path, picture, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path, **options)
+
+
+def write_csv(root, prefix="fasion-resize", pictures="{split}_highres", nested=False):
+    """PATN's, GFLA's, DPTN's and CFLD's folder: pandas writes both CSV files, -1 is missing."""
+    for split, names in NESTED.items():
+        rows = ["name:keypoints_y:keypoints_x"]
+        for name, pose in zip(names, frame_poses(split, True), strict=True):
+            y, x = (np.where(pose[:, 2] > 0, pose[:, i], -1).astype(int).tolist() for i in (1, 0))
+            rows.append(f"{flat(name)}:{y}:{x}")
+        lists = {f"{prefix}-annotation-{split}.csv": rows, f"{split}.lst": map(flat, names),
+                 f"{prefix}-pairs-{split}.csv": [
+                     "from,to", *(f"{flat(names[a])},{flat(names[b])}" for a, b in PAIRS[split])]}
+        root.mkdir(exist_ok=True)
+        for file, lines in lists.items():
+            (root / file).write_text("".join(f"{line}\n" for line in lines))
+        for name, render in zip(names, renders(split), strict=True):
+            save(root / pictures.format(split=split) / (name if nested else flat(name)),
+                 render.image, quality=95)
+    return root
+
+
+def write_text(root, sources_together=False):
+    """NTED's, PIDM's and X-MDPT's folder: img/, pose/ by np.savetxt, TARGET,SOURCE[,SOURCE...]."""
+    for split, names in NESTED.items():
+        for name, render, pose in zip(names, renders(split), frame_poses(split, False),
+                                      strict=True):
+            save(root / "img" / name, render.image, quality=95)
+            file = (root / "pose" / name).with_suffix(".txt")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savetxt(file, np.where(pose[:, 2:] > 0, pose[:, :2] + (40, 0), -1))
+        sources = {}
+        for a, b in PAIRS[split]:
+            sources.setdefault(b if sources_together else (a, b), []).append(a)
+        lines = [[b if isinstance(b, int) else b[1], *a] for b, a in sources.items()]
+        (root / f"{split}_pairs.txt").write_text("".join(
+            ",".join(f"img/{names[i]}" for i in line) + "\n" for line in lines))
+    return root
+
+
+def write_database(root, size, names=None):
+    """What the prepare_data.py of NTED and PIDM makes of img/."""
+    names = names or sorted({name for split in PAIRS for line in
+                             (root / f"{split}_pairs.txt").read_text().split()
+                             for name in line.split(",")})
+    with lmdb.open(str(root / f"{size[0]}-{size[1]}"), map_size=1 << 24) as environment:
+        with environment.begin(write=True) as transaction:
+            transaction.put(b"length", str(len(names)).zfill(5).encode())
+            for name in names:
+                content = io.BytesIO()
+                with Image.open(root / name) as picture:
+                    picture.convert("RGB").resize(size[::-1], Image.Resampling.BICUBIC).save(
+                        content, format="png")
+                transaction.put((name.rsplit(".", 1)[0] + ".png").encode(), content.getvalue())
+
+
+def squeezed(path, size):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def assert_equal(source, split, files, size, tolerance, order=None):
+    """`source` holds the pictures of `files`, the poses, the pairs and the people of a split."""
+    order = list(range(len(NESTED[split]))) if order is None else order
+    assert source.size == size and source.skeleton is OPENPOSE18 and len(source) == len(order)
+    poses = frame_poses(split, False)[order]
+    poses[..., :2] = (poses[..., :2] + 0.5) * (size[1] / 176, size[0] / 256) - 0.5
+    poses[..., :2] *= poses[..., 2:]
+    np.testing.assert_array_equal(source.poses[..., 2], poses[..., 2])
+    np.testing.assert_allclose(source.poses, poses, atol=tolerance)
+    for i, number in enumerate(order):
+        np.testing.assert_array_equal(source.image(i), squeezed(files[number], size))
+        assert picture_key(source.names[i]) == flat(NESTED[split][number])[:-4]
+    assert source.persons == tuple(
+        "fashion" + "".join(NESTED[split][number].split("/")[:2]) + NESTED[split][number].split(
+            "/")[2].replace("_", "") for number in order)
+    pairs = {(order[a], order[b]) for a, b in np.asarray(source.pairs)}
+    assert pairs == set(PAIRS[split]) and len(source.pairs) == len(PAIRS[split])
+
+
+def test_names():
+    nested = "img/WOMEN/Blouses_Shirts/id_00000693/02_3_back.jpg"
+    key = "fashionWOMENBlouses_Shirtsid0000069302_3back"
+    for name in (nested, nested.replace(".jpg", ".png"), nested[4:], f"{key}.jpg",
+                 f"train_highres/{key}.jpg", key.replace("fashion", "fasion")):
+        assert picture_key(name) == key
+    assert person_of(nested) == "fashionWOMENBlouses_Shirtsid00000693"
+    assert clothes_of(nested) == "fashionWOMENBlouses_Shirtsid0000069302"
+    with pytest.raises(UserError, match="0001_a.png: is not the name of a DeepFashion"):
+        person_of("0001_a.png")
+
+
+@pytest.mark.parametrize("prefix, pictures, nested", [
+    ("fasion-resize", "{split}_highres", False), ("fashion-resize", "{split}", False),
+    ("fasion", "{split}_256", False), ("fashion", "somewhere/{split}", False),
+    ("fasion-resize", "img_highres/img_highres", True)])
+def test_csv_layout(tmp_path, prefix, pictures, nested):
+    root = write_csv(tmp_path / "fashion", prefix, pictures, nested)
+    for split, names in NESTED.items():
+        files = [root / pictures.format(split=split) / (name if nested else flat(name))
+                 for name in names]
+        assert_equal(open_dataset(root, split), split, files, (256, 176), 0.51)
+        source = open_dataset(root, split, size=(64, 64), cache=False)
+        assert_equal(source, split, files, (64, 64), 0.2)
+    assert any("3 pictures where 4,038 test pictures were published" in note
+               for note in source.notes)
+    assert any("2 pairs where 8,570" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_text_layout(tmp_path, together):
+    root = write_text(tmp_path / "deepfashion", together)
+    for split, names in NESTED.items():
+        source = load_deepfashion(root, split, size=(128, 88))
+        order = [NESTED[split].index(name.removeprefix("img/")) for name in source.names]
+        assert_equal(source, split, [root / "img" / name for name in names], (128, 88), 1e-3,
+                     order)
+
+
+def test_database(tmp_path):
+    root = write_text(tmp_path / "deepfashion")
+    from_files = load_deepfashion(root, size=(64, 44))
+    for size in ((64, 44), (32, 32)):
+        write_database(root, size)
+    source = load_deepfashion(root, size=(64, 44))
+    assert "database 64-44" in source.notes[0] and "database" not in from_files.notes[0]
+    assert "database" not in load_deepfashion(root, size=(48, 44)).notes[0]
+    for i in range(len(from_files)):
+        from_files.image(i)
+    shutil.rmtree(root / "img")
+    test = load_deepfashion(root, "test", size=(64, 44))
+    assert test.image(0).shape == (64, 44, 3), "train and test share one open database"
+    assert source.names == from_files.names
+    np.testing.assert_array_equal(source.poses, from_files.poses)
+    copy = pickle.loads(pickle.dumps(source))
+    for i in range(len(source)):
+        np.testing.assert_array_equal(source.image(i), from_files.image(i))
+        np.testing.assert_array_equal(copy.image(i), from_files.image(i))
+    again = load_deepfashion(root, size=(40, 40))
+    assert "64-44, resized again to 40x40" in again.notes[0]
+    assert again.image(0).shape == (40, 40, 3)
+
+
+def test_workers_read_a_database(tmp_path):
+    root = write_text(tmp_path / "deepfashion")
+    write_database(root, (32, 22))
+    source = load_deepfashion(root, size=(32, 22), cache=False)
+    source.image(0)
+    alone, helped = (batches(source, batch_size=2, seed=1, workers=n) for n in (0, 2))
+    for _ in range(3):
+        a, b = next(alone), next(helped)
+        assert all(np.array_equal(a[key], b[key]) for key in a)
+    alone.close(), helped.close()
+
+
+def test_without_the_package_of_databases(tmp_path, monkeypatch):
+    root = write_text(tmp_path / "deepfashion")
+    write_database(root, (64, 44))
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    with pytest.raises(UserError, match="64-44: is an LMDB .*pip install lmdb"):
+        load_deepfashion(root, size=(64, 44))
+
+
+def test_both_layouts_and_no_list_of_pairs(tmp_path):
+    root = write_csv(write_text(tmp_path / "fashion"))
+    source = load_deepfashion(root)
+    assert "train_pairs.txt is there too and is not read" in source.notes
+    assert source.names[0].startswith("fashionWOMEN") and "train_highres" in source.notes[0]
+    (root / "fasion-resize-pairs-train.csv").unlink()
+    source = load_deepfashion(root)
+    assert any("no list of pairs" in note for note in source.notes)
+    pairs = {tuple(pair) for pair in np.asarray(source.pairs).tolist()}
+    clothes = CLOTHES["train"]
+    assert pairs == {(a, b) for a in range(7) for b in range(7)
+                     if a != b and clothes[a] == clothes[b]}
+    assert len(set(source.persons)) == 2
+
+
+def test_white_borders_are_cut(tmp_path):
+    root = write_csv(tmp_path / "fashion", pictures="img", nested=True)
+    for name in NESTED["train"]:
+        picture = np.full((256, 256, 3), 255, np.uint8)
+        picture[:, 40:216] = squeezed(root / "img" / name, (256, 176))
+        save(root / "img" / name, picture, quality=95)
+    source = load_deepfashion(root)
+    assert any("borders of 40" in note for note in source.notes)
+    with Image.open(root / "img" / NESTED["train"][2]) as picture:
+        np.testing.assert_array_equal(source.image(2), np.asarray(picture)[:, 40:216])
+    assert not any("borders" in note for note in load_deepfashion(root, "test").notes)
+
+
+def replace(path, old, new):
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def lose_annotation(root):
+    path = root / "fasion-resize-annotation-train.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def other_frame(root):
+    """Annotations as pose-gan made them: 256x256 with borders of 40."""
+    path = root / "fasion-resize-annotation-train.csv"
+    rows = [line.split(":") for line in path.read_text().splitlines()]
+    path.write_text("\n".join(":".join([name, y, str(
+        [int(v) + 90 * (v.strip() != "-1") for v in x.strip("[]").split(",")]
+        if x.startswith("[") else x)]) for name, y, x in rows))
+
+
+@pytest.mark.parametrize("layout, damage, says", [
+    (write_csv, lambda r: (r / "train_highres" / flat(NESTED["train"][1])).unlink(),
+     "fashion: lacks 1 of 7 annotated pictures, the first fashionWOMENDressesid0000009301_2side"),
+    (write_csv, lose_annotation,
+     "pairs-train.csv: names 1 pictures without annotation .*154.*03_4full"),
+    (write_csv, lambda r: replace(r / "fasion-resize-annotation-train.csv", "_2side.jpg:[",
+                                  "_2side.jpg:"),
+     "annotation-train.csv: line 3 .* holds something"),
+    (write_csv, lambda r: replace(r / "fasion-resize-annotation-train.csv", "_2side", "_1front"),
+     "without annotation"),
+    (write_csv, lambda r: replace(r / "fasion-resize-annotation-train.csv", "02_3back.jpg:",
+                                  "02_1front.jpg:") or (r / "fasion-resize-pairs-train.csv"
+                                                        ).unlink(), "02_1front twice"),
+    (write_csv, other_frame, "joints beyond a frame 256 high and 176 wide.*fasion-resize"),
+    (write_csv, lambda r: shutil.copy(r / "fasion-resize-pairs-train.csv",
+                                      r / "fashion-resize-pairs-train.csv"), "several files"),
+    (write_csv, lambda r: replace(r / "fasion-resize-pairs-train.csv", "7additional.jpg,",
+                                  "7additional.jpg,x,"), "line 4 has 3 fields"),
+    (write_csv, lambda r: (r / "fasion-resize-annotation-train.csv").unlink(),
+     "has no DeepFashion annotation for train"),
+    (write_text, lambda r: shutil.rmtree(r / "pose"), "pose: is not there"),
+    (write_text, lambda r: (r / "pose" / NESTED["train"][0]).with_suffix(".txt").unlink(),
+     "train_pairs.txt: names 1 pictures without annotation in pose, the first img/WOMEN"),
+    (write_text, lambda r: replace((r / "pose" / NESTED["train"][0]).with_suffix(".txt"), " ",
+                                   " x"), "01_1_front.txt: has text in line 1"),
+    (write_text, lambda r: [np.savetxt(f, np.maximum(np.loadtxt(f) - (60, 0), -2))
+                            for f in (r / "pose").rglob("*.txt")], 
+     "pose: has .*columns 40 to 216"),
+    (write_text, lambda r: (r / "img" / NESTED["train"][0]).unlink(), "lacks 1 of 7"),
+])
+def test_damage(tmp_path, layout, damage, says):
+    root = layout(tmp_path / "fashion")
+    damage(root)
+    with pytest.raises(UserError, match=says) as caught:
+        load_deepfashion(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_picture_is_named(tmp_path):
+    root = write_csv(tmp_path / "fashion")
+    path = root / "train_highres" / flat(NESTED["train"][0])
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(UserError, match=f"{path.name}: cannot be read as a picture"):
+        load_deepfashion(root).image(0)
+
+
+def test_a_database_that_lacks_a_picture(tmp_path):
+    root = write_text(tmp_path / "deepfashion")
+    write_database(root, (64, 44), [f"img/{name}" for name in NESTED["train"][1:]])
+    with pytest.raises(UserError, match="64-44: lacks 1 of 7 .*01_1_front.png"):
+        load_deepfashion(root, size=(64, 44))
+
+
+def test_pictures_of_few_joints_are_left_out(tmp_path):
+    root = write_text(tmp_path / "deepfashion")
+    file = (root / "pose" / NESTED["train"][6]).with_suffix(".txt")
+    np.savetxt(file, np.full((18, 2), -1.0))
+    source = load_deepfashion(root)
+    assert len(source) == 6 and len(source.pairs) == 4
+    assert any("1 pairs of pictures that were left out" in note for note in source.notes)
+    assert len(read_annotations(root, "train").names) == 7
+
+
+def findings(root, **options):
+    return "\n".join(map(str, check_dataset(root, **options).findings))
+
+
+def test_check_of_a_good_folder(tmp_path, capsys):
+    root = write_text(tmp_path / "deepfashion")
+    write_database(root, (64, 44))
+    assert not findings(root)
+    assert main(["data", "check", str(root), "--sample", "2"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert "NTED," in lines[0]
+    for line in (["train", "pictures", "7", "48,674"], ["train", "pairs", "5", "101,966"],
+                 ["test", "pictures", "3", "4,038"], ["test", "pairs", "2", "8,570"],
+                 ["train", "people", "2"]):
+        assert line in lines
+    shutil.rmtree(root / "img")
+    report = check_dataset(root)
+    assert not report.findings and report.counts[0].found == 7
+
+
+def test_check_tells_harmless_from_harmful(tmp_path, capsys):
+    root = write_csv(tmp_path / "fashion")
+    assert not findings(root) and not check_dataset(root).hurts
+    write_csv(root, pictures="{split}_256")
+    assert "train_highres and train_256" in findings(root)
+    assert main(["data", "check", str(root)]) == 0
+    assert "(harmless)" in capsys.readouterr().out
+    (root / "train_256").rename(root / "elsewhere")
+    path = root / "train_highres" / flat(NESTED["train"][3])
+    path.write_bytes(path.read_bytes()[:-300])
+    assert main(["data", "check", str(root)]) == 1
+    assert f"{path.name}: cannot be read" in findings(root)
+    assert "cannot be read" not in findings(root, sample=1), "only the first is decoded"
+    (root / "train_highres" / flat(NESTED["train"][0])).unlink()
+    shutil.rmtree(root / "elsewhere")
+    rows = root / "fasion-resize-annotation-test.csv"
+    text = rows.read_text().splitlines()
+    name, y, x = text[1].split(":")
+    outside = f"{name}:[300,{y.split(',', 1)[1]}:[20,{x.split(',', 1)[1]}"
+    rows.write_text("\n".join([text[0], outside, *text[2:-1], text[-2]]) + "\n")
+    with (root / "fasion-resize-pairs-test.csv").open("a") as file:
+        first = flat(NESTED["test"][0])
+        file.write(f"{first},{first}\n{first},{flat(NESTED['train'][0])}\n")
+    found = findings(root)
+    for says in ("annotated pictures that are missing: 1 (fashionWOMENDressesid0000009301_1front",
+                 "poses outside of their picture: 1 (fashionWOMENBlouses_Shirtsid0000069302_1fro",
+                 "names that come twice: 1", "picture with itself: 1",
+                 "different clothes or people",
+                 "pictures without annotation in fasion-resize-annotation-test.csv: 2"):
+        assert says in found, found
+
+
+def test_check_of_a_damaged_database(tmp_path):
+    root = write_text(tmp_path / "deepfashion")
+    write_database(root, (64, 44), [f"img/{name}" for name in NESTED["train"][1:]])
+    (root / "64-44").rename(root / "64-48")
+    shutil.rmtree(root / "img")
+    found = findings(root)
+    assert "lacks: 1 (img/WOMEN/Dresses/id_00000093/01_1_front.png)" in found
+    assert "pictures that are not 64x48: 6" in found
+    whole = (root / "64-48" / "data.mdb").read_bytes()
+    for name, content, says in (("short", whole[:-5000], "64-48: is cut short"),
+                                ("broken", b"nothing" * 5000, "cannot be opened as an LMDB")):
+        other = write_text(tmp_path / name)
+        (other / "64-48").mkdir()
+        (other / "64-48" / "data.mdb").write_bytes(content)
+        assert says in findings(other)
