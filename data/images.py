@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +14,15 @@ from PIL import Image, ImageOps
 from repose_jax.data.resize import letterbox
 from repose_jax.errors import UserError
 
+SUFFIXES = (".jpg", ".jpeg", ".png")
 _ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
 _MEND = "give a readable JPEG or PNG picture"
+
+
+def picture_stem(name: str) -> str:
+    """A file's or a pose's name without its folder and a picture's suffix."""
+    path = pathlib.PurePath(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def read_image(path: str | os.PathLike[str],

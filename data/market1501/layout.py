@@ -16,14 +16,13 @@ import pathlib
 import numpy as np
 from jaxtyping import Int32
 
-from repose_jax.data.images import FolderImages, image_sizes, read_image
+from repose_jax.data.images import SUFFIXES, FolderImages, image_sizes, read_image
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.resize import fit_pose
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_csv_poses, read_text
 
 MIN_JOINTS = 4
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 _NOT_PEOPLE = ("-1", "0000")
 
 
@@ -60,7 +59,7 @@ def find_csv(root: str | os.PathLike[str], kind: str, split: str) -> pathlib.Pat
 def list_pictures(folder: str | os.PathLike[str]) -> list[str]:
     """Names of the picture files directly in a folder, sorted."""
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.name.lower().endswith(_SUFFIXES))
+        return sorted(e.name for e in entries if e.name.lower().endswith(SUFFIXES))
 
 
 def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
@@ -73,6 +72,20 @@ def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
             "give a folder in the Market-1501 layout, pictures with one annotation CSV, or a "
             "built dataset")
     return found[0]
+
+
+def read_pair_names(path: str | os.PathLike[str]) -> list[tuple[int, str, str]]:
+    """Reads `from,to` lines as (number of the line, from, to); UserError for another line."""
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip() or (number == 1 and line.strip() == "from,to"):
+            continue
+        names = [part.strip() for part in line.split(",")]
+        if len(names) != 2:
+            raise UserError(path, f"line {number} has {len(names)} fields",
+                            "each line is from,to: two file names")
+        rows.append((number, *names))
+    return rows
 
 
 def read_pairs(path: str | os.PathLike[str], index: dict[str, int],
@@ -88,13 +101,7 @@ def read_pairs(path: str | os.PathLike[str], index: dict[str, int],
       The pairs [P, 2] and how many were dropped.
     """
     pairs, dropped = [], 0
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip() or (number == 1 and line.strip() == "from,to"):
-            continue
-        names = [part.strip() for part in line.split(",")]
-        if len(names) != 2:
-            raise UserError(path, f"line {number} has {len(names)} fields",
-                            "each line is from,to: two file names")
+    for number, *names in read_pair_names(path):
         if left_out.intersection(names):
             dropped += 1
             continue
