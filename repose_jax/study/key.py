@@ -85,6 +85,7 @@ def read_key(folder: str | os.PathLike[str]) -> Key:
             for id, q in content["questions"].items()}
         if not all(q.kind in KINDS for q in questions.values()):
             raise ValueError("a question is of an unknown kind")
+        float(content["settings"]["seconds"])
         return Key(content["study"], tuple(content["methods"]), questions, content["settings"])
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", mend) from None

@@ -143,7 +143,7 @@ function choices(names, asWords) {
     const label = asWords ? WORDS[name] : `Result ${String.fromCharCode(65 + index)}`;
     return el("label", { className: "choice" }, input,
       asWords ? null : el("img", { src: study.pictures[name], alt: "", draggable: false }),
-      el("span", { className: "name" }, label, el("kbd", { ariaHidden: "true" }, String(index + 1))));
+      el("span", { className: "name" }, label, el("kbd", { "aria-hidden": "true" }, String(index + 1))));
   });
 }
 
@@ -177,20 +177,24 @@ function question(at) {
   const form = el("form", {}, stage, el("div", { className: "onward" }, hint, next));
 
   let since = performance.now(), shown = null, spent = 0;
+  // Going on while the picture is still there would cut the time for which it was to be seen.
+  function allow() {
+    const chosen = inputs.some((input) => input.checked);
+    next.disabled = !chosen || (words && shown === null);
+    if (chosen) hint.textContent = "";
+  }
   function ready() {
     inputs.forEach((input) => { input.disabled = false; });
     hint.textContent = "Choose an answer to go on.";
   }
   form.addEventListener("change", () => {
     spent = performance.now() - since;
-    next.disabled = false;
-    hint.textContent = "";
+    allow();
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const chosen = inputs.find((input) => input.checked);
-    // While the picture is still on, going on would cut the time for which it was to be seen.
-    if (!chosen || (words && shown === null)) return;
+    if (next.disabled) return;
     answers.push({
       question: asked.id, shown: words ? asked.options : names, choice: chosen.value,
       shown_ms: Math.round(words ? shown : performance.now() - since), answered_ms: Math.round(spent),
@@ -216,6 +220,7 @@ function question(at) {
     setTimeout(() => {
       shown = performance.now() - since;
       place.replaceChildren(el("span", {}, "The picture is gone."));
+      allow();
     }, study.seconds * 1000);
   })).catch(broken);
 }
