@@ -129,8 +129,9 @@ function instructions(at) {
   const form = el("form", { className: "text" },
     el("h1", {}, section + TEXTS[kind].title),
     ...TEXTS[kind].intro.map((text) => el("p", {}, text)),
-    el("p", { className: "quiet" }, `${count} question${count === 1 ? "" : "s"}. Tap or click to choose. With a keyboard: `,
-      el("kbd", {}, "1"), " to ", el("kbd", {}, String(fits)), " chooses, ", el("kbd", {}, "Enter"), " goes on."),
+    el("p", { className: "quiet" }, `${count} question${count === 1 ? "" : "s"}. Tap or click to choose. `,
+      el("span", { className: "keys" }, "With a keyboard: ", el("kbd", {}, "1"), " to ",
+        el("kbd", {}, String(Math.min(fits, 9))), " chooses, ", el("kbd", {}, "Enter"), " goes on.")),
     el("div", { className: "buttons" }, el("button", { type: "submit", id: "start" }, "Start")));
   form.addEventListener("submit", (event) => { event.preventDefault(); question(at); });
   document.getElementById("top").hidden = true;
@@ -147,6 +148,15 @@ function choices(names, asWords) {
   });
 }
 
+// All results should be seen without scrolling: what lies below the fold is chosen less.
+function layout(count) {
+  for (const [prefix, most] of [["--", 6], ["--phone-", 3]]) {
+    const rows = Math.ceil(count / most);
+    root.setProperty(`${prefix}rows`, rows);
+    root.setProperty(`${prefix}columns`, Math.ceil(count / rows));
+  }
+}
+
 function reference(id, caption) {
   return el("figure", {}, el("img", { src: study.pictures[id], alt: caption, draggable: false }),
     el("figcaption", {}, caption));
@@ -160,6 +170,7 @@ function question(at) {
   document.getElementById("where").textContent = `Question ${at + 1} of ${order.length}`;
   document.getElementById("progress").value = at / order.length;
 
+  layout(names.length);
   const options = choices(names, words), inputs = options.map((o) => o.querySelector("input"));
   const next = el("button", { type: "submit", id: "next", disabled: true },
     at + 1 < order.length ? "Next" : "Finish");
@@ -284,7 +295,7 @@ function broken(error) {
 
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-  const form = main.querySelector("form:has(.choices)");
+  const form = main.querySelector(".choices")?.closest("form");
   if (!form) return;
   const input = form.querySelectorAll(".choice input")[Number(event.key) - 1];
   if (/^[1-9]$/.test(event.key) && input && !input.disabled) {
