@@ -1,6 +1,6 @@
 """A study's page in a real browser: answered by keyboard and mouse, downloaded, sent, scored.
 
-Needs the `browser` extra and Chromium with its driver (Debian: chromium, chromium-driver). Runs with
+Needs the `browser` extra and Chromium with its driver (Debian: chromium, chromium-driver). Run:
 `pytest -m slow tests/test_study_browser.py`; REPOSE_SCREENSHOTS=FOLDER keeps pictures of the pages.
 """
 

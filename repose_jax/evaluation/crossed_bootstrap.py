@@ -2,8 +2,8 @@
 
 Where everyone judges the same pictures, the answers depend on the person and on the picture.
 Resampling people alone answers for these pictures only; resampling both answers for other pictures
-of the kind too (the "pigeonhole" bootstrap of Owen, Annals of Applied Statistics 2007, which errs
-on the wide side).
+of the kind too (the "pigeonhole" bootstrap, Owen, Annals of Applied Statistics 2007; that it errs
+on the wide side show Owen & Eckles, ibid. 2012).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from PIL import Image
 from repose_jax.data.images import read_image
 from repose_jax.errors import UserError
 from repose_jax.files import check_writable, write_whole
-from repose_jax.study.key import Entry, Key, Option
+from repose_jax.study.key import Entry, Key, Option, read_key
 from repose_jax.study.question import Picture, Question
 
 _TILES = (8, 4)
@@ -68,11 +68,9 @@ def build(questions: Sequence[Question], methods: Sequence[str], folder: str | o
 
     Raises:
       UserError: a picture cannot be read or is of another size, the folder cannot be written or
-        holds answers to an earlier study.
+        holds another study.
     """
     folder = pathlib.Path(folder)
-    if any((folder / "answers").glob("*")):
-        raise UserError(folder, "holds answers to an earlier study", "choose another folder")
     rng = np.random.default_rng([options.seed, 99])
     pictures = list(dict.fromkeys(p for q in questions for p in (*q.references, *q.options)))
     ids = dict(zip(pictures, _deal("p", len(pictures), rng)))
@@ -90,6 +88,9 @@ def build(questions: Sequence[Question], methods: Sequence[str], folder: str | o
             ids[p]: Option(p.origin, p.method, p.file.name) for p in q.options})
         for number, q in sorted(zip(numbers, questions))},
         dataclasses.asdict(options) | {"size": size})
+    if (folder / "key.json").exists() and read_key(folder).study != study:
+        raise UserError(folder, "holds another study, answers to which may be under way",
+                        "choose another folder, or delete that one")
     page = _page({"study": study} | content)
     check_writable(folder)
     key.write(folder / "key.json")

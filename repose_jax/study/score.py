@@ -139,14 +139,12 @@ def _all(scores: Scores) -> list[Share]:
 
 def _notes(scores: Scores, key: Key) -> tuple[str, ...]:
     notes, people, shares = [], len(scores.participants), _all(scores)
-    if people < 2:
-        notes.append("There is one participant only: no interval can be told.")
-    elif people < FEW_PEOPLE:
+    if 1 < people < FEW_PEOPLE:
         notes.append(f"The intervals are over {people} participants; with fewer than "
                      f"{FEW_PEOPLE} they are likely too narrow.")
     if people > 1 and any(s.pictures < 2 for s in shares):
         notes.append("A share of one picture has no interval over pictures.")
-    if any(s.interval.value in (0, 1) for s in shares):
+    if people > 1 and any(s.interval.value in (0, 1) for s in shares):
         notes.append("Where all answers agree, the bootstrap gives an interval without width, "
                      "which is no certainty.")
     if scores.left_out:
@@ -179,9 +177,11 @@ def markdown(scores: Scores) -> str:
         lines += [f"| {a} | " + " | ".join(_text(scores.preference[a].get(b)) for b in names)
                   + " |" for a in names]
         lines.append("")
-    lines.append(f"{len(scores.participants)} participants; in brackets 95 % bootstrap intervals "
-                 "over participants and pictures.")
-    return "\n".join([*lines, *scores.notes]) + "\n"
+    people = len(scores.participants)
+    lines.append(
+        f"{people} participants; in brackets 95 % bootstrap intervals over participants and "
+        "pictures." if people > 1 else "There is one participant only: no interval can be told.")
+    return "\n".join([*lines, "", *(f"- {note}" for note in scores.notes)]).rstrip() + "\n"
 
 
 def _text(share: Share | None) -> str:

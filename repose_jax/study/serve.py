@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import os
 import pathlib
+import threading
 from collections.abc import Callable
 
 from repose_jax.errors import UserError
@@ -25,8 +26,7 @@ def make_server(folder: str | os.PathLike[str], host: str, port: int,
     """A server of the page at `/`, and of nothing else: the key stays where it is.
 
     Answers are checked against the key and written to `answers/answers-CODE.json`, each file whole
-    or not at all; a code that has answered is refused. Requests are taken one after the other, so
-    that two of one code cannot cross.
+    or not at all; a code that has answered is refused.
 
     Args:
       folder: of the study.
@@ -48,9 +48,10 @@ def make_server(folder: str | os.PathLike[str], host: str, port: int,
                         "build the study again")
     content = page.replace(_META.format(""), _META.format("answers"), 1).encode()
     check_writable(folder / "answers")
+    storing = threading.Lock()  # two answers of one code must not cross
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = _SECONDS  # one idle connection must not keep the others waiting
+        timeout = _SECONDS
 
         def do_GET(self):
             if self.path.partition("?")[0] in ("/", "/index.html"):
@@ -66,8 +67,9 @@ def make_server(folder: str | os.PathLike[str], host: str, port: int,
             text = self.rfile.read(int(length))
             try:
                 answers = parse_answers(text, key, "answers")
-                path = _place(folder / "answers", answers.participant)
-                write_whole(path, lambda file: file.write(text))
+                with storing:
+                    path = _place(folder / "answers", answers.participant)
+                    write_whole(path, lambda file: file.write(text))
             except UserError as error:
                 return self._reply(400, f"{error.what}; {error.mend}".encode())
             say(f"{answers.participant} answered: {path}")
@@ -85,7 +87,8 @@ def make_server(folder: str | os.PathLike[str], host: str, port: int,
             """Requests are not told: addresses of participants are nobody's business."""
 
     try:
-        return http.server.HTTPServer((host, port), Handler)
+        # Threads, as browsers open connections ahead of need, which would keep others waiting.
+        return http.server.ThreadingHTTPServer((host, port), Handler)
     except (OSError, OverflowError) as error:
         raise UserError(f"{host}:{port}", f"cannot be listened at ({error})",
                         "choose another --port") from None
