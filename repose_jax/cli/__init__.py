@@ -29,10 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if argv else 2
     try:
-        words = 2 if (seconds := _seconds(argv[0])) else 1
-        if seconds and argv[1:2] in ([], ["-h"], ["--help"]):
-            say(f"usage: repose {argv[0]} {{{','.join(seconds)}}} ...")
+        following = _second_words(argv[0])
+        if following and argv[1:2] in ([], ["-h"], ["--help"]):
+            say(f"usage: repose {argv[0]} {{{','.join(following)}}} ...")
             return 0 if argv[1:] else 2
+        words = 2 if following else 1
         name = " ".join(argv[:words])
         if name not in COMMANDS:
             raise UserError(f"repose {name}", "is not a command",
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _seconds(first: str) -> list[str]:
+def _second_words(first: str) -> list[str]:
     """The second words of a command of two words; empty for a command of one."""
     return [name.split()[1] for name in COMMANDS if name.startswith(f"{first} ")]
 

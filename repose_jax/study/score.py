@@ -21,7 +21,7 @@ from repose_jax.study.answers import Answers
 from repose_jax.study.key import Entry, Key
 
 FEW_PEOPLE = 20
-"""Below it, a bootstrap over people is known to be too narrow, and a note says so."""
+"""Below it, a percentile bootstrap over people tends to be too narrow, and a note says so."""
 
 
 @dataclasses.dataclass(frozen=True)
