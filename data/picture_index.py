@@ -6,9 +6,9 @@ import os
 import pathlib
 import re
 
+from repose_jax.data.images import SUFFIXES
 from repose_jax.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 _VISUAL = "_vis"
 _JOIN = "_2_"
 
@@ -21,11 +21,11 @@ def flattened(name: str) -> str:
     fashionWOMENBlouses_Shirtsid0000069302_3back. Other names lose folder and suffix only.
     """
     path = pathlib.PurePosixPath(name.replace("\\", "/"))
-    parts = path.parts
+    parts, stem = path.parts, path.stem if path.suffix.lower() in SUFFIXES else path.name
     numbered = next((i for i, part in enumerate(parts[:-1]) if re.fullmatch(r"id_\d+", part)), None)
     if numbered is None or numbered < 2:
-        return path.stem
-    first, _, rest = path.stem.partition("_")
+        return stem
+    first, _, rest = stem.partition("_")
     file = f"{first}_{rest.replace('_', '')}" if rest else first
     return "fashion" + "".join(parts[numbered - 2:numbered]) + parts[numbered].replace(
         "_", "") + file

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from repose_jax.config import to_dict
 from repose_jax.data.images import read_image
+from repose_jax.data.picture_index import flattened
 from repose_jax.errors import UserError
 from repose_jax.files import check_writable
 from repose_jax.explain import draw_alignment
@@ -166,17 +167,11 @@ def _jobs(
         source_pose = _source_pose(transfer, source, options, image.shape[:2], say)
         for row in options.pose_name or (None,):
             pose = read_pose(options.pose, row=row)
-            name = f"{source.stem}_2_{_stem(pose.name)}.png"
+            name = f"{source.stem}_2_{flattened(pose.name)}.png"
             output = options.output if one_file else options.output / name
             prepared = transfer.prepare(image, source_pose, pose, name=str(source))
             jobs.append(Job(source, digest, pose, prepared, output))
     return jobs
-
-
-def _stem(name: str) -> str:
-    """A pose's name without a picture's suffix; poses are often named by the picture's file."""
-    path = pathlib.PurePath(name)
-    return path.stem if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.name
 
 
 def _source_pose(

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from repose_jax.data.deepfashion.names import picture_key
-from repose_jax.data.images import image_size, read_image
-from repose_jax.data.picture_index import SUFFIXES
+from repose_jax.data.images import SUFFIXES, image_size, read_image
 from repose_jax.data.resize import squeeze
 from repose_jax.errors import UserError
 

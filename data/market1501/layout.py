@@ -15,10 +15,9 @@ import pathlib
 
 import numpy as np
 
-from repose_jax.data.images import FolderImages, image_sizes, read_image
+from repose_jax.data.images import SUFFIXES, FolderImages, image_sizes, read_image
 from repose_jax.data.pair_list import read_pairs
 from repose_jax.data.pairs import PairSource
-from repose_jax.data.picture_index import SUFFIXES
 from repose_jax.data.resize import fit_pose
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_csv_poses

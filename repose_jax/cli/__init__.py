@@ -18,8 +18,9 @@ COMMANDS = {
     "transfer": "transfer:transfer", "pose": "pose:pose", "train": "train:train",
     "evaluate": "evaluate:evaluate", "accept": "accept:accept", "ablate": "ablate:ablate",
     "augment-reid": "augment_reid:augment_reid", "data build": "data:data_build",
-    "data check": "data:data_check", "models": "models:models",
-    "show-config": "train:show_config"}
+    "data check": "data:data_check", "study build": "study:study_build",
+    "study serve": "study:study_serve", "study score": "study:study_score",
+    "models": "models:models", "show-config": "train:show_config"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,10 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if argv else 2
     try:
-        if argv[0] == "data" and argv[1:2] in ([], ["-h"], ["--help"]):
-            say("usage: repose data {build,check} ...")
+        following = _second_words(argv[0])
+        if following and argv[1:2] in ([], ["-h"], ["--help"]):
+            say(f"usage: repose {argv[0]} {{{','.join(following)}}} ...")
             return 0 if argv[1:] else 2
-        words = 2 if argv[0] == "data" else 1
+        words = 2 if following else 1
         name = " ".join(argv[:words])
         if name not in COMMANDS:
             raise UserError(f"repose {name}", "is not a command",
@@ -41,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"repose: error: {error}", file=sys.stderr)
         return 2
+
+
+def _second_words(first: str) -> list[str]:
+    """The second words of a command of two words; empty for a command of one."""
+    return [name.split()[1] for name in COMMANDS if name.startswith(f"{first} ")]
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:

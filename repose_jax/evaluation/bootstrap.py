@@ -27,6 +27,17 @@ class Interval(NamedTuple):
     high: float
 
 
+def percentile_interval(value: float, resampled: Float[np.ndarray, "resamples"],
+                        level: float) -> Interval:
+    """The value with the percentiles of its resamples; those that are not finite do not count."""
+    resampled = resampled[np.isfinite(resampled)]
+    if not len(resampled):
+        return Interval(float(value), float("nan"), float("nan"))
+    tail = (1 - level) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Interval(float(value), float(low), float(high))
+
+
 class Bootstrap:
     """One set of resamples, shared by all statistics of the same pictures.
 
@@ -76,12 +87,8 @@ class Bootstrap:
 
     def _interval(self, value: float, resampled: np.ndarray) -> Interval:
         # One person says nothing about how people differ.
-        resampled = resampled[np.isfinite(resampled)]
-        if self.people < 2 or not len(resampled):
-            return Interval(float(value), float("nan"), float("nan"))
-        tail = (1 - self.level) / 2
-        low, high = np.quantile(resampled, [tail, 1 - tail])
-        return Interval(float(value), float(low), float(high))
+        return percentile_interval(value, resampled if self.people > 1 else resampled[:0],
+                                   self.level)
 
     def mean(self, x: Float[np.ndarray, "n"]) -> Interval:
         """Mean over the pictures."""
