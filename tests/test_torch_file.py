@@ -130,9 +130,6 @@ class _Pickler(pickle._Pickler):
     def persistent_id(self, value):
         return value if isinstance(value, tuple) and value[:1] == ("storage",) else None
 
-    def reducer_override(self, value):
-        return value.reduced if isinstance(value, _Reduced) else NotImplemented
-
     def save(self, value, *args, **kwargs):
         if isinstance(value, _Reduced):
             function, arguments, *state = value.reduced
@@ -147,6 +144,8 @@ class _Pickler(pickle._Pickler):
 
 
 class _Reduced:
+    """Pickled as the call of a named function, or of a type's `__new__`, then given states."""
+
     def __init__(self, name, arguments, *state, new=False):
         self.reduced, self.new = (_Named(name), arguments, *state), new
 

@@ -3,8 +3,8 @@
     python -m repose_jax.experiments.bench.features [--batch 16] [--threads 1] [--repeats 5]
 
 Random weights, random pictures of 128 x 64; needs `pip install -e '.[reference]'`. The two take
-turns, so that what else the machine does falls on both; medians, as JSON on standard output. Given
-are pictures a second of wall time and of the process's own CPU time, which other work disturbs less.
+turns, so that what else the machine does falls on both; medians, as JSON on standard output, of
+pictures a second of wall time and of the process's own CPU time, which other work disturbs less.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def import_torchvision():
 
 
 def randomise(network, seed: int = 0):
-    """Gives a PyTorch network weights that keep activations at one scale, and statistics to fold."""
+    """Gives a PyTorch network weights that keep activations at one scale, and statistics too."""
     import torch
     random = torch.Generator().manual_seed(seed)
     for module in network.modules():

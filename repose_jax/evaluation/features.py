@@ -49,7 +49,8 @@ class FeatureNetwork:
     """Pictures to features.
 
     Attributes:
-      name: network, weights, features, resizing and scaling: "inception-tf-2048-bilinear-symmetric".
+      name: network, weights, features, resizing and scaling, as in
+        "inception-tf-2048-bilinear-symmetric".
       extract: pictures of one size, uint8 [b, h, w, 3], to features [b, d], float32. The batch may
         be split over the local devices.
       sha256: of the file of weights.
@@ -132,7 +133,7 @@ def inception(
     """Inception-v3 with the weights of a file; see `repose_jax.networks.inception`.
 
     The defaults are pytorch-fid's. For torch-fidelity's number resize and scaling are "tf1" and
-    "tf", for that of GFLA, PIDM, CFLD and MCLD the variant is "imagenet" and the rest as it is.
+    "tf"; for that of GFLA, PIDM, CFLD and MCLD the variant is "imagenet" and the rest as it is.
     GFLA's and PIDM's scripts also leave out the pictures that do not fill a batch of 64.
 
     Args:
@@ -147,10 +148,10 @@ def inception(
       WeightsAbsent: the file is not there.
       UserError: it cannot be used, or an option is not known.
     """
-    scaling = scaling if scaling is not None or variant not in _SCALING else _SCALING[variant]
+    scaling = _SCALING.get(variant) if scaling is None else scaling
     for option, known in ((variant, Variant), (tap, Tap), (resize, Resize), (scaling, Scaling)):
         if option not in get_args(known):
-            raise UserError(str(option), "is not known", f"take one of {', '.join(get_args(known))}")
+            raise UserError(option, "is not known", f"take one of {', '.join(get_args(known))}")
     path = _weights_file(pathlib.Path(path), INCEPTION_FILES[variant])
     digest = check_hash(path, sha256_prefix)
     params = params_from_torch(read_state_dict(path, sha256_prefix=None), variant, str(path))

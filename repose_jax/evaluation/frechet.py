@@ -137,8 +137,9 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
       ValueError: for values that are not finite.
     """
     if a.mean.shape != b.mean.shape or (a.network and b.network and a.network != b.network):
-        raise UserError(a.network or "features", f"{a.mean.size} of them have no distance to "
-                        f"{b.mean.size} of {b.network or 'another set'}", "use one network for both")
+        names = [f"{set_.network or 'an unnamed network'} ({set_.mean.size})" for set_ in (a, b)]
+        raise UserError("features", f"are of {names[0]} and of {names[1]}",
+                        "use one network for both")
     means, covariances = ([np.asarray(part, np.float64) for part in pair] for pair in (
         (a.mean, b.mean), (a.covariance, b.covariance)))
     if not all(np.isfinite(part).all() for part in (*means, *covariances)):

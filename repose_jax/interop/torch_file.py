@@ -68,7 +68,7 @@ class _Tensor(NamedTuple):
 
 
 class _OldParameter:
-    """A parameter of PyTorch before 0.4: made of a tensor, or with it first of five in its state."""
+    """A parameter of early PyTorch: made of a tensor, or with it first of five in its state."""
 
     data: Any = None
 
@@ -103,8 +103,8 @@ def check_hash(path: str | os.PathLike[str], sha256_prefix: str | None = FROM_NA
         sha256_prefix = found[1]
     digest = hashlib.sha256(_bytes_of(path)).hexdigest()
     if sha256_prefix is not None and not digest.startswith(sha256_prefix.lower()):
-        raise UserError(path, f"has the SHA-256 {digest[:16]}... where {sha256_prefix} is asked for",
-                        "fetch it again, it is damaged or another file")
+        raise UserError(path, f"has a SHA-256 of {digest[:16]}..., where {sha256_prefix} is asked "
+                        "for", "fetch it again, it is damaged or another file")
     return digest
 
 
@@ -229,7 +229,7 @@ def _read_legacy(data: bytes) -> Any:
 
 
 def _ordered(kind: _StorageType, little: bool) -> np.dtype:
-    # The types of ml_dtypes know no byte order, and nobody trains on such machines any more.
+    # Such files are too rare to have one to test with.
     if not little and kind.dtype.itemsize > 1:
         raise _Refused("was written by a machine with the other byte order")
     return kind.dtype
