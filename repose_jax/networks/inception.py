@@ -39,6 +39,8 @@ SIDE = 299
 
 _CLASSES = {"tf": 1008, "imagenet": 1000}
 _EPSILON = 1e-3
+# Accelerators would otherwise round to bfloat16 or TF32, and a distance see the rounding.
+_EXACT = lax.Precision.HIGHEST
 # Of ImageNet; torchvision's network turns pictures normalised by them into [-1, 1].
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # What a file may hold beside what is used.
@@ -67,9 +69,8 @@ def resize_bilinear(
         weights[np.arange(side), np.minimum(low + 1, length - 1)] += place - low
         return weights.astype(np.float32)
 
-    exact = lax.Precision.HIGHEST
-    pictures = jnp.einsum("oh,bhwc->bowc", along(pictures.shape[1]), pictures, precision=exact)
-    return jnp.einsum("ow,bhwc->bhoc", along(pictures.shape[2]), pictures, precision=exact)
+    pictures = jnp.einsum("oh,bhwc->bowc", along(pictures.shape[1]), pictures, precision=_EXACT)
+    return jnp.einsum("ow,bhwc->bhoc", along(pictures.shape[2]), pictures, precision=_EXACT)
 
 
 def prepare(
@@ -159,19 +160,20 @@ class Inception(nn.Module):
         x = _Block("E", self.variant, name="Mixed_7b")(x)
         x = _Block("E", self.variant, last=True, name="Mixed_7c")(x)
         taps["2048"] = x.mean((1, 2))
-        taps["logits"] = nn.Dense(_CLASSES[self.variant], name="fc")(taps["2048"])
+        taps["logits"] = nn.Dense(_CLASSES[self.variant], precision=_EXACT, name="fc")(taps["2048"])
         return taps
 
 
 def _conv(x, name, channels, kernel, stride=1, padding="SAME"):
     """Convolution with the folded normalisation, and ReLU; to be called in a compact method."""
     if kernel == 1:  # On CPUs XLA is up to a quarter faster at the product than at a convolution.
-        return nn.relu(nn.Dense(channels, name=name)(x))
+        return nn.relu(nn.Dense(channels, precision=_EXACT, name=name)(x))
     kernel = kernel if isinstance(kernel, tuple) else (kernel, kernel)
     if padding == "VALID" and stride == 1:
         # It needs four times as long without the padding (jaxlib 0.10.2), so the rim is cut off.
         return _conv(x, name, channels, kernel)[:, 1:-1, 1:-1]
-    return nn.relu(nn.Conv(channels, kernel, (stride, stride), padding, name=name)(x))
+    return nn.relu(nn.Conv(channels, kernel, (stride, stride), padding, precision=_EXACT,
+                           name=name)(x))
 
 
 class _Block(nn.Module):
