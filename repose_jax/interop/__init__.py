@@ -1,0 +1,1 @@
+"""Files of other frameworks, read without them."""
