@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from repose_jax.guide_file import load_guide
 from repose_jax.identity_judge import FeatureReader
 from repose_jax.model_file import load_model
 from repose_jax.pose_reader import PoseReader
+from repose_jax.published_networks import published, reference
 from repose_jax.scorer import Pictures, Scorer, from_folder, in_memory, with_pair_list
 
 _BROKEN_DOWN = ("gaussian_ssim", "pose_error", "leakage", "found_first", "found_precision")
@@ -111,9 +112,8 @@ class PictureEvaluation:
         else:
             test = with_pair_list(test, wanted.pairs)
             pairs = np.arange(len(test.pairs))
-        scorer = Scorer(test, pairs, *_judges(wanted, rules, test), seed=wanted.seed,
-                        **({} if rules is None else {"windows": rules.windows,
-                                                     "sigmas": rules.sigmas}))
+        scorer = _scorer(wanted, rules, test, pairs,
+                         lambda: _open(wanted, rules, loaded, "train"))
         facts: dict[str, Any] = {"data": dataclasses.asdict(wanted.data),
                                  "protocol": None if rules is None else dataclasses.asdict(rules)}
         table = None
@@ -211,6 +211,25 @@ def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSou
         size = rules.size
     return open_dataset(data.path, split, skeleton=skeleton, size=size, cache=data.cache,
                         **options)
+
+
+def _scorer(
+    wanted: Wanted, rules: Protocol | None, test: PairSource, pairs: np.ndarray,
+    train: Callable[[], PairSource],
+) -> Scorer:
+    """What scores the pictures, with every network that is at hand."""
+    found, options = published(rules, wanted.weights), {}
+    if rules is not None:
+        options = {"windows": rules.windows, "sigmas": rules.sigmas,
+                   "feature_size": rules.feature_size}
+    if found.networks:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME")
+                             or pathlib.Path.home() / ".cache") / "repose_jax" / "statistics"
+        options["references"] = {
+            network.name: reference(network, train(), options.get("feature_size"), cache)
+            for network in found.networks}
+    return Scorer(test, pairs, *_judges(wanted, rules, test), lpips=found.lpips,
+                  networks=found.networks, left_out=found.absent, seed=wanted.seed, **options)
 
 
 def _judges(

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -18,8 +18,11 @@ from repose_jax.data.pairs import PairSource
 from repose_jax.data.picture_index import flattened, generated_pictures
 from repose_jax.data.pipeline import examples
 from repose_jax.errors import UserError
+from repose_jax.evaluation.features import FeatureNetwork, features_of
+from repose_jax.evaluation.frechet import Gaussian, frechet_distance, moments
+from repose_jax.evaluation.lpips import Lpips
 from repose_jax.evaluation.measures import (
-    Measure, PictureBatch, extracted, pose, reconstruction, torso)
+    Measure, PictureBatch, at_size, extracted, masked, perceptual, pose, reconstruction, torso)
 from repose_jax.evaluation.report import Report, summarize
 from repose_jax.evaluation.score_table import ScoreTable, score
 from repose_jax.identity_judge import FeatureReader, Gallery
@@ -41,7 +44,11 @@ class Scorer:
       pairs: which of its pairs, by number.
       poses: reads the poses that were painted; None leaves them unscored.
       identities: reads what tells people apart; None leaves identity unscored.
-      extra: further measures.
+      lpips: perceptual distances.
+      networks: whose features the pictures are compared by as a set.
+      references: the real pictures' features, by name of the network.
+      feature_size: (height, width) at which these see pictures; None is that of the data.
+      left_out: sentences on what was asked for and cannot be measured.
       windows, sigmas: of SSIM, see `repose_jax.evaluation.measures.reconstruction`.
       seed: of the intervals.
     """
@@ -50,7 +57,11 @@ class Scorer:
     pairs: Int[np.ndarray, "pairs"]
     poses: PoseReader | None = None
     identities: FeatureReader | None = None
-    extra: Sequence[Measure] = ()
+    lpips: Sequence[Lpips] = ()
+    networks: Sequence[FeatureNetwork] = ()
+    references: Mapping[str, Gaussian] = dataclasses.field(default_factory=dict)
+    feature_size: tuple[int, int] | None = None
+    left_out: Sequence[str] = ()
     windows: tuple[int, ...] = (7, 11, 51)
     sigmas: tuple[float, ...] = (1.5,)
     seed: int = 0
@@ -73,16 +84,31 @@ class Scorer:
     def table(self, name: str, pictures: Pictures) -> ScoreTable:
         """Measures the pictures that one way of making them gave."""
         measure, left_out = reconstruction(self.test.size, self.windows, self.sigmas)
-        measures = [measure, torso(self.test.skeleton), *self.extra]
+        measures: list[Measure] = [measure, masked(self.test.skeleton), torso(self.test.skeleton)]
         if self.poses is not None:
             measures.append(pose(self.poses.poses))
         if self.identities is not None:
             measures.append(extracted(_FEATURES, self.identities))
-        table = score(name, self._batches(pictures), measures, left_out)
+        measures += [perceptual(distance, self.feature_size) for distance in self.lpips]
+        measures += [extracted(network.name, functools.partial(self._features, network))
+                     for network in self.networks]
+        table = score(name, self._batches(pictures), measures, [*left_out, *self.left_out])
+        for network in self.networks:
+            own = moments(table.vectors[network.name]).gaussian(network.name)
+            table = table.with_sets(**{
+                f"frechet_{network.name}": frechet_distance(own, self.references[network.name])})
         if self.gallery is None:
             return table
-        found = self.gallery.rank(table.vectors[_FEATURES], self.numbers)
-        return table.with_values(found_first=found.found_within(1), found_precision=found.precision)
+        features = table.vectors[_FEATURES]
+        found = self.gallery.rank(features, self.numbers)
+        distance = frechet_distance(moments(features).gaussian(),
+                                    moments(self.gallery.features).gaussian())
+        return table.with_values(
+            found_first=found.found_within(1), found_precision=found.precision
+        ).with_sets(frechet_reid=distance)
+
+    def _features(self, network: FeatureNetwork, pictures: np.ndarray) -> np.ndarray:
+        return features_of(network, at_size(pictures, self.feature_size), _AT_ONCE)
 
     def report(self, table: ScoreTable, **conditions) -> Report:
         """Averages a table that `table` gave."""

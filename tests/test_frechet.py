@@ -12,7 +12,7 @@ from repose_jax.evaluation.frechet import (
     Gaussian, frechet_distance, load_gaussian, moments, moments_of, save_gaussian)
 from repose_jax.evaluation.kid import kernel_distance, polynomial_mmd
 from repose_jax.evaluation.precision_recall import manifolds
-from repose_jax.experiments.bench.features import import_torchvision
+from repose_jax.experiments.bench.torch_twins import import_torchvision
 
 
 def _mixed(seed: int, count: int, size: int, shift: float = 0.0) -> np.ndarray:

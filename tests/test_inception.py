@@ -18,7 +18,8 @@ from repose_jax.errors import UserError
 from repose_jax.evaluation.features import (
     FeatureNetwork, WeightsAbsent, feature_batches, feature_network, features_of, inception)
 from repose_jax.evaluation.frechet import moments_of
-from repose_jax.experiments.bench.features import import_torchvision, pytorch_fid, randomise
+from repose_jax.experiments.bench.features import pytorch_fid, randomise
+from repose_jax.experiments.bench.torch_twins import import_torchvision
 from repose_jax.networks.inception import Inception, params_from_torch, prepare, resize_bilinear
 
 TAPS = ("64", "192", "768", "2048")

@@ -17,23 +17,7 @@ import time
 
 import numpy as np
 
-
-def import_torchvision():
-    """torchvision, also where its compiled operators do not fit the PyTorch that is installed.
-
-    PyPI's builds for CUDA cannot load their operators beside a PyTorch for CPUs, and then fail over
-    two that are not declared. Networks need none of them.
-    """
-    import torch
-    try:
-        import torchvision
-    except RuntimeError:
-        declared = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            declared.define(f"{name}(Tensor dets, Tensor scores, float threshold) -> Tensor")
-        import torchvision
-        torchvision.declared = declared  # Forgotten when it is freed.
-    return torchvision
+from repose_jax.experiments.bench.torch_twins import import_torchvision
 
 
 def randomise(network, seed: int = 0):

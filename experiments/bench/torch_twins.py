@@ -1,4 +1,4 @@
-"""LPIPS of its authors' package in PyTorch, with random networks, to measure and test against."""
+"""Networks of other packages in PyTorch, with random weights, to measure and test against."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import importlib
 import numpy as np
 
 
-def import_torchvision() -> None:
-    """Imports torchvision, also beside a torch without CUDA that cannot load its operators.
+def import_torchvision():
+    """torchvision, also beside a torch without CUDA that cannot load its operators.
 
     PyPI's torchvision is compiled for CUDA; with a CPU build of torch the import fails, as it
     registers operators ("torchvision::nms") that were not loaded. Networks for classification use
@@ -26,7 +26,7 @@ def import_torchvision() -> None:
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         # Its operators would be gone with it.
         import_torchvision.library = library
-        importlib.import_module("torchvision")
+    return importlib.import_module("torchvision")
 
 
 def arrays(state) -> dict[str, np.ndarray]:

@@ -10,11 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.evaluation.baselines import as_unit
 from repose_jax.evaluation.l1 import l1
+from repose_jax.evaluation.lpips import Lpips
+from repose_jax.evaluation.masked import inside_l1, mask_gaussian_ssim
+from repose_jax.evaluation.person_mask import person_mask
 from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.psnr import psnr
 from repose_jax.evaluation.ssim import gaussian_ssim, uniform_ssim
@@ -118,6 +122,45 @@ def pose(read_poses: Callable[[np.ndarray], np.ndarray]) -> Measure:
                 "leakage": leaked(found, wanted, batch.source_pose, height)}
 
     return measure
+
+
+def perceptual(lpips: Lpips, size: tuple[int, int] | None = None) -> Measure:
+    """LPIPS to the target, under its own name; pictures are brought to `size` first."""
+
+    def measure(batch: PictureBatch) -> Measured:
+        a, b = (as_unit(at_size(pictures, size)) for pictures in (batch.generated, batch.target))
+        return {lpips.name: np.asarray(lpips(a, b))}
+
+    return measure
+
+
+def masked(skeleton: Skeleton) -> Measure:
+    """SSIM and L1 of the person alone; see `repose_jax.evaluation.masked`.
+
+    NaN where the target pose says nothing of where the person is.
+    """
+
+    def measure(batch: PictureBatch) -> Measured:
+        mask = person_mask(batch.target_pose, skeleton, batch.target.shape[1:3])
+        known = mask.any((1, 2))
+        a, b, mask = as_unit(batch.generated), as_unit(batch.target), mask.astype(np.float32)
+        scores = {"mask_gaussian_ssim": mask_gaussian_ssim(a, b, mask),
+                  "inside_l1": inside_l1(a, b, mask)}
+        return {name: np.where(known, np.asarray(value, np.float64), np.nan)
+                for name, value in scores.items()}
+
+    return measure
+
+
+def at_size(
+    pictures: UInt8[np.ndarray, "batch height width 3"], size: tuple[int, int] | None
+) -> UInt8[np.ndarray, "batch h w 3"]:
+    """Pictures by bilinear interpolation without antialiasing, as OpenCV's resize, in 8 bits."""
+    if size is None or tuple(pictures.shape[1:3]) == tuple(size):
+        return pictures
+    shape = (len(pictures), *size, 3)
+    found = jax.image.resize(pictures.astype(np.float32), shape, "linear", antialias=False)
+    return np.clip(np.rint(np.asarray(found)), 0, 255).astype(np.uint8)
 
 
 def extracted(name: str, extract: Callable[[np.ndarray], np.ndarray]) -> Measure:

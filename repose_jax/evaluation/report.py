@@ -96,8 +96,9 @@ def summarize(
     Returns:
       The mean of every score over the pictures that could be measured, and from the torso's colours
       torso_correlation and torso_box_correlation between source and generated picture, with
-      torso_correlation_real, between source and real target, to judge them by. What could not be
-      measured is NaN, and `conditions["left_out"]` says why.
+      torso_correlation_real, between source and real target, to judge them by; then the scores of
+      the whole set, without intervals. What could not be measured is NaN, and
+      `conditions["left_out"]` says why.
     """
     persons = np.asarray(persons)
     if len(persons) != len(table):
@@ -120,6 +121,8 @@ def summarize(
         scores[name] = over(known).correlation(a[known], b[known]) if known.sum() > 2 else _NOTHING
         if not known.all():
             left_out.append(f"{name}: {int((~known).sum())} pairs without a visible torso")
+    # A resampled set repeats pictures, which alone makes it more distant, so there is no interval.
+    scores |= {name: Interval(value, math.nan, math.nan) for name, value in table.sets.items()}
     return Report(name=table.name, scores=scores, conditions={
         "pictures": everyone.pictures, "people": everyone.people, **options,
         **(conditions or {}), "torso_shrink": SHRINK, "range": "[0, 1]", "left_out": left_out,

@@ -19,20 +19,26 @@ class ScoreTable:
       name: of what made the pictures.
       values: scores by name; NaN where a picture could not be measured.
       vectors: what is compared over the whole set only: colours, features.
+      sets: scores of the whole set, such as a Frechet distance.
       left_out: one sentence for each score that could not be measured on any or all pictures.
     """
 
     name: str
     values: dict[str, Float[np.ndarray, "pictures"]]
     vectors: dict[str, Float[np.ndarray, "pictures channels"]]
+    sets: dict[str, float] = dataclasses.field(default_factory=dict)
     left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter((self.values | self.vectors).values())))
 
     def with_values(self, **values: Float[np.ndarray, "pictures"]) -> ScoreTable:
-        """The table with further scores."""
+        """The table with further scores of each picture."""
         return dataclasses.replace(self, values=self.values | values)
+
+    def with_sets(self, **sets: float) -> ScoreTable:
+        """The table with further scores of the whole set."""
+        return dataclasses.replace(self, sets=self.sets | sets)
 
 
 def score(
@@ -57,4 +63,5 @@ def score(
                 parts.setdefault(key, []).append(np.asarray(value, kind)[:real])
     whole = {key: np.concatenate(arrays) for key, arrays in parts.items()}
     return ScoreTable(name, {k: v for k, v in whole.items() if v.ndim == 1},
-                      {k: v for k, v in whole.items() if v.ndim == 2}, tuple(left_out))
+                      {k: v for k, v in whole.items() if v.ndim == 2},
+                      left_out=tuple(left_out))
