@@ -1,0 +1,162 @@
+"""Retargeting: another person's pose on the body of the source, as large and where the source is.
+
+A target pose comes with the body, the distance and the place of whoever posed for it. With P_s and
+P_t the `proportions` of source and target, stature S and lengths L_m, mode "scale" keeps the target's
+shape and changes its size,
+
+    q_j = o + (S_s / S_t) (p_j - o_t)                                                      (1)
+
+mode "bones" goes along the body's tree from its root, the middle of the hips, and gives every bone b,
+which runs from joint i to j and belongs to measure m, the source's length:
+
+    q_j = q_i + (L_s,m / L_t,m) (p_j - p_i)                                                (2)
+
+so directions stay as they are, and so does the foreshortening |p_j - p_i| / L_t,m. A bone whose
+start is missing hangs on the next known point towards the root; with none, (1) places it. The face
+is one rigid piece. Both modes place the body alike: o_t and o are the middles of the hips of target
+and source (or those of the shoulders, or of all joints, the first that both poses know), and where
+both poses show a foot, the lower ankle comes to stand at the height of the source's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from repose_jax.pose.proportions import MEASURES, body_points, proportions
+from repose_jax.pose.skeleton import Skeleton
+
+Mode = Literal["bones", "scale", "none"]
+MODES: tuple[str, ...] = get_args(Mode)
+
+_SIDES = ("right", "left")
+# Joint -> the point it hangs on and the measure that it moves with, nearer the root first.
+_TREE: dict[str, tuple[str | None, str | None]] = {
+    "pelvis": (None, None), "mid_hip": ("pelvis", "hips"), "chest": ("pelvis", "trunk"),
+    "neck": ("chest", "trunk"),
+    **{f"{side}_{joint}": (parent if parent in ("chest", "pelvis") else f"{side}_{parent}", measure)
+       for joint, parent, measure in (
+           ("shoulder", "chest", "shoulders"), ("elbow", "shoulder", "upper arms"),
+           ("wrist", "elbow", "forearms"), ("hip", "pelvis", "hips"), ("knee", "hip", "thighs"),
+           ("ankle", "knee", "shins"),
+           *((foot, "ankle", "shins") for foot in ("heel", "big_toe", "small_toe")),
+           *((hand, "wrist", "forearms") for hand in ("pinky", "index", "thumb")))
+       for side in _SIDES}}
+_HEAD = ("neck", "head")  # every other joint belongs to the head
+
+
+class Retargeted(NamedTuple):
+    """Retargeted poses and what was done to them.
+
+    Attributes:
+      pose: as the target pose, joints missing in the target being missing.
+      size: factor on the whole body, S_s / S_t; 1 in mode "none" and where a pose shows no bone.
+      ratios: factor on each of `MEASURES`, the body's size included.
+    """
+
+    pose: Float[np.ndarray, "*batch joints 3"]
+    size: Float[np.ndarray, "*batch"]
+    ratios: Float[np.ndarray, "*batch measures"]
+
+
+def retarget(
+    source: Float[np.ndarray, "*batch joints 3"],
+    target: Float[np.ndarray, "*batch joints 3"],
+    skeleton: Skeleton,
+    mode: Mode = "bones",
+) -> Retargeted:
+    """Puts target poses on the bodies of the sources; see the head of this file.
+
+    Args:
+      source: poses of the people to be shown, x and y in pixels of their pictures; joints of
+        visibility 0 are missing and have no influence.
+      target: the poses they shall take, x and y in any unit.
+      skeleton: of both.
+      mode: "bones" for (2), "scale" for (1), "none" to leave the poses as they are.
+
+    Returns:
+      The poses in pixels of the sources' pictures; they may lie outside of them, see
+      `inside_frame`. Pose i depends on source i and target i only.
+
+    Raises:
+      ValueError: for another mode.
+    """
+    if mode not in MODES:
+        raise ValueError(f"retargeting {mode!r}, not one of {', '.join(MODES)}")
+    target = np.asarray(target, np.float32)
+    batch = target.shape[:-2]
+    if mode == "none":
+        return Retargeted(target, np.ones(batch), np.ones((*batch, len(MEASURES))))
+    ours, theirs = proportions(source, skeleton), proportions(target, skeleton)
+    known = ours.known & theirs.known
+    size = np.where(known, ours.stature / theirs.stature, 1.0)
+    ratios = np.where(known[..., None], ours.lengths / theirs.lengths, 1.0)
+    if mode == "scale":
+        ratios = np.broadcast_to(size[..., None], ratios.shape)
+    there, here = body_points(target, skeleton), body_points(source, skeleton)
+    start, end = _origins(there, here, target, np.asarray(source), skeleton)
+
+    moved = {name: end + size[..., None] * (point[..., :2] - start)
+             for name, point in there.items()}
+    if mode == "bones":
+        _grow(moved, there, skeleton, ratios)
+    # The origin is where it was only if it is a point of the tree that carries the others.
+    xy = np.stack([moved[name] for name in skeleton.joints], axis=-2)
+    xy += _to_ground(xy, target, np.asarray(source), skeleton)[..., None, :]
+    visible = target[..., 2:]
+    pose = np.concatenate([np.where(visible > 0, xy, 0), visible], axis=-1)
+    return Retargeted(pose.astype(np.float32), size, ratios)
+
+
+def _grow(moved: dict[str, np.ndarray], there: dict[str, np.ndarray], skeleton: Skeleton,
+          ratios: np.ndarray) -> None:
+    """Equation (2) from the root outwards, changing `moved`."""
+    joints = [name for name in _TREE if name in moved]
+    for name in [*joints, *(name for name in skeleton.joints if name not in _TREE)]:
+        parent, measure = _TREE.get(name, _HEAD)
+        hangs = np.zeros(there[name].shape[:-1], bool)
+        ratio, bones = 0.0, 0
+        while parent is not None:
+            # Over a gap the bones' mean ratio counts.
+            ratio = ratio + ratios[..., MEASURES.index(measure)]
+            bones += 1
+            if parent in there:
+                takes = ~hangs & (there[parent][..., 2] > 0)
+                offset = there[name][..., :2] - there[parent][..., :2]
+                moved[name] = np.where(takes[..., None], moved[parent] + (
+                    ratio / bones)[..., None] * offset, moved[name])
+                hangs |= takes
+            parent, measure = _TREE[parent]
+
+
+def _origins(
+    there: dict[str, np.ndarray], here: dict[str, np.ndarray],
+    target: Float[np.ndarray, "*batch joints 3"], source: Float[np.ndarray, "*batch joints 3"],
+    skeleton: Skeleton,
+) -> tuple[Float[np.ndarray, "*batch 2"], Float[np.ndarray, "*batch 2"]]:
+    """Where the body is in target and source: pelvis, chest or centre, the first both know."""
+    both = (np.minimum(target[..., 2], source[..., 2]) > 0)[..., None]
+    count = np.maximum(both.sum(-2), 1)
+    start, end = ((pose[..., :2] * both).sum(-2) / count for pose in (target, source))
+    for name in ("chest", "pelvis"):
+        known = (np.minimum(there[name], here[name])[..., 2:] > 0)
+        start = np.where(known, there[name][..., :2], start)
+        end = np.where(known, here[name][..., :2], end)
+    return start, end
+
+
+def _to_ground(
+    xy: Float[np.ndarray, "*batch joints 2"], target: Float[np.ndarray, "*batch joints 3"],
+    source: Float[np.ndarray, "*batch joints 3"], skeleton: Skeleton,
+) -> Float[np.ndarray, "*batch 2"]:
+    """The shift that puts the lower foot at the height of the source's; 0 without feet."""
+    feet = [skeleton.index(f"{side}_ankle") for side in _SIDES]
+
+    def ground(y, visible):
+        return np.where(visible[..., feet] > 0, y[..., feet], -np.inf).max(-1)
+
+    down = ground(source[..., 1], source[..., 2]) - ground(xy[..., 1], target[..., 2])
+    down = np.where(np.isfinite(down), down, 0)
+    return np.stack([np.zeros_like(down), down], axis=-1)
