@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from repose_jax.pose.proportions import MEASURES, body_points, proportions
 from repose_jax.pose.skeleton import Skeleton
