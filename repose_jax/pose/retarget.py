@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from repose_jax.pose.proportions import MEASURES, body_points, proportions
 from repose_jax.pose.skeleton import Skeleton
@@ -52,13 +52,16 @@ class Retargeted(NamedTuple):
 
     Attributes:
       pose: as the target pose, joints missing in the target being missing.
-      size: factor on the whole body, S_s / S_t; 1 in mode "none" and where a pose shows no bone.
+      size: factor on the whole body, S_s / S_t; 1 in mode "none".
       ratios: factor on each of `MEASURES`, the body's size included.
+      known: whether both poses show a bone to measure the body by; where not, the pose was only
+        moved to the source's place, and all factors are 1.
     """
 
     pose: Float[np.ndarray, "*batch joints 3"]
     size: Float[np.ndarray, "*batch"]
     ratios: Float[np.ndarray, "*batch measures"]
+    known: Bool[np.ndarray, "*batch"]
 
 
 def retarget(
@@ -88,7 +91,8 @@ def retarget(
     target = np.asarray(target, np.float32)
     batch = target.shape[:-2]
     if mode == "none":
-        return Retargeted(target, np.ones(batch), np.ones((*batch, len(MEASURES))))
+        return Retargeted(target, np.ones(batch), np.ones((*batch, len(MEASURES))),
+                          np.ones(batch, bool))
     ours, theirs = proportions(source, skeleton), proportions(target, skeleton)
     known = ours.known & theirs.known
     size = np.where(known, ours.stature / theirs.stature, 1.0)
@@ -102,12 +106,11 @@ def retarget(
              for name, point in there.items()}
     if mode == "bones":
         _grow(moved, there, skeleton, ratios)
-    # The origin is where it was only if it is a point of the tree that carries the others.
     xy = np.stack([moved[name] for name in skeleton.joints], axis=-2)
     xy += _to_ground(xy, target, np.asarray(source), skeleton)[..., None, :]
     visible = target[..., 2:]
     pose = np.concatenate([np.where(visible > 0, xy, 0), visible], axis=-1)
-    return Retargeted(pose.astype(np.float32), size, ratios)
+    return Retargeted(pose.astype(np.float32), size, ratios, known)
 
 
 def _grow(moved: dict[str, np.ndarray], there: dict[str, np.ndarray], skeleton: Skeleton,
@@ -155,8 +158,89 @@ def _to_ground(
     feet = [skeleton.index(f"{side}_ankle") for side in _SIDES]
 
     def ground(y, visible):
-        return np.where(visible[..., feet] > 0, y[..., feet], -np.inf).max(-1)
+        seen = visible[..., feet] > 0
+        return np.where(seen, y[..., feet], -np.inf).max(-1), seen.any(-1)
 
-    down = ground(source[..., 1], source[..., 2]) - ground(xy[..., 1], target[..., 2])
-    down = np.where(np.isfinite(down), down, 0)
+    (ours, known), (theirs, shown) = ground(source[..., 1], source[..., 2]), ground(
+        xy[..., 1], target[..., 2])
+    both = known & shown
+    down = np.where(both, np.where(both, ours, 0) - np.where(both, theirs, 0), 0)
     return np.stack([np.zeros_like(down), down], axis=-1)
+
+
+# What `describe` speaks of: measures that are one part of the body, and joints that show it.
+_PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "legs": (("thighs", "shins"), ("knee", "ankle")),
+    "arms": (("upper arms", "forearms"), ("elbow", "wrist")),
+    "trunk": (("trunk",), ("hip",)), "shoulders": (("shoulders",), ("shoulder",)),
+    "head": (("head",), ("nose", "eye", "ear", "top"))}
+
+
+def describe(done: Retargeted, skeleton: Skeleton) -> str:
+    """Says in a sentence what was done to one pose, in whole percents."""
+    if not done.known:
+        return "not retargeted, only moved: source and target share no limb to measure bodies by"
+    shown = {joint.split("_")[-1] for joint, visible in zip(
+        skeleton.joints, done.pose[:, 2], strict=True) if visible > 0}
+    changes = []
+    for part, (measures, joints) in _PARTS.items():
+        ratio = np.mean([done.ratios[MEASURES.index(m)] for m in measures]) / done.size
+        percent = round(100 * (float(ratio) - 1))
+        if percent and shown & set(joints):
+            wide = part == "shoulders"
+            word = ("wider" if wide else "longer") if percent > 0 else (
+                "narrower" if wide else "shorter")
+            word = word if part != "head" else "larger" if percent > 0 else "smaller"
+            changes.append(f"{part} {abs(percent)} % {word}")
+    text = f"retargeted to the source's body: scaled to {100 * float(done.size):.0f} %"
+    return text + (f"; for that size, {', '.join(changes)}" if changes else "")
+
+
+def inside_frame(
+    pose: Float[np.ndarray, "joints 3"],
+    source: Float[np.ndarray, "joints 3"],
+    skeleton: Skeleton,
+    size: tuple[int, int],
+    *,
+    margin: float = 0.02,
+) -> tuple[Float[np.ndarray, "joints 3"], str | None]:
+    """Moves a retargeted pose into the source's picture, and makes it smaller where it must.
+
+    It may reach as far as the source itself does. Where the source shows no foot the picture holds
+    only a part of the person, and so may the result: nothing is made smaller then.
+
+    Args:
+      pose: in pixels of the source's picture.
+      source: the source pose, in the same.
+      skeleton: of both.
+      size: (height, width) of the picture.
+      margin: that joints keep from the picture's edge, of its height.
+
+    Returns:
+      The pose and a sentence that says what was done; None where nothing was.
+    """
+    known = pose[:, 2] > 0
+    if not known.any():
+        return pose, None
+    edge = margin * size[0]
+    low, high = np.full(2, edge), np.array([size[1], size[0]]) - 1 - edge
+    own = source[source[:, 2] > 0, :2]
+    if len(own):
+        low, high = np.minimum(low, own.min(0)), np.maximum(high, own.max(0))
+    points = pose[known, :2].astype(np.float64)
+    span = np.maximum(points.max(0) - points.min(0), 1e-6)
+    whole = any(source[skeleton.index(f"{side}_ankle"), 2] > 0 for side in _SIDES)
+    scale = min(1.0, *((high - low) / span)) if whole else 1.0
+    centre = (points.max(0) + points.min(0)) / 2
+    points = centre + scale * (points - centre)
+    fits = scale * span <= (high - low) * (1 + 1e-9)
+    shift = np.maximum(low - points.min(0), 0) + np.minimum(high - points.max(0), 0)
+    shift = np.where(fits, shift, 0)
+    if scale == 1 and (np.abs(shift) < 1e-3).all():
+        return pose, None
+    moved = pose.copy()
+    moved[known, :2] = points + shift
+    said = [f"made smaller, to {100 * scale:.0f} %"] if scale < 0.995 else []
+    far = float(np.abs(shift).max()) / size[0]
+    said += [f"moved by {100 * far:.0f} % of the picture's height"] if far >= 0.005 else []
+    return moved, f"{' and '.join(said)}, to stay inside the picture" if said else None
