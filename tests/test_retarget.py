@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -12,14 +15,17 @@ from PIL import Image
 from repose_jax.cli import main
 from repose_jax.data.people.renderer import pixels_per_metre, render, sample_identity, sample_view
 from repose_jax.errors import UserError
+from repose_jax.pipeline import PoseTransfer
 from repose_jax.pose.detectors import (
     BODY25, HALPE26, LAYOUTS, MEDIAPIPE33, WHOLEBODY23, detected, landmarks, layout_of)
+from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.formats import NamedPose, convert, read_pose, read_poses, write_pose
 from repose_jax.pose.people import box_areas, choose_person
 from repose_jax.pose.proportions import MEASURES, SEGMENTS, body_points, proportions
 from repose_jax.pose.retarget import MODES, describe, inside_frame, retarget
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18
 
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 EVERY = pytest.mark.parametrize("skeleton", LAYOUTS.values(), ids=list(LAYOUTS))
 
 
@@ -379,3 +385,90 @@ class TestDetectors:
                                      figure(HALPE26).ravel().tolist()}]))
         named = read_pose(path)
         assert named.skeleton is HALPE26 and convert(named.pose, HALPE26, MARKET14)[1] == []
+
+
+@pytest.fixture(scope="module")
+def people():
+    return PoseTransfer.load("people")
+
+
+@pytest.fixture
+def command(people, monkeypatch, tmp_path):
+    """The command on the bundled model, without its sampler; returns what it prepared."""
+    seen = []
+
+    def paint(self, prepared, seed, config=None):
+        seen.extend(prepared)
+        return np.zeros((len(prepared), *self.size, 3), np.uint8)
+
+    monkeypatch.setattr(PoseTransfer, "run", paint)
+    monkeypatch.setattr(PoseTransfer, "load", lambda name: people)
+
+    def run(pose, *more):
+        return main(["transfer", str(EXAMPLES / "person-a.png"), "--pose", str(pose), "--output",
+                     str(tmp_path / "out.png"), *more])
+
+    run.prepared = seen
+    return run
+
+
+class TestCommand:
+    def test_says_what_it_did_and_shows_the_pose_it_used(self, command, tmp_path, capsys):
+        assert command(EXAMPLES / "pose-arms.json", "--grid") == 0
+        assert "retargeted to the source's body: scaled to" in capsys.readouterr().out
+        assert command(EXAMPLES / "pose-arms.json", "--retarget", "none") == 0
+        assert "retargeted to" not in capsys.readouterr().out
+        used, plain = (p.target_pose for p in command.prepared)
+        assert np.abs(used - plain).max() > 1
+        grid = np.asarray(Image.open(tmp_path / "out-grid.png"))
+        drawn = draw_skeleton(np.zeros((128, 64, 3), np.uint8), used, OPENPOSE18, upscale=2)
+        np.testing.assert_array_equal(grid[:, 128:256], drawn)
+
+    def test_the_frame_of_the_target_does_not_matter(self, people):
+        source, target = (read_pose(EXAMPLES / f"{name}.json") for name in (
+            "person-a", "pose-arms"))
+        far = dataclasses.replace(target, size=None, pose=(
+            target.pose * [7, 7, 1] + [4000, 0, 0] * (target.pose[:, 2:] > 0)).astype(np.float32))
+        photo = EXAMPLES / "person-a.png"
+        a, b = (people.prepare(photo, source, t).target_pose for t in (target, far))
+        np.testing.assert_allclose(a, b, atol=0.3)
+        with pytest.raises(UserError, match="outside"):
+            people.prepare(photo, source, far, retarget="none")
+        with pytest.raises(UserError, match="bones, scale, none"):
+            people.prepare(photo, source, far, retarget="some")
+
+    def test_a_photo_lends_its_pose(self, command, tmp_path, capsys):
+        """Read off the photo, or from the file beside it."""
+        shutil.copy(EXAMPLES / "person-b.png", tmp_path / "b.png")
+        assert command(tmp_path / "b.png") == 0
+        assert "b.png: pose estimated by estimator-people" in capsys.readouterr().out
+        assert command(EXAMPLES / "person-b.png") == 0
+        assert "estimated" not in capsys.readouterr().out
+        read, given = (p.target_pose for p in command.prepared)
+        both = np.minimum(read[:, 2], given[:, 2]) > 0
+        assert np.median(np.linalg.norm((read - given)[both, :2], axis=-1)) < 6
+
+    def test_several_people(self, command, tmp_path, capsys):
+        people = [{"pose_keypoints_2d": figure(OPENPOSE18, scale=s, bend=b).ravel().tolist()}
+                  for s, b in ((40, 1.2), (90, 0.0))]
+        path = tmp_path / "two.json"
+        path.write_text(json.dumps({"people": people}))
+        assert command(path) == 0 and "took number 1" in capsys.readouterr().out
+        assert command(path, "--pose-person", "0") == 0
+        assert "took number 0" in capsys.readouterr().out
+        a, b = (p.target_pose for p in command.prepared)
+        assert np.abs(a - b).max() > 5
+
+    @pytest.mark.parametrize(("pose", "more", "word"), [
+        ("two.json", ["--pose-person", "4"], "no person 4"),
+        ("grey.png", [], "no person"), ("gone.jpg", [], "gone.jpg"), ("text.jpg", [], "text.jpg"),
+        ("grey.png", ["--pose-name", "me"], "--pose-name"),
+        ("grey.png", ["--pose-person", "1"], "one person")])
+    def test_mistakes_are_one_line(self, command, pose, more, word, tmp_path, capsys):
+        pair = [{"pose_keypoints_2d": figure(OPENPOSE18).ravel().tolist()}] * 2
+        (tmp_path / "two.json").write_text(json.dumps({"people": pair}))
+        (tmp_path / "text.jpg").write_text("no picture")
+        Image.fromarray(np.full((128, 64, 3), 127, np.uint8)).save(tmp_path / "grey.png")
+        assert command(tmp_path / pose, *more) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1 and word in lines[0], lines

@@ -8,8 +8,12 @@ joint angles, seen from the donor's side, at the source's scale (pixels per metr
 source stands. The error is the mean distance between the joints of the retargeted pose and those of
 the truth, in heights of the picture, over the joints that the donor's annotated pose knows; intervals
 are bootstraps over the sources' people. "placed" is the error after both poses' centres were laid on
-each other: what is left is size and proportions. Writes a JSON to standard output, and with --output
-also a picture of some pairs.
+each other: what is left is size and proportions. "median" and "seen" are baselines that know nothing
+of foreshortening: the median ratio of the lengths that both poses show, and bones of the ratios of the
+longest lengths that they show. Writes a JSON to standard output, and with --output also tables and a
+picture of some pairs.
+
+The constants of `pose/proportions.py` were chosen on seed 5.
 """
 
 from __future__ import annotations
@@ -30,11 +34,13 @@ from repose_jax.data.people.source import FIRST_TEST_IDENTITY
 from repose_jax.evaluation.bootstrap import Bootstrap
 from repose_jax.evaluation.pose_accuracy import pose_error
 from repose_jax.pose.draw import draw_skeleton
-from repose_jax.pose.retarget import MODES, retarget
+from repose_jax.pose.proportions import MEASURES, seen_lengths
+from repose_jax.pose.retarget import on_body, retarget
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
 SIZE = (128, 64)
 VIEWS = 4  # of each person, so that people and not pictures are resampled
+WAYS = ("none", "median", "seen", "scale", "bones")
 CASES = ("adults", "child in an adult's pose", "adult in a child's pose")
 
 
@@ -76,7 +82,7 @@ def truth(person: Identity, view: View, donor_view: View, skeleton: str) -> (
 
 
 def make_pairs(count: int, case: str, skeleton: str, seed: int) -> Pairs:
-    """Pairs of test people; nothing of them was looked at when the estimate was designed."""
+    """Pairs of test people."""
     rows = []
     rng = np.random.default_rng([seed, CASES.index(case)])
     for number in range(count):
@@ -91,6 +97,26 @@ def make_pairs(count: int, case: str, skeleton: str, seed: int) -> Pairs:
                      render(donor, donor_view, SIZE).annotated(skeleton),
                      truth(person, view, donor_view, skeleton), first))
     return Pairs(*(np.stack(column) for column in zip(*rows, strict=True)))
+
+
+def by(way: str, source: Float[np.ndarray, "n joints 3"], target: Float[np.ndarray, "n joints 3"],
+       skeleton: Skeleton) -> Float[np.ndarray, "n joints 3"]:
+    """The target poses retargeted in one of the `WAYS`."""
+    if way not in ("median", "seen"):
+        return retarget(source, target, skeleton, way).pose
+    ours, theirs = (np.zeros((len(source), len(MEASURES))) for _ in range(2))
+    for pose, longest in ((source, ours), (target, theirs)):
+        for segment, length in seen_lengths(pose, skeleton):
+            if (segment.measure, segment.end) != ("head", "nose") or "head_top" not in (
+                    skeleton.joints):
+                column = MEASURES.index(segment.measure)
+                longest[:, column] = np.maximum(longest[:, column], length)
+    both = (ours > 0) & (theirs > 0)
+    ratios = np.where(both, ours, np.nan) / np.where(both, theirs, np.nan)
+    size = np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else 1.0
+                     for row in ratios])
+    ratios = np.where(both & (way == "seen"), ratios, size[:, None])
+    return on_body(source, target, skeleton, size, ratios)
 
 
 def errors(pairs: Pairs, pose: Float[np.ndarray, "n joints 3"]) -> tuple[np.ndarray, np.ndarray]:
@@ -115,15 +141,14 @@ def measure(pairs: Pairs, skeleton: Skeleton, noise: float, seed: int) -> dict:
         return np.concatenate([(pose[..., :2] + shake) * pose[..., 2:], pose[..., 2:]], axis=-1)
 
     source, donor = read(pairs.source), read(pairs.donor)
-    found = {mode: errors(pairs, retarget(source, donor, skeleton, mode).pose)
-             for mode in MODES}
+    found = {way: errors(pairs, by(way, source, donor, skeleton)) for way in WAYS}
     # A donor of whom nothing shows has no error.
     seen = np.isfinite(found["none"][0])
     bootstrap = Bootstrap(pairs.persons[seen])
     result = {"pairs": int(seen.sum()), "people": bootstrap.people}
-    for mode, (whole, placed) in found.items():
+    for way, (whole, placed) in found.items():
         whole, placed = whole[seen], placed[seen]
-        result[mode] = {
+        result[way] = {
             "error": bootstrap.mean(whole), "placed": bootstrap.mean(placed),
             "change": bootstrap.relative(whole, found["none"][0][seen]),
             "placed_change": bootstrap.relative(placed, found["none"][1][seen])}
@@ -134,14 +159,30 @@ def measure(pairs: Pairs, skeleton: Skeleton, noise: float, seed: int) -> dict:
     return result
 
 
+def table(result: dict) -> str:
+    """Markdown of the errors of one case, in heights."""
+    def cell(interval, percent=False):
+        value, low, high = (100 * x for x in interval) if percent else interval
+        return (f"{value:+.0f} % [{low:+.0f}, {high:+.0f}]" if percent else
+                f"{value:.4f} [{low:.4f}, {high:.4f}]")
+
+    lines = ["| | error (heights) | change | size and proportions alone | change |",
+             "|---|---|---|---|---|"]
+    for way in WAYS:
+        row = result[way]
+        lines.append(f"| {way} | {cell(row['error'])} | {cell(row['change'], True)} | "
+                     f"{cell(row['placed'])} | {cell(row['placed_change'], True)} |")
+    return "\n".join(lines) + "\n"
+
+
 def picture(pairs: Pairs, skeleton: Skeleton, rows: list[int]) -> Image.Image:
-    """A row a pair: source, donor, "none", "scale", "bones", truth."""
+    """A row a pair: source, donor (which is also "none"), "scale", "bones", truth."""
     black, lines = np.zeros((*SIZE, 3), np.uint8), []
     for i in rows:
         known = pairs.donor[i, :, 2:]
         poses = [pairs.source[i], pairs.donor[i],
                  *(retarget(pairs.source[i], pairs.donor[i], skeleton, mode).pose
-                   for mode in ("none", "scale", "bones")),
+                   for mode in ("scale", "bones")),
                  np.concatenate([pairs.truth[i] * known, known], -1)]
         lines.append(np.concatenate([np.pad(draw_skeleton(black, pose, skeleton, upscale=3), (
             (2, 2), (2, 2), (0, 0)), constant_values=90) for pose in poses], axis=1))
@@ -153,7 +194,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=500)
     parser.add_argument("--skeleton", choices=list(SKELETONS), default="openpose18")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=pathlib.Path, help="folder for pictures of the pairs")
+    parser.add_argument("--output", type=pathlib.Path, help="folder for tables and pictures")
     options = parser.parse_args()
     skeleton, result = SKELETONS[options.skeleton], {}
     for case in CASES:
@@ -163,6 +204,8 @@ def main() -> None:
                         for noise in (0.0, 0.02)}
         if options.output:
             options.output.mkdir(parents=True, exist_ok=True)
+            (options.output / f"retarget-{CASES.index(case)}.md").write_text("\n".join(
+                f"{case}, {noise}\n\n{table(row)}" for noise, row in result[case].items()))
             rows = list(range(0, min(6 * VIEWS, options.pairs), VIEWS))
             picture(pairs, skeleton, rows).save(
                 options.output / f"retarget-{CASES.index(case)}.png")

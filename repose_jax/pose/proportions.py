@@ -51,7 +51,7 @@ OWN = 0.03
 GROUPS: dict[str, tuple[tuple[str, ...], float]] = {
     "trunk": (("trunk",), 0.05), "shoulders": (("shoulders",), 0.09), "hips": (("hips",), 0.11),
     "arms": (("upper arms", "forearms"), 0.06), "legs": (("thighs", "shins"), 0.06),
-    "head": (("head",), 0.20)}
+    "head": (("head",), 0.10)}
 MEASURES: tuple[str, ...] = tuple(m for measures, _ in GROUPS.values() for m in measures)
 
 
@@ -125,6 +125,22 @@ def body_points(
     return points
 
 
+def seen_lengths(
+    pose: Float[np.ndarray, "*batch joints 3"], skeleton: Skeleton
+) -> list[tuple[Segment, Float[np.ndarray, "*batch"]]]:
+    """The segments of `SEGMENTS` that a skeleton has, with their lengths in the picture.
+
+    A length is 0 where an end of the segment is missing.
+    """
+    points, seen = body_points(pose, skeleton), []
+    for segment in SEGMENTS:
+        if segment.start in points and segment.end in points:
+            start, end = points[segment.start], points[segment.end]
+            length = np.linalg.norm(end[..., :2] - start[..., :2], axis=-1)
+            seen.append((segment, np.where(np.minimum(start[..., 2], end[..., 2]) > 0, length, 0)))
+    return seen
+
+
 def _middle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(np.minimum(a[..., 2:], b[..., 2:]) > 0, (a + b) / 2, 0)
 
@@ -171,15 +187,9 @@ def proportions(
     Returns:
       Posterior means, taken of the logarithms, under (1) and (2).
     """
-    points = body_points(pose, skeleton)
-    batch = points["pelvis"].shape[:-1]
-    seen: list[tuple[Segment, np.ndarray, np.ndarray]] = []
-    for segment in SEGMENTS:
-        if segment.start in points and segment.end in points:
-            start, end = points[segment.start], points[segment.end]
-            length = np.linalg.norm(end[..., :2] - start[..., :2], axis=-1)
-            known = (np.minimum(start[..., 2], end[..., 2]) > 0) & (length > 0)
-            seen.append((segment, known, np.log(np.where(known, length, 1) / segment.part)))
+    batch = np.shape(pose)[:-2]
+    seen = [(segment, length > 0, np.log(np.where(length > 0, length, 1) / segment.part))
+            for segment, length in seen_lengths(pose, skeleton)]
     longest = np.full(batch, -np.inf)
     for _, known, stature in seen:
         longest = np.maximum(longest, np.where(known, stature, -np.inf))

@@ -88,7 +88,7 @@ def retarget(
     """
     if mode not in MODES:
         raise ValueError(f"retargeting {mode!r}, not one of {', '.join(MODES)}")
-    target = np.asarray(target, np.float32)
+    source, target = np.asarray(source, np.float32), np.asarray(target, np.float32)
     batch = target.shape[:-2]
     if mode == "none":
         return Retargeted(target, np.ones(batch), np.ones((*batch, len(MEASURES))),
@@ -99,18 +99,32 @@ def retarget(
     ratios = np.where(known[..., None], ours.lengths / theirs.lengths, 1.0)
     if mode == "scale":
         ratios = np.broadcast_to(size[..., None], ratios.shape)
-    there, here = body_points(target, skeleton), body_points(source, skeleton)
-    start, end = _origins(there, here, target, np.asarray(source), skeleton)
+    return Retargeted(on_body(source, target, skeleton, size, ratios), size, ratios, known)
 
+
+def on_body(
+    source: Float[np.ndarray, "*batch joints 3"],
+    target: Float[np.ndarray, "*batch joints 3"],
+    skeleton: Skeleton,
+    size: Float[np.ndarray, "*batch"],
+    ratios: Float[np.ndarray, "*batch measures"],
+) -> Float[np.ndarray, "*batch joints 3"]:
+    """Equation (2) with given ratios of the lengths, in place of the source; see `retarget`.
+
+    Args:
+      source, target, skeleton: as of `retarget`.
+      size: factor on what hangs on no bone.
+      ratios: L_s,m / L_t,m for each of `MEASURES`; all equal to `size`, they make it equation (1).
+    """
+    there, here = body_points(target, skeleton), body_points(source, skeleton)
+    start, end = _origins(there, here, target, source)
     moved = {name: end + size[..., None] * (point[..., :2] - start)
              for name, point in there.items()}
-    if mode == "bones":
-        _grow(moved, there, skeleton, ratios)
+    _grow(moved, there, skeleton, ratios)
     xy = np.stack([moved[name] for name in skeleton.joints], axis=-2)
-    xy += _to_ground(xy, target, np.asarray(source), skeleton)[..., None, :]
+    xy += _to_ground(xy, target, source, skeleton)[..., None, :]
     visible = target[..., 2:]
-    pose = np.concatenate([np.where(visible > 0, xy, 0), visible], axis=-1)
-    return Retargeted(pose.astype(np.float32), size, ratios, known)
+    return np.concatenate([np.where(visible > 0, xy, 0), visible], axis=-1).astype(np.float32)
 
 
 def _grow(moved: dict[str, np.ndarray], there: dict[str, np.ndarray], skeleton: Skeleton,
@@ -137,7 +151,6 @@ def _grow(moved: dict[str, np.ndarray], there: dict[str, np.ndarray], skeleton: 
 def _origins(
     there: dict[str, np.ndarray], here: dict[str, np.ndarray],
     target: Float[np.ndarray, "*batch joints 3"], source: Float[np.ndarray, "*batch joints 3"],
-    skeleton: Skeleton,
 ) -> tuple[Float[np.ndarray, "*batch 2"], Float[np.ndarray, "*batch 2"]]:
     """Where the body is in target and source: pelvis, chest or centre, the first both know."""
     both = (np.minimum(target[..., 2], source[..., 2]) > 0)[..., None]
