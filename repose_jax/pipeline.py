@@ -141,6 +141,9 @@ class PoseTransfer:
         """The target pose on the source's body, both in the model's frame, and what was done."""
         where = given if isinstance(given, (str, os.PathLike)) else "target pose"
         done = retarget(source, target, self.skeleton, mode)
+        if not done.known:
+            raise UserError(where, "cannot be retargeted, as it or the source pose shows no limb",
+                            "give a pose with more joints, or --retarget none")
         pose, note = inside_frame(done.pose, source, self.skeleton, self.size)
         notes = [f"{where}: {text}" for text in (describe(done, self.skeleton), note) if text]
         return pose, notes + _outside(where, pose, self.size)

@@ -191,8 +191,6 @@ _PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def describe(done: Retargeted, skeleton: Skeleton) -> str:
     """Says in a sentence what was done to one pose, in whole percents."""
-    if not done.known:
-        return "not retargeted, only moved: source and target share no limb to measure bodies by"
     shown = {joint.split("_")[-1] for joint, visible in zip(
         skeleton.joints, done.pose[:, 2], strict=True) if visible > 0}
     changes = []
