@@ -224,7 +224,9 @@ class PoseTransfer:
         """
         beside = pose_beside(image)
         if beside is not None:
-            return read_pose(beside, size=read_image(image).shape[:2], person=person)
+            size = read_image(image).shape[:2]
+            found = read_pose(beside, size=size, person=person)
+            return dataclasses.replace(found, size=found.size or size)
         if person not in ("largest", 0):
             raise UserError("person", f"is {person}", "pose estimators here see one person; give "
                             "a pose file")

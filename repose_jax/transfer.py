@@ -36,8 +36,8 @@ class TransferOptions:
 
     Attributes:
       sources: photos of people.
-      pose: file with the target pose: CSV, OpenPose, COCO or MediaPipe JSON, 18 lines of x y, or our
-        own JSON; or a photo of a person in that pose, which is then found as the source's is.
+      pose: file with the target pose: CSV, OpenPose, COCO or MediaPipe JSON, 18 lines of x y, or
+        our own JSON; or a photo of a person in that pose, which is then found as the source's is.
       output: the PNG to write; with several results, a folder.
       source_pose: pose in the source; by default that of a pose file of the photo's own name beside
         it, or else it is estimated.
@@ -46,8 +46,8 @@ class TransferOptions:
       pose_name: rows of the target poses, where the file has several.
       pose_person: which of several people in the target pose's picture: the number in the file,
         from 0, or the one in the largest box.
-      retarget: what of the target pose's body becomes the source's: bones, the lengths of its limbs,
-        its size and its place; scale, the last two; none, nothing.
+      retarget: what of the target pose's body becomes the source's: bones, the lengths of its
+        limbs, its size and its place; scale, the last two; none, nothing.
       model: a bundled model, a model file, or the folder of a training run.
       seed: the same seed gives the same picture.
       steps: evaluations of the denoiser; this and the settings below are the model's own where they
@@ -183,7 +183,7 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
 def _stem(name: str) -> str:
     """A pose's name without a picture's suffix; poses are often named by the picture's file."""
     path = pathlib.PurePath(name)
-    return path.stem if path.suffix.lower() in (".jpg", ".jpeg", ".png") else path.name
+    return path.stem if is_picture(path) else path.name
 
 
 def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[NamedPose]:
@@ -191,7 +191,8 @@ def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[Name
         return [read_pose(options.pose, row=row, person=options.pose_person)
                 for row in options.pose_name or (None,)]
     if options.pose_name:
-        raise UserError(options.pose, "is a picture and has no named poses", "leave --pose-name out")
+        raise UserError(options.pose, "is a picture and has no named poses",
+                        "leave --pose-name out")
     return [transfer.photo_pose(options.pose, person=options.pose_person)]
 
 

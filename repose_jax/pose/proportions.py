@@ -10,22 +10,22 @@ stature S varies little from one adult to the next,
     log L_m = log S + log a_m + g + d_m,    g ~ N(0, s_g^2),  d_m ~ N(0, OWN^2)              (2)
 
 with the parts a_m of `SEGMENTS`, and deviations g that the measures of one of the `GROUPS` share:
-whose thighs are long has long shins. Left and right limbs have one length. With |sin phi| half-normal
-(or, for the breadths, phi uniform: people turn to all sides) the posterior means of log S and of
-every log L_m follow from sums over a grid of log lengths. A limb that looks too short for its body
-counts for little, because its foreshortening explains it, a limb that looks too long counts in full,
-and one that is not seen takes its part of the stature. The estimate knows no absolute scale: twice
-the pose is twice the lengths.
+whose thighs are long has long shins. Left and right limbs have one length. With |sin phi|
+half-normal (or, for the breadths, phi uniform: people turn to all sides) the posterior means of
+log S and of every log L_m follow from sums over a grid of log lengths. A limb that looks too short
+for its body counts for little, because its foreshortening explains it, one that looks too long
+counts for more, and one that is not seen takes its part of the stature. The estimate knows no
+absolute scale: twice the pose is twice the lengths.
 
 The parts a_m are after Drillis & Contini (1966), as in Winter, Biomechanics and Motor Control of
 Human Movement, figure 4.1: upper arm 0.186, forearm 0.146, thigh 0.245, shin 0.246, and the heights
 of shoulder 0.818 and hip 0.530. Breadths lie between joint centres: that of the hips is 0.72 of the
-distance of the iliac spines (Bell, Pedersen & Brand 1990), that of the shoulders 0.02 of the stature
-less on either side than the 0.129 to the acromion. Only the ratio of two lengths that were estimated
-alike is used by `retarget.py`, so an error of a_m falls out where both poses show the limb. The
-deviations and the spread of phi are ours: wide enough for children, about what the poses of rendered
-people show. Where a body lies flat in the picture the estimate errs by about 4 % to the large side,
-as some foreshortening is always likely; the ratio of two bodies does not.
+distance of the iliac spines (Bell, Pedersen & Brand 1990), that of the shoulders 0.02 of the
+stature less on either side than the 0.129 to the acromion. `retarget.py` uses only ratios of two
+lengths that were estimated alike, so an error of a_m falls out where both poses show the limb. The
+deviations, the noise and the spread of phi are ours, chosen with an eye on rendered people
+(docs/poses.md). Where a body lies flat in the picture the estimate is about 4 % too large, as some
+foreshortening is always likely; between two bodies in such poses that falls out too.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Segment(NamedTuple):
     tilt: float | None
 
 
-def _both_sides(measure: str, start: str, end: str, part: float, tilt: float) -> tuple[Segment, ...]:
+def _both_sides(
+    measure: str, start: str, end: str, part: float, tilt: float
+) -> tuple[Segment, ...]:
     return tuple(Segment(measure, f"{side}_{start}", f"{side}_{end}", part, tilt)
                  for side in ("right", "left"))
 
@@ -156,7 +158,7 @@ _TABLE = np.arange(-6.0, 1.5, 0.005)
 
 @functools.cache
 def _log_density(tilt: float | None, noise: float) -> np.ndarray:
-    """Logarithm of the density of log(l / L) at `_TABLE`, by (1) with the deviation `noise` of e."""
+    """Logarithm of the density of log(l / L) at `_TABLE`, by (1); `noise` is the deviation of e."""
     at = (np.arange(400) + 0.5) / 400
     if tilt is None:
         cosine, weight = np.cos(at * np.pi / 2), np.ones_like(at)

@@ -1,12 +1,12 @@
 """Retargeting: another person's pose on the body of the source, as large and where the source is.
 
-A target pose comes with the body, the distance and the place of whoever posed for it. With P_s and
-P_t the `proportions` of source and target, stature S and lengths L_m, mode "scale" keeps the target's
-shape and changes its size,
+A target pose comes with the body, the distance and the place of whoever posed for it. With the
+statures S and lengths L_m of the `proportions` of source (s) and target (t), mode "scale" keeps the
+target's shape and changes its size,
 
     q_j = o + (S_s / S_t) (p_j - o_t)                                                      (1)
 
-mode "bones" goes along the body's tree from its root, the middle of the hips, and gives every bone b,
+mode "bones" goes along the body's tree from its root, the middle of the hips, and gives every bone,
 which runs from joint i to j and belongs to measure m, the source's length:
 
     q_j = q_i + (L_s,m / L_t,m) (p_j - p_i)                                                (2)
