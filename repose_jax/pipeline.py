@@ -139,7 +139,7 @@ class PoseTransfer:
 
     def _retarget(self, source: np.ndarray, target: np.ndarray, mode: Mode, given: PoseLike):
         """The target pose on the source's body, both in the model's frame, and what was done."""
-        where = given if isinstance(given, (str, os.PathLike)) else "target pose"
+        where = _where(given, "target pose")
         done = retarget(source, target, self.skeleton, mode)
         if not done.known:
             raise UserError(where, "cannot be retargeted, as it or the source pose shows no limb",
@@ -159,7 +159,7 @@ class PoseTransfer:
           of_photo: whether it is the pose in the photo.
           anywhere: whether it may lie outside of its picture, as it will be moved.
         """
-        where = given if isinstance(given, (str, os.PathLike)) else what
+        where = _where(given, what)
         if isinstance(given, (str, os.PathLike)):
             if is_picture(given):
                 given = self.photo_pose(given)
@@ -206,10 +206,10 @@ class PoseTransfer:
         """
         found = self._reader(image)
         known = found.pose[:, 2:] > 0
-        where = image if isinstance(image, (str, os.PathLike)) else "image"
-        note = (f"{where}: pose estimated by {self.sample.guidance.estimator}, "
+        path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
+        note = (f"{path or 'image'}: pose estimated by {self.sample.guidance.estimator}, "
                 f"{int(known.sum())} of {len(known)} joints")
-        return dataclasses.replace(found, notes=(note,), pose=np.concatenate(
+        return dataclasses.replace(found, path=path, notes=(note,), pose=np.concatenate(
             [found.pose[:, :2], known], 1, dtype=np.float32))
 
     def photo_pose(self, image: ImageLike, *, person: Person = "largest") -> NamedPose:
@@ -287,6 +287,13 @@ class PoseTransfer:
         """Refuses settings that are out of range, with a UserError."""
         config.check(self.loaded.model.config.schedule.steps)
         check_seed(seed)
+
+
+def _where(given: PoseLike, what: str) -> str | os.PathLike[str]:
+    """What notes and errors call a pose: its file, or else `what`."""
+    if isinstance(given, (str, os.PathLike)):
+        return given
+    return given.path or what if isinstance(given, NamedPose) else what
 
 
 def _outside(where: str | os.PathLike[str], pose: np.ndarray, frame: tuple[int, int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Retargeting, proportions, several people in a file, detectors' joints, and the command's options."""
+"""Retargeting, proportions, several people in a file, detectors' joints, the command's options."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVERY = pytest.mark.parametrize("skeleton", LAYOUTS.values(), ids=list(LAYOUTS))
 def figure(skeleton, *, scale=100.0, at=(60.0, 110.0), legs=1.0, arms=1.0, trunk=1.0, bend=0.0):
     """A person of so many pixels of stature from the front, all limbs in the picture's plane.
 
-    `bend` radians lift the right arm and leg; joints that no model knows (toes, fingers) are missing.
+    `bend` radians lift the right arm and leg; toes, fingers and the like are missing.
     """
     def side(sign, lift):
         def out(start, length, angle):

@@ -3,15 +3,15 @@
     python -m repose_jax.experiments.bench.retarget [--pairs 500] [--output FOLDER]
 
 People of the renderer, whose bodies and poses are known apart. Of each pair, the source is one
-person in a view, the donor another person in another view; the truth is the source's body with the
-donor's joint angles, seen from the donor's side, at the source's scale (pixels per metre), standing
-where the source stands. The error is the mean distance between the joints of the retargeted pose and
-those of the truth, in heights of the picture, over the joints that the donor's annotated pose knows;
-intervals are bootstraps over the sources' people. "placed" is the error after both poses' centres
-were laid on each other: what is left is size and proportions. "median" and "seen" are baselines that
-know nothing of foreshortening: the median ratio of the lengths that both poses show, and bones of
-the ratios of the longest lengths that they show. Writes a JSON to standard output, and with --output
-also tables and a picture of some pairs.
+person in a view, the donor another person in another view; the truth is the source's body with
+the donor's joint angles, seen from the donor's side, at the source's scale (pixels per metre),
+standing where the source stands. The error is the mean distance between the joints of the
+retargeted pose and those of the truth, in heights of the picture, over the joints that the
+donor's annotated pose knows; intervals are bootstraps over the sources' people. "placed" is the
+error after both poses' centres were laid on each other: what is left is size and proportions.
+"median" and "seen" are baselines that know nothing of foreshortening: the median ratio of the
+lengths that both poses show, and bones of the ratios of the longest lengths that they show.
+Writes a JSON to standard output, and with --output also tables and a picture of some pairs.
 
 The constants of `pose/proportions.py` were chosen on seed 5.
 """

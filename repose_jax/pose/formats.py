@@ -183,7 +183,7 @@ def read_pose(path: str | os.PathLike[str], *, row: str | None = None,
     if not (pose[:, 2] > 0).any():
         raise UserError(path, f"misses every joint of {name}", "give a pose with known joints")
     return NamedPose(pose=pose, name=name, skeleton=table.skeleton, size=table.size,
-                     notes=(f"{os.fspath(path)}: {note}",) if note else ())
+                     path=os.fspath(path), notes=(f"{os.fspath(path)}: {note}",) if note else ())
 
 
 def write_pose(path: str | os.PathLike[str], pose: NamedPose) -> None:
