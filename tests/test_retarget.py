@@ -178,6 +178,15 @@ class TestRetarget:
         assert pose[feet, 1].max() == pytest.approx(source[feet, 1].max(), abs=1e-3)
         assert body_points(pose, MARKET14)["pelvis"][0] == pytest.approx(30, abs=1e-3)
 
+    def test_a_source_cut_off_below_the_chest_keeps_its_shoulders_in_place(self):
+        source, target = figure(OPENPOSE18, trunk=1.2), figure(OPENPOSE18, scale=60, at=(9, 9))
+        for i, joint in enumerate(OPENPOSE18.joints):
+            if joint.endswith(("hip", "knee", "ankle")):
+                source[i] = 0
+        pose = retarget(source, target, OPENPOSE18).pose
+        chest = [body_points(p, OPENPOSE18)["chest"] for p in (source, pose)]
+        np.testing.assert_allclose(*chest, atol=1e-3)
+
     @EVERY
     def test_missing_joints(self, skeleton):
         """Whatever is missing: hidden stays hidden, the rest is finite, places do not matter."""

@@ -36,8 +36,8 @@ class NamedPoses:
 class NamedPose:
     """One pose: [J, 3], its name and skeleton, and its picture's (height, width) if known.
 
-    `path` is the file it is from, which notes and errors name; `notes` are sentences about how it was
-    come by that its user should know.
+    `path` is the file it is from, which notes and errors name; `notes` are sentences about how it
+    was come by that its user should know.
     """
 
     pose: Float[np.ndarray, "joints 3"]

@@ -122,6 +122,10 @@ def on_body(
              for name, point in there.items()}
     _grow(moved, there, skeleton, ratios)
     xy = np.stack([moved[name] for name in skeleton.joints], axis=-2)
+    # Growing from the hips moves the shoulders, which are the origin where a pose lacks its hips.
+    chest, pelvis = (np.minimum(there[name], here[name])[..., 2] > 0 for name in (
+        "chest", "pelvis"))
+    xy += np.where((chest & ~pelvis)[..., None], end - moved["chest"], 0)[..., None, :]
     xy += _to_ground(xy, target, source, skeleton)[..., None, :]
     visible = target[..., 2:]
     return np.concatenate([np.where(visible > 0, xy, 0), visible], axis=-1).astype(np.float32)
