@@ -18,6 +18,14 @@ _ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
 _MEND = "give a readable JPEG or PNG picture"
 
 
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+def is_picture(path: str | os.PathLike[str]) -> bool:
+    """Says by its name whether a file is a picture."""
+    return os.path.splitext(os.fspath(path))[1].lower() in _SUFFIXES
+
+
 def read_image(path: str | os.PathLike[str],
                content: bytes | None = None) -> UInt8[np.ndarray, "height width 3"]:
     """Reads a picture as RGB.

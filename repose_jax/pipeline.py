@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from repose_jax.data.images import as_rgb, read_image
+from repose_jax.data.images import as_rgb, is_picture, read_image
 from repose_jax.data.resize import fit_pose, letterbox
 from repose_jax.errors import UserError
 from repose_jax.diffusion.samplers import Step
@@ -22,6 +22,8 @@ from repose_jax.model import to_signal
 from repose_jax.model_file import LoadedModel, load_model
 from repose_jax.networks.rpa import Alignment
 from repose_jax.pose.formats import NamedPose, convert, read_pose
+from repose_jax.pose.people import Person
+from repose_jax.pose.retarget import MODES, Mode, describe, inside_frame, retarget
 from repose_jax.pose_reader import PoseReader
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
@@ -81,16 +83,19 @@ class PoseTransfer:
 
     def __call__(
         self, image: ImageLike, pose: PoseLike, *, source_pose: PoseLike | None = None,
-        seed: int = 0, **settings: Any,
+        retarget: Mode = "bones", seed: int = 0, **settings: Any,
     ) -> Image.Image:
         """Paints the person of a picture in a pose.
 
         Args:
           image: the source: a file, a Pillow picture or uint8 [h, w, 3].
-          pose: the target pose: a file, a `NamedPose`, or [joints, 3] in the model's skeleton and
-            in pixels of the source picture.
-          source_pose: the pose in the source picture; by default that of a pose file of the
-            picture's own name beside it, or else it is estimated (see `read_pose`).
+          pose: the target pose: a file, a picture of a person in it (see `photo_pose`), a
+            `NamedPose`, or [joints, 3] in the model's skeleton and, where it is not retargeted, in
+            pixels of the source picture.
+          source_pose: the pose in the source picture; see `photo_pose` for the default.
+          retarget: what of the target pose's body becomes the source's: "bones" the lengths of its
+            limbs, its size and its place, "scale" the last two, "none" nothing (see
+            `pose/retarget.py`).
           seed: the same seed gives the same picture.
           **settings: fields of `SampleConfig`, such as steps or guidance.
 
@@ -101,19 +106,21 @@ class PoseTransfer:
           UserError: a file or a pose cannot be used, or a setting is out of range.
         """
         if source_pose is None:
-            source_pose = pose_beside(image) or self.read_pose(image)
-        prepared = self.prepare(image, source_pose, pose)
+            source_pose = self.photo_pose(image)
+        prepared = self.prepare(image, source_pose, pose, retarget=retarget)
         config = dataclasses.replace(self.sample, **settings)
         return Image.fromarray(self.run([prepared], seed, config)[0])
 
     def prepare(
         self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike, *,
-        name: str = "image",
+        name: str = "image", retarget: Mode = "bones",
     ) -> Prepared:
-        """Brings a picture and its poses to the model's frame and skeleton.
+        """Brings a picture and its poses to the model's frame and skeleton; see `__call__`.
 
         `name` is what notes and errors call a picture that is no file.
         """
+        if retarget not in MODES:
+            raise UserError("retarget", f"is {retarget}", f"choose one of {', '.join(MODES)}")
         where = image if isinstance(image, (str, os.PathLike)) else name
         if isinstance(image, (str, os.PathLike)):
             image = read_image(image)
@@ -122,19 +129,45 @@ class PoseTransfer:
             raise UserError(where, f"is {image.dtype} {image.shape}", "give uint8 [h, w, 3]")
         size = image.shape[:2]
         source, notes = self._pose(source_pose, size, "source pose", of_photo=True)
-        target, more = self._pose(target_pose, size, "target pose")
+        target, more = self._pose(target_pose, size, "target pose", anywhere=retarget != "none")
+        if retarget != "none":
+            target, said = self._retarget(source, target, retarget, target_pose)
+            more += said
         picture, _, note = letterbox(image, None, self.size)
         notes += more + ([f"{where}: {note}"] if note else [])
         return Prepared(picture, source, target, tuple(notes))
 
-    def _pose(self, given: PoseLike, size: tuple[int, int], what: str, of_photo: bool = False):
-        """A pose in the model's skeleton and frame, and what was done to it."""
-        where = given if isinstance(given, (str, os.PathLike)) else what
+    def _retarget(self, source: np.ndarray, target: np.ndarray, mode: Mode, given: PoseLike):
+        """The target pose on the source's body, both in the model's frame, and what was done."""
+        where = _where(given, "target pose")
+        done = retarget(source, target, self.skeleton, mode)
+        if not done.known:
+            raise UserError(where, "cannot be retargeted, as it or the source pose shows no limb",
+                            "give a pose with more joints, or --retarget none")
+        pose, note = inside_frame(done.pose, source, self.skeleton, self.size)
+        notes = [f"{where}: {text}" for text in (describe(done, self.skeleton), note) if text]
+        return pose, notes + _outside(where, pose, self.size)
+
+    def _pose(self, given: PoseLike, size: tuple[int, int], what: str, of_photo: bool = False,
+              anywhere: bool = False):
+        """A pose in the model's skeleton and frame, and what was done to it.
+
+        Args:
+          given: the pose.
+          size: (height, width) of the photo.
+          what: the name of a pose that is no file.
+          of_photo: whether it is the pose in the photo.
+          anywhere: whether it may lie outside of its picture, as it will be moved.
+        """
+        where = _where(given, what)
         if isinstance(given, (str, os.PathLike)):
-            given = read_pose(given, size=size) if of_photo else read_pose(given)
+            if is_picture(given):
+                given = self.photo_pose(given)
+            else:
+                given = read_pose(given, size=size) if of_photo else read_pose(given)
         if not isinstance(given, NamedPose):
             given = NamedPose(pose=np.asarray(given, np.float32), name=what, skeleton=self.skeleton)
-        pose, notes = given.pose, []
+        pose, notes = given.pose, list(given.notes)
         if pose.shape != (len(given.skeleton.joints), 3) or not np.isfinite(pose).all():
             raise UserError(where, f"has the shape {pose.shape} or is not finite",
                             f"give {len(given.skeleton.joints)} rows of x, y, visibility")
@@ -150,23 +183,17 @@ class PoseTransfer:
         if of_photo and abs(frame[0] * size[1] / (frame[1] * size[0]) - 1) > 0.02:
             raise UserError(where, f"is of a picture of {frame[0]}x{frame[1]}, the photo has "
                             f"{size[0]}x{size[1]}", "give the pose of this very photo")
-        known = pose[pose[:, 2] > 0, :2]
-        outside = ((known < -0.5) | (known > [frame[1] - 0.5, frame[0] - 0.5])).any(axis=1)
-        if outside.mean() > 0.5:
-            raise UserError(
-                where, f"has {outside.sum()} of {len(known)} joints outside of the picture of "
-                f"{frame[0]}x{frame[1]}", "give a pose in pixels of the source photo, or as JSON "
-                "with the size of its own picture")
-        if outside.any():
-            notes.append(f"{where}: {outside.sum()} joints lie outside of the picture")
+        if not anywhere:
+            notes += _outside(where, pose, frame)
         return fit_pose(pose, frame, self.size), notes
 
     @functools.cached_property
     def _reader(self) -> PoseReader:
         name = self.sample.guidance.estimator
         if not name:
-            raise UserError("source pose", "is missing, and the model names no pose estimator",
-                            "give the pose in the source picture as --source-pose FILE")
+            raise UserError("pose", "is missing beside the photo, and the model names no pose "
+                            "estimator", "give the pose in the source picture as --source-pose "
+                            "FILE, a target pose as a pose file")
         return PoseReader.load(name)
 
     def read_pose(self, image: ImageLike) -> NamedPose:
@@ -179,8 +206,31 @@ class PoseTransfer:
         """
         found = self._reader(image)
         known = found.pose[:, 2:] > 0
-        return dataclasses.replace(
-            found, pose=np.concatenate([found.pose[:, :2], known], 1, dtype=np.float32))
+        path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
+        note = (f"{path or 'image'}: pose estimated by {self.sample.guidance.estimator}, "
+                f"{int(known.sum())} of {len(known)} joints")
+        return dataclasses.replace(found, path=path, notes=(note,), pose=np.concatenate(
+            [found.pose[:, :2], known], 1, dtype=np.float32))
+
+    def photo_pose(self, image: ImageLike, *, person: Person = "largest") -> NamedPose:
+        """The pose in a photo: that of a pose file of its own name beside it, or else estimated.
+
+        Args:
+          image: a file, a Pillow picture or uint8 [h, w, 3].
+          person: which of several people that the file holds; an estimated pose has one.
+
+        Raises:
+          UserError: see `read_pose`, also for a pose file that cannot be used.
+        """
+        beside = pose_beside(image)
+        if beside is not None:
+            size = read_image(image).shape[:2]
+            found = read_pose(beside, size=size, person=person)
+            return dataclasses.replace(found, size=found.size or size)
+        if person not in ("largest", 0):
+            raise UserError("person", f"is {person}", "pose estimators here see one person; give "
+                            "a pose file")
+        return self.read_pose(image)
 
     def guide(self, config: SampleConfig) -> LoadedGuide | None:
         """What the gradient guidance of a configuration needs; None where there is none.
@@ -237,6 +287,25 @@ class PoseTransfer:
         """Refuses settings that are out of range, with a UserError."""
         config.check(self.loaded.model.config.schedule.steps)
         check_seed(seed)
+
+
+def _where(given: PoseLike, what: str) -> str | os.PathLike[str]:
+    """What notes and errors call a pose: its file, or else `what`."""
+    if isinstance(given, (str, os.PathLike)):
+        return given
+    return given.path or what if isinstance(given, NamedPose) else what
+
+
+def _outside(where: str | os.PathLike[str], pose: np.ndarray, frame: tuple[int, int]) -> list[str]:
+    """Refuses a pose that is mostly outside of its picture; says so of a few joints."""
+    known = pose[pose[:, 2] > 0, :2]
+    outside = ((known < -0.5) | (known > [frame[1] - 0.5, frame[0] - 0.5])).any(axis=1)
+    if outside.mean() > 0.5:
+        raise UserError(
+            where, f"has {outside.sum()} of {len(known)} joints outside of the picture of "
+            f"{frame[0]}x{frame[1]}", "give a pose in pixels of the source photo, or as JSON "
+            "with the size of its own picture")
+    return [f"{where}: {outside.sum()} joints lie outside of the picture"] if outside.any() else []
 
 
 def check_seed(seed: int) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from repose_jax.config import to_dict
-from repose_jax.data.images import read_image
+from repose_jax.data.images import is_picture, read_image
 from repose_jax.data.picture_index import flattened
 from repose_jax.errors import UserError
 from repose_jax.files import check_writable
@@ -23,6 +23,8 @@ from repose_jax.guidance_options import GuidanceOptions, given
 from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.formats import NamedPose, read_pose, read_poses
+from repose_jax.pose.people import Person
+from repose_jax.pose.retarget import Mode
 from repose_jax.trajectory import draw_trajectory
 from repose_jax.provenance import check_png, file_hash, picture_text, write_png
 
@@ -35,13 +37,18 @@ class TransferOptions:
 
     Attributes:
       sources: photos of people.
-      pose: file with the target pose: CSV, OpenPose or COCO JSON, 18 lines of x y, or our own JSON.
+      pose: file with the target pose: CSV, OpenPose, COCO or MediaPipe JSON, 18 lines of x y, or
+        our own JSON; or a photo of a person in that pose, which is then found as the source's is.
       output: the PNG to write; with several results, a folder.
       source_pose: pose in the source; by default that of a pose file of the photo's own name beside
         it, or else it is estimated.
       source_pose_name: row of the source pose in its file; by default the photo's file name where
         the file has several rows.
       pose_name: rows of the target poses, where the file has several.
+      pose_person: which of several people in the target pose's picture: the number in the file,
+        from 0, or the one in the largest box.
+      retarget: what of the target pose's body becomes the source's: bones, the lengths of its
+        limbs, its size and its place; scale, the last two; none, nothing.
       model: a bundled model, a model file, or the folder of a training run.
       seed: the same seed gives the same picture.
       steps: evaluations of the denoiser; this and the settings below are the model's own where they
@@ -64,6 +71,8 @@ class TransferOptions:
     source_pose: pathlib.Path | None = None
     source_pose_name: str | None = None
     pose_name: tuple[str, ...] = ()
+    pose_person: Person = "largest"
+    retarget: Mode = "bones"
     model: str = "people"
     seed: int = 0
     steps: int | None = None
@@ -111,7 +120,7 @@ def run(
     transfer.sample = sample
     transfer.check(sample, options.seed)
     guide = transfer.guide(sample)
-    jobs = _jobs(transfer, options, say)
+    jobs = _jobs(transfer, options)
     grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
     _check_outputs(jobs, options, grid)
     for note in dict.fromkeys(note for job in jobs for note in job.prepared.notes):
@@ -127,7 +136,7 @@ def run(
             text = picture_text(
                 model=pathlib.Path(options.model).name, model_sha256=transfer.loaded.sha256,
                 source_sha256=job.source_sha256, seed=options.seed,
-                settings=to_dict(sample) | {"pose": job.pose.name},
+                settings=to_dict(sample) | {"pose": job.pose.name, "retarget": options.retarget},
                 guide=guide.sha256 if guide else {})
             write_png(job.output, picture, text)
             painted.append(picture)
@@ -150,9 +159,7 @@ def run(
     return [job.output for job in jobs]
 
 
-def _jobs(
-    transfer: PoseTransfer, options: TransferOptions, say: Callable[[str], None]
-) -> list[Job]:
+def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
     if not options.sources:
         raise UserError("repose transfer", "got no photo", "name one or more")
     one_file = options.output.suffix.lower() == ".png" and not options.output.is_dir()
@@ -160,31 +167,38 @@ def _jobs(
         check_png(options.output)
     if one_file and len(options.sources) * len(options.pose_name or (None,)) > 1:
         raise UserError(options.output, "is one file for several pictures", "name a folder")
-    jobs = []
+    poses, jobs = _target_poses(transfer, options), []
     for source in options.sources:
         image = read_image(source)
         digest = file_hash(source)
-        source_pose = _source_pose(transfer, source, options, image.shape[:2], say)
-        for row in options.pose_name or (None,):
-            pose = read_pose(options.pose, row=row)
+        source_pose = _source_pose(transfer, source, options, image.shape[:2])
+        for pose in poses:
             name = f"{source.stem}_2_{flattened(pose.name)}.png"
             output = options.output if one_file else options.output / name
-            prepared = transfer.prepare(image, source_pose, pose, name=str(source))
+            prepared = transfer.prepare(image, source_pose, pose, name=str(source),
+                                        retarget=options.retarget)
             jobs.append(Job(source, digest, pose, prepared, output))
     return jobs
 
 
+def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[NamedPose]:
+    if not is_picture(options.pose):
+        return [read_pose(options.pose, row=row, person=options.pose_person)
+                for row in options.pose_name or (None,)]
+    if options.pose_name:
+        raise UserError(options.pose, "is a picture and has no named poses",
+                        "leave --pose-name out")
+    return [transfer.photo_pose(options.pose, person=options.pose_person)]
+
+
 def _source_pose(
     transfer: PoseTransfer, source: pathlib.Path, options: TransferOptions, size: tuple[int, int],
-    say: Callable[[str], None],
 ) -> NamedPose:
     path, row = options.source_pose or pose_beside(source), options.source_pose_name
     if path is None:
-        found = transfer.read_pose(source)
-        say(f"{source}: pose estimated by {transfer.sample.guidance.estimator}, "
-            f"{int((found.pose[:, 2] > 0).sum())} of {len(found.pose)} joints")
-        return found
-    rows = len(read_poses(path, size=size).names)
+        return transfer.read_pose(source)
+    table = read_poses(path, size=size)
+    rows = len(set(table.pictures or table.names))
     if len(options.sources) > 1 and options.source_pose and (row is not None or rows == 1):
         raise UserError(path, f"gives one pose for {len(options.sources)} photos",
                         "give a file with a row named after each photo, or lay a pose file of its "

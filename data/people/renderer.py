@@ -186,6 +186,13 @@ def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
         true_joints=true_joints)
 
 
+def pixels_per_metre(identity: Identity, view: View, size: tuple[int, int]) -> float:
+    """How large `render` shows what is as far from the camera as the middle of the hips."""
+    posed = pose_body(identity.body, view.angles)
+    return _frame(dress(identity.body, identity.outfit, posed), view.camera, *_checked(size))[
+        1].scale
+
+
 def _checked(size: tuple[int, int]) -> tuple[int, int]:
     height, width = (int(n) for n in size)
     if not (SMALLEST[0] <= height <= LARGEST[0] and SMALLEST[1] <= width <= LARGEST[1]):
