@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from repose_jax.data.resize import letterbox
 from repose_jax.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
+SUFFIXES = (".jpg", ".jpeg", ".png")  # of the pictures of datasets and of published results
 _ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
 _MEND = "give a readable JPEG or PNG picture"
 

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.config import from_dict
+from repose_jax.data.images import is_picture
 from repose_jax.errors import UserError
 from repose_jax.evaluation.baselines import as_unit
 from repose_jax.evaluation.lab_color import color_difference
@@ -32,7 +33,6 @@ from repose_jax.pose.formats import NamedPose
 from repose_jax.pose_reader import PoseReader
 
 _BATCH = 8
-_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,9 +148,9 @@ def pictures_in(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise UserError(folder, "is not a folder", "give the folder of your pictures")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+    found = sorted(p for p in folder.iterdir() if is_picture(p))
     if not found:
-        raise UserError(folder, "holds no PNG or JPEG picture", "give the folder of your pictures")
+        raise UserError(folder, "holds no picture", "give the folder of your pictures")
     return found
 
 

@@ -167,7 +167,8 @@ def moments(
     network: ReidNetwork, params: Params, pictures: Pictures, at_once: int = 64
 ) -> dict[str, Float[np.ndarray, "embedding"]]:
     """Mean and deviation of the raw vectors over all pictures, by the names of the parameters."""
-    read = jax.jit(lambda images: network.apply({"params": params}, to_signal(images)).raw)
+    read = functools.partial(jax.jit(
+        lambda params, images: network.apply({"params": params}, to_signal(images)).raw), params)
     count, raw = len(pictures.person), []
     for start in range(0, count, at_once):
         part = np.minimum(np.arange(start, start + at_once), count - 1)

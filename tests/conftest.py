@@ -16,7 +16,10 @@ if _ONE_THREAD not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_ONE_THREAD}".strip()
 
 import jax  # noqa: E402  (reads the environment)
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
+from PIL import Image  # noqa: E402
 
 # Tiny networks take longer to compile than to run: compile less carefully, and only once.
 jax.config.update("jax_disable_most_optimizations", True)
@@ -32,3 +35,28 @@ install_import_hook(
        if file.stem not in ("__init__", "network")],
     # The numeric tower: an int where a float is asked for is fine.
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+
+@pytest.fixture(scope="session")
+def market(tmp_path_factory) -> pathlib.Path:
+    """A Market-1501 folder, 32x16: in each split four rendered people, each by three cameras."""
+    from repose_jax.data.people.renderer import render_person
+    from repose_jax.data.people.source import identity_numbers
+
+    root, size = tmp_path_factory.mktemp("market"), (32, 16)
+    for split in ("train", "test"):
+        folder = root / f"bounding_box_{split}"
+        folder.mkdir()
+        rows, names = ["name:keypoints_y:keypoints_x"], []
+        for number, identity in enumerate(identity_numbers(split, 4), start=1):
+            for camera in (1, 2, 3):
+                render = render_person(0, identity, camera, size)
+                pose = render.annotated("market14")
+                names.append(f"{number:04d}_c{camera}s1_{camera:06d}_00.jpg")
+                Image.fromarray(render.image).save(folder / names[-1], quality=95)
+                joints = np.where(pose[:, 2:] > 0, np.rint(pose[:, :2]), -1).astype(int)
+                rows.append(f"{names[-1]}:{joints[:, 1].tolist()}:{joints[:, 0].tolist()}")
+        (root / f"market-annotation-{split}.csv").write_text("\n".join(rows) + "\n")
+    pairs = [f"{a},{b}" for a in names for b in names if a != b and a[:4] == b[:4]]
+    (root / "market-pairs-test.csv").write_text("\n".join(["from,to", *pairs]) + "\n")
+    return root

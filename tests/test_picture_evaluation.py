@@ -24,12 +24,6 @@ from repose_jax.evaluation.report_table import latex, per_picture_csv
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.model_file import save_weights
 from repose_jax.networks.reid import ReidConfig, fresh_reid
-from tests.market_folder import write_market
-
-
-@pytest.fixture(scope="module")
-def market(tmp_path_factory):
-    return write_market(tmp_path_factory.mktemp("market"))
 
 
 @pytest.fixture(scope="module")

@@ -21,15 +21,9 @@ from repose_jax.reid_trainer import (
 from repose_jax.training.augment import augmented, erased, mirrored, recolored, shifted
 from repose_jax.training.loop import LoopConfig
 from repose_jax.training.state import OptimizerConfig
-from tests.market_folder import write_market
 
 SMALL = ReidConfig(image_size=(32, 16), people=4, channels=(8, 16), blocks=1, parts=2,
                    embedding=8, groups=4)
-
-
-@pytest.fixture(scope="module")
-def market(tmp_path_factory):
-    return write_market(tmp_path_factory.mktemp("market"))
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +34,14 @@ def pictures():
     color = rng.integers(40, 215, (8, 1, 1, 3))
     images = np.clip(color[person] + rng.integers(-30, 30, (40, 32, 16, 3)), 0, 255)
     return Pictures(lambda i: images[i].astype(np.uint8), person, 40)
+
+
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory):
+    experiment = ReidExperiment(reid=SMALL, per_person=2, train=LoopConfig(
+        total_images=1600, batch_size=16, ema_decay=0.9,
+        optimizer=OptimizerConfig(learning_rate=3e-3, warmup_images=160)))
+    return run(experiment, tmp_path_factory.mktemp("reid"), pictures=pictures, progress=False)
 
 
 class TestNetwork:
@@ -129,13 +131,6 @@ class TestAugmentation:
 
 
 class TestTraining:
-    @pytest.fixture(scope="class")
-    def trained(self, pictures, tmp_path_factory):
-        experiment = ReidExperiment(reid=SMALL, per_person=2, train=LoopConfig(
-            total_images=1600, batch_size=16, ema_decay=0.9,
-            optimizer=OptimizerConfig(learning_rate=3e-3, warmup_images=160)))
-        return run(experiment, tmp_path_factory.mktemp("reid"), pictures=pictures, progress=False)
-
     def test_it_learns_to_tell_people_apart(self, trained, pictures):
         weights = load_reid(trained)
         assert weights.config.people == 8 and weights.facts["real"] == 40

@@ -105,11 +105,13 @@ class ReidNetwork(nn.Module):
                 down = "down" if level and not block else "none"
                 h = ResBlock(channels, resample=down, groups=cfg.groups)(h)
         h = nn.silu(group_norm(h.shape[-1], cfg.groups)(h))
-        batch, height, width, channels = h.shape
-        stripes = h.reshape(batch, cfg.parts, height // cfg.parts, width, channels)
         # Maximum beside mean: what is seen once, a bag or a badge, tells as much as what is wide.
-        pooled = jnp.concatenate([stripes.mean((2, 3)), stripes.max((2, 3))], axis=-1)
-        raw = nn.Dense(cfg.embedding)(pooled.reshape(batch, -1))
+        # A pool, as the gradient of a plain maximum divides by how many equal it: by 0 where a
+        # compiler computes the activation twice and rounds differently.
+        stripe = (h.shape[1] // cfg.parts, h.shape[2])
+        pooled = jnp.concatenate([nn.avg_pool(h, stripe, stripe), nn.max_pool(h, stripe, stripe)],
+                                 axis=-1)
+        raw = nn.Dense(cfg.embedding)(pooled.reshape(len(h), -1))
         mean = self.param("mean", nn.initializers.zeros, (cfg.embedding,))
         deviation = self.param("deviation", nn.initializers.ones, (cfg.embedding,))
         if train:
