@@ -1,0 +1,60 @@
+"""What the acceptance check says of pictures whose verdict is known: its default limits, tested.
+
+    python -m repose_jax.experiments.bench.acceptance MARKET_FOLDER [--pairs 500] [--split train]
+
+Random pairs of a photo and a wanted pose. Judged in place of a result: the real photo in that pose,
+which should pass; the source photo itself, which does not stand in the pose; and a real photo of a
+stranger in that stranger's pose, who is not the person. Prints as JSON the share of each that passes
+each check and all of them, and quantiles of the values. Limits are chosen on training people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import numpy as np
+
+from repose_jax.acceptance import CHECKS, Thresholds, failures, judge_all
+from repose_jax.data.pipeline import examples
+from repose_jax.data.registry import open_dataset
+from repose_jax.evaluation.derangement import derangement
+from repose_jax.identity_judge import FeatureReader
+from repose_jax.pose_reader import PoseReader
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("--pairs", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--judge", default="judge-market1501")
+    parser.add_argument("--identity", default="reid-market1501")
+    parser.add_argument("--split", default="train", choices=("train", "test"))
+    options = parser.parse_args()
+    source = open_dataset(options.data, options.split)
+    some = np.random.default_rng(options.seed).choice(len(source.pairs), options.pairs, False)
+    batch = examples(source, some)
+    identities = FeatureReader.load(options.identity, source.size) if options.identity else None
+    judges = PoseReader.load(options.judge), identities
+    photo, here = batch["source"], batch["source_pose"]
+    target, there = batch["target"], batch["target_pose"]
+    persons = np.asarray(source.persons)[np.asarray(source.pairs[some])[:, 0]]
+    other = derangement(persons, options.seed)
+    found = {}
+    for name, pictures, poses in (("the real photo", target, there), ("the source", photo, there),
+                                  ("a stranger", target[other], there[other])):
+        values = judge_all(photo, here, pictures, poses, *judges)
+        failed = [failures({check: value[i] for check, value in values.items()}, Thresholds())
+                  for i in range(len(photo))]
+        found[name] = {
+            "pass": {check: float(np.mean([check not in f for f in failed])) for check in CHECKS},
+            "pass all": float(np.mean([not f for f in failed])),
+            "quantiles 5, 50, 95 %": {
+                check: np.nanquantile(value, (0.05, 0.5, 0.95)).round(4).tolist()
+                for check, value in values.items() if np.isfinite(value).any()}}
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
