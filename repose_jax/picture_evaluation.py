@@ -17,8 +17,10 @@ from repose_jax.data.pipeline import examples
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.evaluation.breakdown import Group, breakdown
+from repose_jax.evaluation.bootstrap import Interval
 from repose_jax.evaluation.contact_sheet import SheetRow, contact_sheet
 from repose_jax.evaluation.denoising import DenoisingTable
+from repose_jax.evaluation.paired import differences
 from repose_jax.evaluation.protocol import Protocol, protocol
 from repose_jax.evaluation.report import Report, write_json
 from repose_jax.evaluation.report_page import Shown, page
@@ -43,7 +45,7 @@ class Wanted:
     """What is to be evaluated; the fields are those of `repose evaluate`.
 
     Attributes:
-      model, images: exactly one of them: a model, or the pictures that anything made.
+      model, images: exactly one of them: a model, or folders of pictures that anything made.
       data: of the held-out people.
       protocol: name of a protocol, or None.
       pairs: a number, or the file of a list.
@@ -57,7 +59,7 @@ class Wanted:
 
     data: DataConfig
     model: str | None = None
-    images: str | os.PathLike[str] | None = None
+    images: Sequence[str | os.PathLike[str]] = ()
     protocol: str | None = None
     pairs: str = "500"
     seed: int = 0
@@ -76,6 +78,7 @@ class PictureEvaluation:
     Attributes:
       reports: what was asked for, then the baselines.
       tables: the scores of each picture that they average.
+      differences: of the other tables to the first, see `repose_jax.evaluation.paired`.
       groups: the first report for easy and hard pairs.
       denoising: of a model; None for pictures.
       facts: JSON-able, on what was evaluated and how.
@@ -87,6 +90,7 @@ class PictureEvaluation:
 
     reports: list[Report]
     tables: list[ScoreTable]
+    differences: dict[str, dict[str, Interval]]
     groups: list[Group]
     denoising: DenoisingTable | None
     facts: dict
@@ -118,9 +122,10 @@ class PictureEvaluation:
                                  "protocol": None if rules is None else dataclasses.asdict(rules)}
         table = None
         if loaded is None:
-            name, pictures = pathlib.Path(wanted.images).name, from_folder(
-                wanted.images, test, pairs)
-            facts |= {"images": name}
+            made = {_name(folder): from_folder(folder, test, pairs) for folder in wanted.images}
+            if len(made) < len(wanted.images):
+                raise UserError("images", "are folders of one name", "give folders of other names")
+            facts |= {"images": list(made)}
         else:
             sample = dataclasses.replace(
                 loaded.sample, guidance=wanted.guidance.over(loaded.sample.guidance),
@@ -133,20 +138,21 @@ class PictureEvaluation:
                                 "judge with another estimator")
             generated, seconds = sampled(loaded, test, pairs, sample, guide, seed=wanted.seed,
                                          progress=progress)
-            name, pictures = loaded.name, in_memory(generated)
+            made = {loaded.name: in_memory(generated)}
             table = denoising(loaded, test, pairs, seed=wanted.seed, progress=progress)
             facts |= {"model": {"name": loaded.name, "sha256": loaded.sha256,
                                 "facts": loaded.facts},
                       "sample": dataclasses.asdict(sample), "seconds_per_picture": seconds}
-        tables = [scorer.table(name, pictures)]
+        tables = [scorer.table(name, pictures) for name, pictures in made.items()]
         if wanted.baselines:
             tables += baseline_tables(scorer, _open(wanted, rules, loaded, "train"))
         source, target = scorer.numbers.T
         shown = [n for n in _BROKEN_DOWN if n in tables[0].values]
         groups = breakdown(tables[0], scorer.persons, test.poses[source], test.poses[target],
                            test.size[0], shown, wanted.seed)
-        return cls([scorer.report(t) for t in tables], tables, groups, table, facts, test.notes,
-                   test, pairs, pictures, wanted.seed)
+        return cls([scorer.report(t) for t in tables], tables,
+                   differences(tables, scorer.persons, seed=wanted.seed), groups, table, facts,
+                   test.notes, test, pairs, next(iter(made.values())), wanted.seed)
 
     def markdown(self) -> str:
         """The scores, and of a model its denoising loss, as Markdown."""
@@ -174,13 +180,14 @@ class PictureEvaluation:
         """
         write_json(path, self.facts | {
             "command": command, "reports": [report.to_dict() for report in self.reports],
+            "differences": self.differences,
             "groups": [dataclasses.asdict(group) for group in self.groups],
             "denoising": None if self.denoising is None else self.denoising.to_dict()})
         names = self.test.names
         pairs = [(names[a], names[b]) for a, b in np.asarray(self.test.pairs[self.pairs])]
         persons = [self.test.persons[a] for a, _ in np.asarray(self.test.pairs[self.pairs])]
         whole = page(f"{self.reports[0].name} on held-out people", command, self.reports,
-                     self.tables[0], self.groups, Shown(self.rows, self.test.skeleton,
+                     self.tables[0], self.differences, self.groups, Shown(self.rows, self.test.skeleton,
                                                         seed=self.seed))
         for end, content in ((".md", self.markdown().encode()),
                              (".tex", latex(self.reports).encode()), (".html", whole.encode()),
@@ -193,6 +200,10 @@ class PictureEvaluation:
         some = np.random.default_rng(self.seed).choice(
             len(self.pairs), min(count, len(self.pairs)), replace=False)
         contact_sheet(self.rows(some), self.test.skeleton, path)
+
+
+def _name(folder: str | os.PathLike[str]) -> str:
+    return pathlib.Path(folder).resolve().name
 
 
 def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSource:

@@ -89,6 +89,24 @@ def test_the_real_targets_score_as_well_as_can_be(folder, market, reid, tmp_path
     assert (tmp_path / "sheet.png").exists()
 
 
+def test_two_folders_are_compared_picture_by_picture(folder, market, tmp_path):
+    other = tmp_path / "darker"
+    other.mkdir()
+    for path in folder.iterdir():
+        dark = np.asarray(Image.open(path)).astype(int) - 20
+        Image.fromarray(dark.clip(0, 255).astype(np.uint8)).save(other / path.name)
+    assert main(["evaluate", "--images", str(folder), str(other), "--data", str(market), "--pairs",
+                 str(market / "market-pairs-test.csv"), "--no-baselines", "--output",
+                 str(tmp_path / "o.json")]) == 0
+    report = json.loads((tmp_path / "o.json").read_text())
+    assert [r["name"] for r in report["reports"]] == ["perfect", "darker"]
+    difference = report["differences"]["darker"]["l1"]
+    # Where a channel is below 20 it darkens less.
+    assert 15 / 255 < difference["low"] <= difference["value"] <= 20 / 255
+    assert "psnr" not in report["differences"]["darker"]  # the first is infinitely good
+    assert "Difference to perfect" in (tmp_path / "o.html").read_text()
+
+
 def test_scores_do_not_depend_on_the_order_of_the_pairs(folder, market, pairs, tmp_path):
     for path in folder.iterdir():  # something worth scoring
         noisy = np.asarray(Image.open(path)) // 2 + 40

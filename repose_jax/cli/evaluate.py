@@ -20,8 +20,9 @@ class EvaluateOptions:
 
     Attributes:
       model: a bundled model, a file, or the folder of a training run.
-      images: in place of a model: a folder of pictures that any program made, named
-        <source>_2_<target>.png or .jpg, perhaps with _vis before the dot.
+      images: in place of a model: folders of pictures that any program made, named
+        <source>_2_<target>.png or .jpg, perhaps with _vis before the dot; with several, the others
+        are compared with the first, picture by picture.
       data: "people", or a folder with a test split.
       protocol: score as a benchmark's papers do; see `docs/evaluation.md`.
       pairs: how many pairs, the first of the data's list, or random where it has none; or a file
@@ -48,7 +49,7 @@ class EvaluateOptions:
     data: str
     output: pathlib.Path
     model: str | None = None
-    images: pathlib.Path | None = None
+    images: tuple[pathlib.Path, ...] = ()
     protocol: str | None = None
     pairs: str = "500"
     seed: int = 0
@@ -83,7 +84,7 @@ def evaluate(argv: Sequence[str]) -> int:
 
     if options.output.suffix != ".json":
         raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")
-    if (options.model is None) == (options.images is None):
+    if (options.model is None) == (not options.images):
         raise UserError("repose evaluate", "needs a model or a folder of images",
                         "give --model NAME or --images FOLDER")
     kind = "model" if options.model is None else kind_of(options.model)

@@ -6,10 +6,11 @@ import base64
 import dataclasses
 import html
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from repose_jax.evaluation.bootstrap import Interval
 from repose_jax.evaluation.breakdown import Group
 from repose_jax.evaluation.contact_sheet import SheetRow, draw_sheet
 from repose_jax.evaluation.metric_facts import facts
@@ -57,6 +58,7 @@ def page(
     command: str,
     reports: Sequence[Report],
     table: ScoreTable | None = None,
+    differences: Mapping[str, Mapping[str, Interval]] | None = None,
     groups: Sequence[Group] = (),
     pictures: Shown | None = None,
     extra_sheets: Sequence[str] = ("pose_error", "found_precision", "gaussian_ssim"),
@@ -67,6 +69,7 @@ def page(
       title, command: shown at its top.
       reports: of the same pictures' pairs, the one that matters first.
       table: the scores of each of the first report's pictures; None leaves cases out.
+      differences: of the other reports to the first, see `repose_jax.evaluation.paired`.
       groups: breakdown of the first report.
       pictures: what to draw; None draws nothing.
       extra_sheets: scores of which the best and worst cases are shown, where they were measured.
@@ -77,6 +80,8 @@ def page(
     check_alike(reports)
     parts = [f"<h1>{html.escape(title)}</h1>", f"<p>{html.escape(caption(reports[0]))}</p>",
              f"<p><code>{html.escape(command)}</code></p>", _scores(reports)]
+    if differences:
+        parts.append(_differences(reports[0].name, differences))
     if pictures is not None:
         count = len(table) if table is not None else pictures.count
         some = np.sort(np.random.default_rng(pictures.seed).choice(
@@ -116,6 +121,23 @@ def _scores(reports: Sequence[Report]) -> str:
         body.append(f"<tr><td>{html.escape(known.title)}<small>{_WAYS[known.better]}</small></td>"
                     + "".join(cells) + "</tr>")
     return (f'<h2>Scores</h2><div class="wide"><table><tr><th></th>{head}</tr>'
+            + "\n".join(body) + "</table></div>")
+
+
+def _differences(first: str, differences: Mapping[str, Mapping[str, Interval]]) -> str:
+    names = list(dict.fromkeys(name for found in differences.values() for name in found))
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in differences)
+    body = []
+    for name in names:
+        cells = []
+        for found in differences.values():
+            text, _, interval = (shown(name, found[name]) if name in found else "").partition(" ")
+            # Beyond doubt: 0 lies outside of the interval.
+            sure = name in found and not found[name].low <= 0 <= found[name].high
+            cells.append(f"<td>{f'<b>{text}</b>' if sure else text}<small>{interval}</small></td>")
+        body.append(f"<tr><td>{html.escape(facts(name).title)}</td>{''.join(cells)}</tr>")
+    return (f"<h2>Difference to {html.escape(first)}, picture by picture</h2><p>Bold where the "
+            f'interval leaves out 0.</p><div class="wide"><table><tr><th></th>{head}</tr>'
             + "\n".join(body) + "</table></div>")
 
 
