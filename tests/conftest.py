@@ -60,3 +60,14 @@ def market(tmp_path_factory) -> pathlib.Path:
     pairs = [f"{a},{b}" for a in names for b in names if a != b and a[:4] == b[:4]]
     (root / "market-pairs-test.csv").write_text("\n".join(["from,to", *pairs]) + "\n")
     return root
+
+
+@pytest.fixture(scope="session")
+def market_model(market, tmp_path_factory) -> pathlib.Path:
+    """The run of a model of that folder's size and skeleton, trained for one step."""
+    from repose_jax.cli import main
+
+    folder = tmp_path_factory.mktemp("market-model")
+    assert main(["train", "tiny", "--data.path", str(market), "--model.network.skeleton",
+                 "market14", "--output", str(folder), "--train.total-images", "8"]) == 0
+    return folder

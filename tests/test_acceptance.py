@@ -95,10 +95,8 @@ def test_page_says_the_verdict_and_escapes_names():
 
 @pytest.fixture(scope="module")
 def material(market, tmp_path_factory):
-    """A model of the size of the tiny Market-1501 folder, another judge, and three photos."""
+    """A judge of the model's size, and three photos."""
     root = tmp_path_factory.mktemp("accept")
-    assert main(["train", "tiny", "--data.path", str(market), "--model.network.skeleton",
-                 "market14", "--output", str(root / "run"), "--train.total-images", "8"]) == 0
     config = EstimatorConfig(image_size=(32, 16), skeleton="market14", channels=(8, 8), groups=4)
     save_weights(root / "judge.safetensors", "estimator", config,
                  jax.jit(fresh_estimator(config))(jax.random.key(0)), {})
@@ -111,10 +109,10 @@ def material(market, tmp_path_factory):
     return root
 
 
-def test_the_command_judges_every_photo_and_says_so_by_its_code(material, tmp_path, capsys):
+def test_the_command_judges_every_photo(market_model, material, tmp_path, capsys):
     (tmp_path / "t.toml").write_text(
         "pose_error = 9\ncolor = 999\ndetail = 0\ndetail_most = 999\nshare = 1\n")
-    command = ["accept", "--images", str(material / "photos"), "--model", str(material / "run"),
+    command = ["accept", "--images", str(material / "photos"), "--model", str(market_model),
                "--judge", str(material / "judge.safetensors"), "--identity", "",
                "--per-image", "1", "--output", str(tmp_path / "a.html"), "--thresholds",
                str(tmp_path / "t.toml")]
@@ -132,9 +130,9 @@ def test_the_command_judges_every_photo_and_says_so_by_its_code(material, tmp_pa
     assert "not accepted: 0 of 3 pass" in capsys.readouterr().out
 
 
-def test_mistakes_are_one_line_and_code_2(material, tmp_path, capsys):
+def test_mistakes_are_one_line_and_code_2(market_model, material, tmp_path, capsys):
     def fails(word, *args):
-        assert main(["accept", "--model", str(material / "run"), "--identity", "", *args]) == 2
+        assert main(["accept", "--model", str(market_model), "--identity", "", *args]) == 2
         error = capsys.readouterr().err
         assert word in error and error.count("\n") == 1, error
 

@@ -1,4 +1,4 @@
-"""A re-identification network: whose picture is it? (docs/method.md, equation 22)
+"""A re-identification network: whose picture is it? (docs/method.md, equation 21)
 
 A residual network makes a vector of each picture, near for one person and far for two. It is the
 judge of identity, and its features are those of a Frechet distance for pictures of people.
