@@ -36,6 +36,9 @@ from repose_jax.published_networks import published, reference
 from repose_jax.scorer import Pictures, Scorer, from_folder, in_memory, with_pair_list
 
 _BROKEN_DOWN = ("gaussian_ssim", "pose_error", "leakage", "found_first", "found_precision")
+# What a scorer takes from a protocol, under the same names.
+_RULES = ("windows", "sigmas", "range_of_prediction", "mae", "mask_lpips", "feature_size",
+          "drop_incomplete")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,7 +145,7 @@ class PictureEvaluation:
         if wanted.baselines:
             tables += baseline_tables(scorer, _open(wanted, rules, loaded, "train"))
         source, target = scorer.numbers.T
-        shown = [n for n in _BROKEN_DOWN if n in tables[0].values]
+        shown = [n for n in tables[0].values if n.startswith(_BROKEN_DOWN)]
         groups = breakdown(tables[0], scorer.persons, test.poses[source], test.poses[target],
                            test.size[0], shown, wanted.seed)
         return cls([scorer.report(t) for t in tables], tables, groups, table, facts, test.notes,
@@ -220,13 +223,13 @@ def _scorer(
     """What scores the pictures, with every network that is at hand."""
     found, options = published(rules, wanted.weights), {}
     if rules is not None:
-        options = {"windows": rules.windows, "sigmas": rules.sigmas,
-                   "feature_size": rules.feature_size}
+        options = {name: getattr(rules, name) for name in _RULES}
     if found.networks:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME")
                              or pathlib.Path.home() / ".cache") / "repose_jax" / "statistics"
         options["references"] = {
-            network.name: reference(network, train(), options.get("feature_size"), cache)
+            network.name: reference(network, train(), options.get("feature_size"), cache,
+                                    options.get("drop_incomplete", 0))
             for network in found.networks}
     return Scorer(test, pairs, *_judges(wanted, rules, test), lpips=found.lpips,
                   networks=found.networks, left_out=found.absent, seed=wanted.seed, **options)

@@ -19,7 +19,7 @@ from repose_jax.data.pairs import PairSource
 from repose_jax.evaluation.features import (
     FeatureNetwork, WeightsAbsent, feature_batches, inception)
 from repose_jax.evaluation.frechet import (
-    Gaussian, load_gaussian, moments_of, save_gaussian)
+    Gaussian, load_gaussian, moments_of, save_gaussian, whole_batches)
 from repose_jax.evaluation.lpips import Lpips, load_lpips
 from repose_jax.evaluation.measures import at_size
 from repose_jax.evaluation.protocol import Protocol
@@ -79,7 +79,7 @@ def published(rules: Protocol | None, folder: str | os.PathLike[str] | None) -> 
 
 def reference(
     network: FeatureNetwork, train: PairSource, size: tuple[int, int] | None,
-    cache: str | os.PathLike[str],
+    cache: str | os.PathLike[str], drop_incomplete: int = 0,
 ) -> Gaussian:
     """Statistics of all training pictures, from a file where they were computed before.
 
@@ -88,12 +88,14 @@ def reference(
       train: the pictures.
       size: (height, width) at which it sees them; None leaves them as they are.
       cache: folder of such files.
+      drop_incomplete: size of a batch that must be full to count; 0 counts all pictures.
 
     Raises:
       UserError: a file cannot be read or written.
     """
+    counted = whole_batches(len(train), drop_incomplete)
     decides = hashlib.sha256(repr((network.name, network.sha256, size, train.size,
-                                   train.names)).encode())
+                                   train.names[:counted])).encode())
     for index in np.linspace(0, len(train) - 1, min(16, len(train))).astype(int):
         decides.update(train.image(int(index)).tobytes())
     path = pathlib.Path(cache) / f"{network.name}-{decides.hexdigest()[:16]}.npz"
@@ -101,7 +103,7 @@ def reference(
         return load_gaussian(path)
 
     def pictures() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        for index in range(len(train)):
+        for index in range(counted):
             yield at_size(train.image(index)[None], size)[0]
 
     found = moments_of(feature_batches(network, pictures(), _AT_ONCE)).gaussian(network.name)
