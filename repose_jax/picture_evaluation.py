@@ -20,13 +20,13 @@ from repose_jax.evaluation.breakdown import Group, breakdown
 from repose_jax.evaluation.contact_sheet import SheetRow, contact_sheet
 from repose_jax.evaluation.denoising import DenoisingTable
 from repose_jax.evaluation.protocol import Protocol, protocol
-from repose_jax.evaluation.report import Report, write_json
+from repose_jax.evaluation.report import Report
+from repose_jax.evaluation.report_files import write_report
 from repose_jax.evaluation.report_page import Shown, page
-from repose_jax.evaluation.report_table import latex, markdown, per_picture_csv
+from repose_jax.evaluation.report_table import markdown, per_picture_csv
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.evaluator import (
     Progress, baseline_tables, choose_pairs, denoising, sampled, silent)
-from repose_jax.files import write_whole
 from repose_jax.guidance_options import GuidanceOptions
 from repose_jax.guide_file import load_guide
 from repose_jax.identity_judge import FeatureReader
@@ -175,21 +175,19 @@ class PictureEvaluation:
         Raises:
           UserError: where a file cannot be written.
         """
-        write_json(path, self.facts | {
-            "command": command, "reports": [report.to_dict() for report in self.reports],
-            "groups": [dataclasses.asdict(group) for group in self.groups],
-            "denoising": None if self.denoising is None else self.denoising.to_dict()})
         names = self.test.names
         pairs = [(names[a], names[b]) for a, b in np.asarray(self.test.pairs[self.pairs])]
         persons = [self.test.persons[a] for a, _ in np.asarray(self.test.pairs[self.pairs])]
+        sheets = ("pose_error", "found_precision", *(
+            name for name in self.tables[0].values if name.startswith("gaussian_ssim")))
         whole = page(f"{self.reports[0].name} on held-out people", command, self.reports,
                      self.tables[0], self.groups, Shown(self.rows, self.test.skeleton,
-                                                        seed=self.seed))
-        for end, content in ((".md", self.markdown().encode()),
-                             (".tex", latex(self.reports).encode()), (".html", whole.encode()),
-                             ("-pictures.csv", per_picture_csv(self.tables, pairs, persons))):
-            write_whole(path.with_name(path.stem + end),
-                        lambda file, content=content: file.write(content))
+                                                        seed=self.seed), sheets)
+        write_report(path, self.facts | {
+            "command": command, "groups": [dataclasses.asdict(group) for group in self.groups],
+            "denoising": None if self.denoising is None else self.denoising.to_dict()},
+            self.reports, self.markdown(), whole,
+            {"-pictures.csv": per_picture_csv(self.tables, pairs, persons)})
 
     def write_sheet(self, path: pathlib.Path, count: int) -> None:
         """Writes a contact sheet of random pairs, not chosen, as PNG."""

@@ -20,6 +20,7 @@ from repose_jax.evaluation.features import (
     FeatureNetwork, WeightsAbsent, feature_batches, inception)
 from repose_jax.evaluation.frechet import (
     Gaussian, load_gaussian, moments_of, save_gaussian, whole_batches)
+from repose_jax.evaluation.human_art_protocol import HumanArtProtocol
 from repose_jax.evaluation.lpips import Lpips, load_lpips
 from repose_jax.evaluation.measures import at_size
 from repose_jax.evaluation.protocol import Protocol
@@ -75,6 +76,26 @@ def published(rules: Protocol | None, folder: str | os.PathLike[str] | None) -> 
     except WeightsAbsent as error:
         absent.append(f"inception-{variant}: absent, {error.file} is not in the folder")
     return Published(lpips, networks, tuple(absent))
+
+
+def human_art_networks(
+    rules: HumanArtProtocol, folder: str | os.PathLike[str] | None
+) -> tuple[dict[str, FeatureNetwork], tuple[str, ...]]:
+    """The networks of "frechet" and "kid", and a sentence for each of the two that is absent.
+
+    Raises:
+      UserError: the file is there and cannot be used.
+    """
+    found, absent = {}, []
+    for name, tap in (("frechet", rules.frechet_tap), ("kid", rules.kernel_tap)):
+        if folder is None:
+            absent.append(f"{name}: absent, no folder of weights was given")
+            continue
+        try:
+            found[name] = inception(folder, rules.inception, tap, rules.resize, rules.scaling)
+        except WeightsAbsent as error:
+            absent.append(f"{name}: absent, {error.file} is not in the folder")
+    return found, tuple(absent)
 
 
 def reference(

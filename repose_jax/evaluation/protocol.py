@@ -6,7 +6,8 @@ today, the protocol says so and does it too, as the number would not be reproduc
 
 There is none for the 512x352 of NTED and PIDM: NTED published no program that scores, PIDM's scores
 at 256x176, and when asked for the other (issue 40 of ankanbhunia/PIDM) no other was added.
-GFLA's and PIDM's Inception, in files of their own that we could not see, is taken for torchvision's.
+GFLA's and PIDM's Inception is in files of theirs that we could not see; it is taken for that which a
+program made from GFLA's carries (script/inception.py of Jarvisss/PoseFuseNet_clean), torchvision's.
 """
 
 from __future__ import annotations
