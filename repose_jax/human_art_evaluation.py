@@ -138,7 +138,8 @@ class HumanArtEvaluation:
         """The scores, then those of each scenario, as Markdown."""
         lines = ["", "| scenario | pictures | AP | CAP | PCE |", "|---|---|---|---|---|"]
         for name, row in self.scenarios.items():
-            cells = ["" if np.isnan(row[key]) else f"{row[key]:.3f}" for key in ("ap", "cap", "pce")]
+            cells = ["" if np.isnan(row[key]) else f"{row[key]:.3f}"
+                     for key in ("ap", "cap", "pce")]
             lines.append(f"| {name or 'not told'} | {row['pictures']} | {' | '.join(cells)} |")
         return markdown([self.report]) + "\n".join(lines) + "\n"
 

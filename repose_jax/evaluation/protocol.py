@@ -6,8 +6,9 @@ today, the protocol says so and does it too, as the number would not be reproduc
 
 There is none for the 512x352 of NTED and PIDM: NTED published no program that scores, PIDM's scores
 at 256x176, and when asked for the other (issue 40 of ankanbhunia/PIDM) no other was added.
-GFLA's and PIDM's Inception is in files of theirs that we could not see; it is taken for that which a
-program made from GFLA's carries (script/inception.py of Jarvisss/PoseFuseNet_clean), torchvision's.
+GFLA's and PIDM's Inception is in files of theirs that we could not see; it is taken for that which
+a program made from GFLA's carries (script/inception.py of Jarvisss/PoseFuseNet_clean), and that is
+torchvision's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import dataclasses
 from typing import Literal
 
 from repose_jax.errors import UserError
+from repose_jax.evaluation.human_art_protocol import HUMAN_ART
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,8 @@ class Protocol:
 _RANGE = ("the Gaussian SSIM takes the generated picture's own range, so that it is not symmetric "
           "and is another number than with a range of 1")
 _TRAIN = "the Frechet distance compares with the training pictures, not with the targets"
-_DROP = ("pictures that do not fill a batch of 64 are left out of the Frechet distance, the last of "
-         "the list here, in the authors' program the last that the file system names")
+_DROP = ("pictures that do not fill a batch of 64 are left out of the Frechet distance, the last "
+         "of the list here, in the authors' program the last that the file system names")
 _DROP_LPIPS = ("the authors' program leaves them out of LPIPS too; here every picture counts")
 _NORMALISED = ("Inception sees [0, 1] pictures where it expects them normalised by ImageNet's mean "
                "and deviation")
@@ -122,7 +124,11 @@ PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 
 
 def protocol(name: str) -> Protocol:
-    """A protocol by name; UserError where there is none."""
+    """A protocol by name; UserError where there is none.
+
+    Pictures of people without pairs are scored by another, `HUMAN_ART`.
+    """
     if name not in PROTOCOLS:
-        raise UserError(name, "is not a protocol", f"choose one of {', '.join(PROTOCOLS)}")
+        raise UserError(name, "is not a protocol", "choose one of "
+                        f"{', '.join([*PROTOCOLS, HUMAN_ART.name])}")
     return PROTOCOLS[name]

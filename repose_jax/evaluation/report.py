@@ -130,7 +130,8 @@ def summarize(
     scores |= {name: Interval(value, math.nan, math.nan) for name, value in table.sets.items()}
     return Report(name=table.name, scores=scores, conditions={
         "pictures": everyone.pictures, "people": everyone.people, **options,
-        **(conditions or {}), "torso_shrink": SHRINK, "range": "[0, 1]", "left_out": left_out} | circumstances())
+        **(conditions or {}), "torso_shrink": SHRINK, "range": "[0, 1]", "left_out": left_out}
+        | circumstances())
 
 
 def _torsos(table: ScoreTable) -> dict[str, tuple[np.ndarray, np.ndarray]]:
