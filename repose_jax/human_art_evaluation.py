@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from repose_jax.data.human_art.annotations import (
@@ -178,7 +178,7 @@ def _pose_scores(
     scores = dict(zip(_POSE_SCORES, pictures.of_several(values, _AP_RESAMPLES), strict=True))
     each = {}
     for name in sorted(set(scenarios)):
-        here: Bool[np.ndarray, "pictures"] = np.array([other == name for other in scenarios])
+        here = np.array([other == name for other in scenarios])
         row = dict(zip(_POSE_SCORES, values(here.astype(np.int64)), strict=True))
         each[name] = {"pictures": int(here.sum()), "ap": row["ap"], "cap": row["cap"],
                       "pce": float(wrong[here].mean())}

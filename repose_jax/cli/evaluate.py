@@ -26,9 +26,9 @@ class EvaluateOptions:
       images: in place of a model: a folder of pictures that any program made, named
         <source>_2_<target>.png or .jpg, perhaps with _vis before the dot.
       data: "people", or a folder with a test split.
-      protocol: score as a benchmark's papers do; "human-art" scores pictures of several people by
-        their poses, as HumanSD, and needs --images, named as the annotated pictures, --data,
-        Human-Art's folder, and --detections.
+      protocol: score as a benchmark's papers do; see `docs/evaluation.md`. "human-art" scores
+        pictures of several people by their poses, as HumanSD, and needs --images, named as the
+        annotated pictures, --data, Human-Art's folder, and --detections.
       detections: COCO's results of keypoints (JSON) of your detector on the pictures, in their
         pixels, with the annotations' image_id; only for "human-art".
       pairs: how many pairs, the first of the data's list, or random where it has none; or a file
