@@ -1,4 +1,4 @@
-"""What protocols ask for is what is measured: ranges, MAE, masks and batches of authors' scripts."""
+"""What protocols ask for is measured: ranges, MAE, masks and batches of the authors' scripts."""
 
 from __future__ import annotations
 

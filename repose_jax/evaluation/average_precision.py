@@ -199,8 +199,8 @@ class Matches:
         pictures = [_prepare(p, d, similarity) for p, d in zip(people, detections)]
         scores = np.concatenate([np.zeros(0), *(p.scores for p in pictures)])
         order = np.argsort(-scores, kind="stable")
-        self._picture = np.repeat(
-            np.arange(len(pictures)), [len(p.scores) for p in pictures])[order]
+        found = np.array([len(p.scores) for p in pictures], np.int64)
+        self._picture = np.repeat(np.arange(len(pictures)), found)[order]
         self._ranges = [_in_range(pictures, limits, order) for limits in (_ALL, _MEDIUM, _LARGE)]
 
     def scores(self, counts: Int[np.ndarray, "pictures"] | None = None) -> AveragePrecision:

@@ -143,11 +143,11 @@ def perceptual(lpips: Lpips, size: tuple[int, int] | None = None) -> Measure:
 
 
 def masked_perceptual(lpips: Lpips, skeleton: Skeleton) -> Measure:
-    """LPIPS of the person alone, mask-<name>, as GFLA and PIDM report it on Market-1501.
+    """LPIPS of the person alone, mask-<name>, as GFLA's script has it for Market-1501.
 
-    Their scripts multiply pictures in [-1, 1] by the mask, so that what lies outside of it is not
-    black but mid-grey. Their mask, of 18 joints with discs and rectangles of radius 4, differs
-    slightly from `person_mask`. NaN where the target pose says nothing of where the person is.
+    It multiplies pictures in [-1, 1] by the mask, so that what lies outside of it is not black but
+    mid-grey. Its mask, of 18 joints with discs and rectangles of radius 4, is not quite that of
+    `person_mask`, less so for a skeleton of fewer joints. NaN where the target pose says nothing of where the person is.
     """
 
     def measure(batch: PictureBatch) -> Measured:

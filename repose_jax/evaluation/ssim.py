@@ -102,8 +102,8 @@ def uniform_taps(size: int) -> Float[np.ndarray, "size"]:
 def own_range(pictures: Float[Array, "batch height width channels"]) -> Float[Array, "batch"]:
     """Largest minus smallest value of each whole picture, over all channels.
 
-    The `data_range` by which the scripts of PATN, GFLA, PIDM, CFLD and MCLD score a generated
-    picture. Such a score is not symmetric and is another number than the one with 1.
+    The `data_range` by which the scripts of GFLA, PIDM, CFLD and MCLD score a generated picture.
+    Such a score is not symmetric and is another number than the one with 1.
     """
     return jnp.ptp(jnp.asarray(pictures, jnp.float32), axis=(1, 2, 3))
 
