@@ -147,7 +147,8 @@ def masked_perceptual(lpips: Lpips, skeleton: Skeleton) -> Measure:
 
     It multiplies pictures in [-1, 1] by the mask, so that what lies outside of it is not black but
     mid-grey. Its mask, of 18 joints with discs and rectangles of radius 4, is not quite that of
-    `person_mask`, less so for a skeleton of fewer joints. NaN where the target pose says nothing of where the person is.
+    `person_mask`, less so for a skeleton of fewer joints. NaN where the target pose says nothing of
+    where the person is.
     """
 
     def measure(batch: PictureBatch) -> Measured:

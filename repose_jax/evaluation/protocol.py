@@ -4,8 +4,8 @@ Two numbers called "SSIM" or "FID" are only comparable under one protocol. These
 programs that the papers' authors published; where a program does something that one would not do
 today, the protocol says so and does it too, as the number would not be reproduced otherwise.
 
-There is none for the 512x352 of NTED and PIDM: we could see no program of NTED's that scores (one is
-announced in its issue 9), PIDM's only scores at 256x176, and the question for the other, issue 40 of
+There is none for the 512x352 of NTED and PIDM: we could see no program of NTED's that scores (its
+issue 9 announces one), PIDM's only scores at 256x176, and the question for the other, issue 40 of
 ankanbhunia/PIDM, is open.
 GFLA's and PIDM's Inception is in files of theirs that we could not see; it is taken for that which
 a program made from GFLA's carries (script/inception.py of Jarvisss/PoseFuseNet_clean), and that is
