@@ -16,19 +16,19 @@ from repose_jax.data.pairs import PairSource
 from repose_jax.data.pipeline import examples
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
-from repose_jax.evaluation.breakdown import Group, breakdown
 from repose_jax.evaluation.bootstrap import Interval
+from repose_jax.evaluation.breakdown import Group, breakdown
 from repose_jax.evaluation.contact_sheet import SheetRow, contact_sheet
 from repose_jax.evaluation.denoising import DenoisingTable
 from repose_jax.evaluation.paired import differences
 from repose_jax.evaluation.protocol import Protocol, protocol
-from repose_jax.evaluation.report import Report, write_json
+from repose_jax.evaluation.report import Report
+from repose_jax.evaluation.report_files import write_report
 from repose_jax.evaluation.report_page import Shown, page
-from repose_jax.evaluation.report_table import latex, markdown, per_picture_csv
+from repose_jax.evaluation.report_table import markdown, per_picture_csv
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.evaluator import (
     Progress, baseline_tables, choose_pairs, denoising, sampled, silent)
-from repose_jax.files import write_whole
 from repose_jax.guidance_options import GuidanceOptions
 from repose_jax.guide_file import load_guide
 from repose_jax.identity_judge import FeatureReader
@@ -38,6 +38,9 @@ from repose_jax.published_networks import published, reference
 from repose_jax.scorer import Pictures, Scorer, from_folder, in_memory, with_pair_list
 
 _BROKEN_DOWN = ("gaussian_ssim", "pose_error", "leakage", "found_first", "found_precision")
+# What a scorer takes from a protocol, under the same names.
+_RULES = ("windows", "sigmas", "range_of_prediction", "mae", "mask_lpips", "feature_size",
+          "drop_incomplete")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,7 +150,7 @@ class PictureEvaluation:
         if wanted.baselines:
             tables += baseline_tables(scorer, _open(wanted, rules, loaded, "train"))
         source, target = scorer.numbers.T
-        shown = [n for n in _BROKEN_DOWN if n in tables[0].values]
+        shown = [n for n in tables[0].values if n.startswith(_BROKEN_DOWN)]
         groups = breakdown(tables[0], scorer.persons, test.poses[source], test.poses[target],
                            test.size[0], shown, wanted.seed)
         return cls([scorer.report(t) for t in tables], tables,
@@ -178,22 +181,20 @@ class PictureEvaluation:
         Raises:
           UserError: where a file cannot be written.
         """
-        write_json(path, self.facts | {
-            "command": command, "reports": [report.to_dict() for report in self.reports],
-            "differences": self.differences,
-            "groups": [dataclasses.asdict(group) for group in self.groups],
-            "denoising": None if self.denoising is None else self.denoising.to_dict()})
         names = self.test.names
         pairs = [(names[a], names[b]) for a, b in np.asarray(self.test.pairs[self.pairs])]
         persons = [self.test.persons[a] for a, _ in np.asarray(self.test.pairs[self.pairs])]
+        sheets = ("pose_error", "found_precision", *(
+            name for name in self.tables[0].values if name.startswith("gaussian_ssim")))
         whole = page(f"{self.reports[0].name} on held-out people", command, self.reports,
-                     self.tables[0], self.differences, self.groups, Shown(self.rows, self.test.skeleton,
-                                                        seed=self.seed))
-        for end, content in ((".md", self.markdown().encode()),
-                             (".tex", latex(self.reports).encode()), (".html", whole.encode()),
-                             ("-pictures.csv", per_picture_csv(self.tables, pairs, persons))):
-            write_whole(path.with_name(path.stem + end),
-                        lambda file, content=content: file.write(content))
+                     self.tables[0], self.differences, self.groups,
+                     Shown(self.rows, self.test.skeleton, seed=self.seed), sheets)
+        write_report(path, self.facts | {
+            "command": command, "differences": self.differences,
+            "groups": [dataclasses.asdict(group) for group in self.groups],
+            "denoising": None if self.denoising is None else self.denoising.to_dict()},
+            self.reports, self.markdown(), whole,
+            {"-pictures.csv": per_picture_csv(self.tables, pairs, persons)})
 
     def write_sheet(self, path: pathlib.Path, count: int) -> None:
         """Writes a contact sheet of random pairs, not chosen, as PNG."""
@@ -231,13 +232,13 @@ def _scorer(
     """What scores the pictures, with every network that is at hand."""
     found, options = published(rules, wanted.weights), {}
     if rules is not None:
-        options = {"windows": rules.windows, "sigmas": rules.sigmas,
-                   "feature_size": rules.feature_size}
+        options = {name: getattr(rules, name) for name in _RULES}
     if found.networks:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME")
                              or pathlib.Path.home() / ".cache") / "repose_jax" / "statistics"
         options["references"] = {
-            network.name: reference(network, train(), options.get("feature_size"), cache)
+            network.name: reference(network, train(), options.get("feature_size"), cache,
+                                    options.get("drop_incomplete", 0))
             for network in found.networks}
     return Scorer(test, pairs, *_judges(wanted, rules, test), lpips=found.lpips,
                   networks=found.networks, left_out=found.absent, seed=wanted.seed, **options)

@@ -19,7 +19,8 @@ from repose_jax.data.pairs import PairSource
 from repose_jax.evaluation.features import (
     FeatureNetwork, WeightsAbsent, feature_batches, inception)
 from repose_jax.evaluation.frechet import (
-    Gaussian, load_gaussian, moments_of, save_gaussian)
+    Gaussian, load_gaussian, moments_of, save_gaussian, whole_batches)
+from repose_jax.evaluation.human_art_protocol import HumanArtProtocol
 from repose_jax.evaluation.lpips import Lpips, load_lpips
 from repose_jax.evaluation.measures import at_size
 from repose_jax.evaluation.protocol import Protocol
@@ -77,9 +78,29 @@ def published(rules: Protocol | None, folder: str | os.PathLike[str] | None) -> 
     return Published(lpips, networks, tuple(absent))
 
 
+def human_art_networks(
+    rules: HumanArtProtocol, folder: str | os.PathLike[str] | None
+) -> tuple[dict[str, FeatureNetwork], tuple[str, ...]]:
+    """The networks of "frechet" and "kid", and a sentence for each of the two that is absent.
+
+    Raises:
+      UserError: the file is there and cannot be used.
+    """
+    found, absent = {}, []
+    for name, tap in (("frechet", rules.frechet_tap), ("kid", rules.kernel_tap)):
+        if folder is None:
+            absent.append(f"{name}: absent, no folder of weights was given")
+            continue
+        try:
+            found[name] = inception(folder, rules.inception, tap, rules.resize, rules.scaling)
+        except WeightsAbsent as error:
+            absent.append(f"{name}: absent, {error.file} is not in the folder")
+    return found, tuple(absent)
+
+
 def reference(
     network: FeatureNetwork, train: PairSource, size: tuple[int, int] | None,
-    cache: str | os.PathLike[str],
+    cache: str | os.PathLike[str], drop_incomplete: int = 0,
 ) -> Gaussian:
     """Statistics of all training pictures, from a file where they were computed before.
 
@@ -88,12 +109,14 @@ def reference(
       train: the pictures.
       size: (height, width) at which it sees them; None leaves them as they are.
       cache: folder of such files.
+      drop_incomplete: size of a batch that must be full to count; 0 counts all pictures.
 
     Raises:
       UserError: a file cannot be read or written.
     """
+    counted = whole_batches(len(train), drop_incomplete)
     decides = hashlib.sha256(repr((network.name, network.sha256, size, train.size,
-                                   train.names)).encode())
+                                   train.names[:counted])).encode())
     for index in np.linspace(0, len(train) - 1, min(16, len(train))).astype(int):
         decides.update(train.image(int(index)).tobytes())
     path = pathlib.Path(cache) / f"{network.name}-{decides.hexdigest()[:16]}.npz"
@@ -101,7 +124,7 @@ def reference(
         return load_gaussian(path)
 
     def pictures() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        for index in range(len(train)):
+        for index in range(counted):
             yield at_size(train.image(index)[None], size)[0]
 
     found = moments_of(feature_batches(network, pictures(), _AT_ONCE)).gaussian(network.name)

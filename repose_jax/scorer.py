@@ -19,10 +19,11 @@ from repose_jax.data.picture_index import flattened, generated_pictures
 from repose_jax.data.pipeline import examples
 from repose_jax.errors import UserError
 from repose_jax.evaluation.features import FeatureNetwork, features_of
-from repose_jax.evaluation.frechet import Gaussian, frechet_distance, moments
+from repose_jax.evaluation.frechet import Gaussian, frechet_distance, moments, whole_batches
 from repose_jax.evaluation.lpips import Lpips
 from repose_jax.evaluation.measures import (
-    Measure, PictureBatch, at_size, extracted, masked, perceptual, pose, reconstruction, torso)
+    Measure, PictureBatch, at_size, extracted, masked, masked_perceptual, perceptual, pose,
+    reconstruction, torso)
 from repose_jax.evaluation.report import Report, summarize
 from repose_jax.evaluation.score_table import ScoreTable, score
 from repose_jax.identity_judge import FeatureReader, Gallery
@@ -49,7 +50,11 @@ class Scorer:
       references: the real pictures' features, by name of the network.
       feature_size: (height, width) at which these see pictures; None is that of the data.
       left_out: sentences on what was asked for and cannot be measured.
-      windows, sigmas: of SSIM, see `repose_jax.evaluation.measures.reconstruction`.
+      windows, sigmas, range_of_prediction, mae: see
+        `repose_jax.evaluation.measures.reconstruction`.
+      mask_lpips: also measure `lpips` on the person alone.
+      drop_incomplete: size of a batch of pictures that must be full for its pictures to count in
+        the networks' Frechet distances; 0 counts all.
       seed: of the intervals.
     """
 
@@ -64,6 +69,10 @@ class Scorer:
     left_out: Sequence[str] = ()
     windows: tuple[int, ...] = (7, 11, 51)
     sigmas: tuple[float, ...] = (1.5,)
+    range_of_prediction: bool = False
+    mae: bool = False
+    mask_lpips: bool = False
+    drop_incomplete: int = 0
     seed: int = 0
 
     @functools.cached_property
@@ -83,18 +92,24 @@ class Scorer:
 
     def table(self, name: str, pictures: Pictures) -> ScoreTable:
         """Measures the pictures that one way of making them gave."""
-        measure, left_out = reconstruction(self.test.size, self.windows, self.sigmas)
+        measure, left_out = reconstruction(
+            self.test.size, self.windows, self.sigmas, mae=self.mae,
+            range_of_prediction=self.range_of_prediction)
         measures: list[Measure] = [measure, masked(self.test.skeleton), torso(self.test.skeleton)]
         if self.poses is not None:
             measures.append(pose(self.poses.poses))
         if self.identities is not None:
             measures.append(extracted(_FEATURES, self.identities))
         measures += [perceptual(distance, self.feature_size) for distance in self.lpips]
+        if self.mask_lpips:
+            measures += [masked_perceptual(distance, self.test.skeleton)
+                         for distance in self.lpips]
         measures += [extracted(network.name, functools.partial(self._features, network))
                      for network in self.networks]
         table = score(name, self._batches(pictures), measures, [*left_out, *self.left_out])
+        counted = whole_batches(len(table), self.drop_incomplete)
         for network in self.networks:
-            own = moments(table.vectors[network.name]).gaussian(network.name)
+            own = moments(table.vectors[network.name][:counted]).gaussian(network.name)
             table = table.with_sets(**{
                 f"frechet_{network.name}": frechet_distance(own, self.references[network.name])})
         if self.gallery is None:

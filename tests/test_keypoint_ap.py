@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repose_jax.evaluation.average_precision import Detections, People
+from repose_jax.evaluation.average_precision import Detections, Matches, People
 from repose_jax.evaluation.keypoint_ap import joint_sigmas, keypoint_ap, oks
 from repose_jax.evaluation.pose_accuracy import head_size, pckh
 from repose_jax.evaluation.pose_cosine import (
@@ -87,6 +87,21 @@ def test_more_than_twenty_detections_are_cut_as_in_pycocotools():
                                _pycocotools(people, detections), atol=1e-12)
 
 
+def test_a_picture_that_counts_twice_is_there_twice():
+    rng = np.random.default_rng(9)
+    people = [_people(rng, rng.integers(0, 4)) for _ in range(12)]
+    # All scores differ: where they are equal, the order of the pictures decides.
+    detections = [Detections(poses=d.poses, scores=rng.random(len(d.poses)))
+                  for d in (_found(rng, p) for p in people)]
+    counts = rng.integers(0, 3, 12)
+    matches = Matches(people, detections, lambda poses, p: oks(poses, p, SIGMAS))
+    repeated = np.repeat(np.arange(12), counts)
+    np.testing.assert_allclose(
+        matches.scores(counts), keypoint_ap([people[i] for i in repeated],
+                                            [detections[i] for i in repeated], SIGMAS))
+    np.testing.assert_allclose(matches.scores(), keypoint_ap(people, detections, SIGMAS))
+
+
 @pytest.mark.parametrize("score", [
     lambda p, d: keypoint_ap(p, d, SIGMAS), lambda p, d: pose_cosine_ap(p, d, SIGMAS)],
     ids=["oks", "cosine"])
@@ -152,6 +167,11 @@ def test_pose_cosine_in_known_cases():
         return full
 
     truth = People(poses=pose([10, 20, 40], [9, 5, 5]), areas=np.ones(1))
+    # As scripted the y that was found plays no part but for its norm, here 1 as well as sqrt 1.25.
+    for y, norm in (([9, 5, 5], 1), ([0, 3, 6], np.sqrt(1.25))):
+        x = np.array([0, 1 / 3, 1]) / np.sqrt(10 / 9)
+        expected = (1 + x[0] / norm) / np.sqrt(2 + 2 / norm**2)
+        np.testing.assert_allclose(pose_cosine(pose([1, 2, 4], y), truth, None, True), expected)
     np.testing.assert_allclose(pose_cosine(pose([1, 2, 4], [0, 3, 6]), truth, None), 0.5)
     assert pose_cosine(pose([1, 2, 4], [3, 3, 3]), truth, None) == 0  # a line
 

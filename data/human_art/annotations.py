@@ -39,6 +39,8 @@ class AnnotatedPicture:
       people: [n, 17, 3] in skeleton coco17: x, y in pixels and a visibility in [0, 1].
       boxes: [n, 4], left, top, width and height of each person in pixels.
       areas: [n], area of each person in square pixels, which COCO's keypoint similarity needs.
+      number: by which detections name the picture: its id among Human-Art's annotations, its key in
+        HumanSD's mapping file.
     """
 
     path: pathlib.Path
@@ -48,6 +50,7 @@ class AnnotatedPicture:
     people: Float[np.ndarray, "n 17 3"]
     boxes: Float[np.ndarray, "n 4"]
     areas: Float[np.ndarray, "n"]
+    number: int | str
 
 
 def is_human_art(root: str | os.PathLike[str]) -> bool:
@@ -176,7 +179,8 @@ def _picture(path: pathlib.Path, image: dict, rows: Sequence[dict]) -> Annotated
         path=_locate(path, str(file)), size=(int(height), int(width)),
         scenario=str(image.get("category") or "").replace(" ", "_"),
         description=str(image.get("description") or ""),
-        people=np.array(poses, np.float32).reshape(-1, len(COCO17), 3), boxes=boxes, areas=areas)
+        people=np.array(poses, np.float32).reshape(-1, len(COCO17), 3), boxes=boxes, areas=areas,
+        number=image["id"])
 
 
 def _locate(annotation: pathlib.Path, file: str) -> pathlib.Path:

@@ -76,7 +76,8 @@ def load_humansd(root: str | os.PathLike[str],
         areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
         pictures.append(AnnotatedPicture(
             path=image, size=image_size(image), scenario=image.parent.name,
-            description=str(entry.get("prompt") or ""), people=people, boxes=boxes, areas=areas))
+            description=str(entry.get("prompt") or ""), people=people, boxes=boxes, areas=areas,
+            number=key))
     return tuple(pictures)
 
 

@@ -12,6 +12,9 @@ from repose_jax.errors import UserError
 from repose_jax.guidance_options import GuidanceOptions, given
 
 
+_HUMAN_ART = "human-art"
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
     """Score a model, a folder of pictures, a pose estimator, a field or a re-identification network.
@@ -24,7 +27,11 @@ class EvaluateOptions:
         <source>_2_<target>.png or .jpg, perhaps with _vis before the dot; with several, the others
         are compared with the first, picture by picture.
       data: "people", or a folder with a test split.
-      protocol: score as a benchmark's papers do; see `docs/evaluation.md`.
+      protocol: score as a benchmark's papers do; see `docs/evaluation.md`. "human-art" scores
+        pictures of several people by their poses, as HumanSD, and needs --images, named as the
+        annotated pictures, --data, Human-Art's folder, and --detections.
+      detections: COCO's results of keypoints (JSON) of your detector on the pictures, in their
+        pixels, with the annotations' image_id; only for "human-art".
       pairs: how many pairs, the first of the data's list, or random where it has none; or a file
         that lists them, as the benchmarks have it.
       seed: of pairs, noise and intervals.
@@ -51,6 +58,7 @@ class EvaluateOptions:
     model: str | None = None
     images: tuple[pathlib.Path, ...] = ()
     protocol: str | None = None
+    detections: pathlib.Path | None = None
     pairs: str = "500"
     seed: int = 0
     steps: int | None = None
@@ -91,6 +99,10 @@ def evaluate(argv: Sequence[str]) -> int:
     check_seed(options.seed)
     for path in filter(None, (options.output, options.sheet)):
         check_writable(path.parent)
+    if options.protocol == _HUMAN_ART:
+        return _human_art(options, "repose evaluate " + " ".join(argv))
+    if options.detections is not None:
+        raise UserError("--detections", f"is only for --protocol {_HUMAN_ART}", "leave it out")
     data = DataConfig(path=options.data, identities=options.identities, views=options.views)
     score = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid}[kind]
     score(options, data, "repose evaluate " + " ".join(argv))
@@ -143,6 +155,25 @@ def _reid(options: EvaluateOptions, data, command: str) -> None:
 
 def _progress(stage: str, done: int, total: int) -> None:
     print(f"\r{stage} {done}/{total}", end="\n" if done >= total else "", file=sys.stderr)
+
+
+def _human_art(options: EvaluateOptions, command: str) -> int:
+    from repose_jax.human_art_evaluation import HumanArtEvaluation
+
+    for name in ("model", "sheet", "judge", "identity"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name}", f"has no meaning for --protocol {_HUMAN_ART}",
+                            "give --images, --data and --detections")
+    if options.detections is None:
+        raise UserError("repose evaluate", f"needs --detections for --protocol {_HUMAN_ART}",
+                        "run a pose detector on the pictures and give its results")
+    found = HumanArtEvaluation.of(
+        options.images, options.data, options.detections, weights=options.weights,
+        seed=options.seed, progress=_progress)
+    say(found.markdown())
+    found.write(options.output, command)
+    say(f"wrote {options.output} and {options.output.with_suffix('.html')}")
+    return 0
 
 
 def _pictures(options: EvaluateOptions, data, command: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
@@ -133,9 +133,12 @@ def _match(picture: _Picture, ignored: np.ndarray, threshold: float) -> np.ndarr
 
 
 def _curve(hit: np.ndarray, counted: np.ndarray, people: int) -> tuple[np.ndarray, float]:
-    """Precision at each of the recalls, and the highest recall; detections best score first."""
-    true = np.cumsum(hit & counted)
-    false = np.cumsum(~hit & counted)
+    """Precision at each of the recalls, and the highest recall.
+
+    Detections come best score first; `hit` and `counted` say how often each counts.
+    """
+    true = np.cumsum(hit)
+    false = np.cumsum(counted - hit)
     if len(hit) == 0:
         return np.zeros(len(_RECALLS)), 0.0
     recall, precision = true / people, true / np.maximum(true + false, 1)
@@ -144,28 +147,70 @@ def _curve(hit: np.ndarray, counted: np.ndarray, people: int) -> tuple[np.ndarra
     return np.where(at < len(hull), hull[np.minimum(at, len(hull) - 1)], 0.0), float(recall[-1])
 
 
-def _in_range(pictures: list[_Picture], limits: tuple[float, float]) -> tuple[np.ndarray, ...]:
-    """AP and AR at each threshold, over the people whose area is in a range."""
+class _Range(NamedTuple):
+    """Who was found in a range of areas, detections in the order of their scores.
+
+    Attributes:
+      people: [pictures], how many count.
+      hit, counted: [thresholds, detections], who is a person and who is that or a false alarm.
+    """
+
+    people: np.ndarray
+    hit: np.ndarray
+    counted: np.ndarray
+
+    def scores(self, weights: np.ndarray, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """AP and AR at each threshold, with a weight for each picture."""
+        people = int(weights @ self.people)
+        if people == 0:
+            return np.full(len(THRESHOLDS), np.nan), np.full(len(THRESHOLDS), np.nan)
+        often = weights[picture]
+        curves = [_curve(hit * often, counted * often, people)
+                  for hit, counted in zip(self.hit, self.counted)]
+        return np.array([curve.mean() for curve, _ in curves]), np.array([r for _, r in curves])
+
+
+def _in_range(pictures: list[_Picture], limits: tuple[float, float], order: np.ndarray) -> _Range:
     ignored = [~p.known | _outside(p.areas, limits) for p in pictures]
-    people = sum(int((~i).sum()) for i in ignored)
-    if people == 0:
-        return np.full(len(THRESHOLDS), np.nan), np.full(len(THRESHOLDS), np.nan)
-    order = np.argsort(-np.concatenate([p.scores for p in pictures]), kind="stable")
-    precision, recall = [], []
+    hits, counts = [], []
     for threshold in THRESHOLDS:
-        hit, counted = [], []
+        hit, counted = [np.zeros(0, bool)], [np.zeros(0, bool)]
         for picture, ignore in zip(pictures, ignored):
             taken = _match(picture, ignore, threshold)
-            hit.append(taken >= 0)
             skipped = _outside(picture.detected_areas, limits)
             if len(ignore):
                 skipped = np.where(taken >= 0, ignore[taken], skipped)
+            hit.append((taken >= 0) & ~skipped)
             counted.append(~skipped)
-        curve, highest = _curve(
-            np.concatenate(hit)[order], np.concatenate(counted)[order], people)
-        precision.append(curve.mean())
-        recall.append(highest)
-    return np.array(precision), np.array(recall)
+        hits.append(np.concatenate(hit)[order])
+        counts.append(np.concatenate(counted)[order])
+    return _Range(np.array([(~i).sum() for i in ignored], np.int64), np.array(hits),
+                  np.array(counts))
+
+
+class Matches:
+    """Who was found in a set of pictures: all that AP needs, however often a picture counts."""
+
+    def __init__(self, people: Sequence[People], detections: Sequence[Detections],
+                 similarity: Callable[[np.ndarray, People], np.ndarray]):
+        """Matches detections to people; the arguments are those of `average_precision`."""
+        if len(people) != len(detections):
+            raise ValueError(f"{len(people)} pictures of people, {len(detections)} of detections")
+        pictures = [_prepare(p, d, similarity) for p, d in zip(people, detections)]
+        scores = np.concatenate([np.zeros(0), *(p.scores for p in pictures)])
+        order = np.argsort(-scores, kind="stable")
+        found = np.array([len(p.scores) for p in pictures], np.int64)
+        self._picture = np.repeat(np.arange(len(pictures)), found)[order]
+        self._ranges = [_in_range(pictures, limits, order) for limits in (_ALL, _MEDIUM, _LARGE)]
+
+    def scores(self, counts: Int[np.ndarray, "pictures"] | None = None) -> AveragePrecision:
+        """AP and AR; `counts` is how often each picture is in the set, None once each."""
+        weights = np.ones(len(self._ranges[0].people), np.int64) if counts is None else counts
+        (ap, ar), (ap_medium, ar_medium), (ap_large, ar_large) = (
+            part.scores(weights, self._picture) for part in self._ranges)
+        return AveragePrecision(*map(float, (
+            ap.mean(), ap[0], ap[_AT_75], ap_medium.mean(), ap_large.mean(),
+            ar.mean(), ar[0], ar[_AT_75], ar_medium.mean(), ar_large.mean())))
 
 
 def average_precision(
@@ -182,11 +227,4 @@ def average_precision(
     Raises:
       ValueError: if there are not as many of one as of the other.
     """
-    if len(people) != len(detections):
-        raise ValueError(f"{len(people)} pictures of people, {len(detections)} of detections")
-    pictures = [_prepare(p, d, similarity) for p, d in zip(people, detections)]
-    (ap, ar), (ap_medium, ar_medium), (ap_large, ar_large) = (
-        _in_range(pictures, limits) for limits in (_ALL, _MEDIUM, _LARGE))
-    return AveragePrecision(*map(float, (
-        ap.mean(), ap[0], ap[_AT_75], ap_medium.mean(), ap_large.mean(),
-        ar.mean(), ar[0], ar[_AT_75], ar_medium.mean(), ar_large.mean())))
+    return Matches(people, detections, similarity).scores()

@@ -138,9 +138,18 @@ class Bootstrap:
           statistic: called with ones for the value and with each resample's numbers.
           resamples: of them, the first so many, as each costs a call; None takes all.
         """
+        return self.of_several(lambda counts: [statistic(counts)], resamples)[0]
+
+    def of_several(
+        self, statistics: Callable[[Int[np.ndarray, "n"]], Sequence[float]],
+        resamples: int | None = None,
+    ) -> list[Interval]:
+        """As `of`, for statistics that come together."""
         drawn = self._counts[:resamples].astype(np.int64)
-        return self._interval(statistic(np.ones(self.pictures, np.int64)),
-                              np.array([statistic(counts[self._person]) for counts in drawn]))
+        values = statistics(np.ones(self.pictures, np.int64))
+        resampled = np.array([statistics(counts[self._person]) for counts in drawn])
+        return [self._interval(value, column)
+                for value, column in zip(values, resampled.T, strict=True)]
 
     def _correlations(self, x, y) -> tuple[float, np.ndarray]:
         """The correlation of all pictures and of each resample."""

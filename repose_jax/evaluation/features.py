@@ -134,7 +134,8 @@ def inception(
 
     The defaults are pytorch-fid's. For torch-fidelity's number resize and scaling are "tf1" and
     "tf"; for that of GFLA, PIDM, CFLD and MCLD the variant is "imagenet" and the rest as it is.
-    GFLA's and PIDM's scripts also leave out the pictures that do not fill a batch of 64.
+    GFLA's and PIDM's scripts also leave out the pictures that do not fill a batch of 64, see
+    `repose_jax.evaluation.protocol`.
 
     Args:
       path: the file of weights, or a folder with one of `INCEPTION_FILES` in it.

@@ -113,6 +113,14 @@ def moments_of(batches: Iterable[Float[np.ndarray, "_n d"]]) -> Moments:
     return found
 
 
+def whole_batches(count: int, batch: int) -> int:
+    """How many of `count` pictures a program counts that leaves out an incomplete last batch.
+
+    All of them where there are fewer than a batch, as in GFLA's program, or where batch is 0.
+    """
+    return count - count % batch if 0 < batch <= count else count
+
+
 def _root(covariance: np.ndarray) -> np.ndarray:
     """R of rank r with R R^T = S, [d, r].
 

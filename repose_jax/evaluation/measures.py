@@ -17,15 +17,14 @@ from jaxtyping import Float, UInt8
 from repose_jax.evaluation.baselines import as_unit
 from repose_jax.evaluation.l1 import l1
 from repose_jax.evaluation.lpips import Lpips
+from repose_jax.evaluation.mae import mae as relative_error
 from repose_jax.evaluation.masked import inside_l1, mask_gaussian_ssim
 from repose_jax.evaluation.person_mask import person_mask
 from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.psnr import psnr
-from repose_jax.evaluation.ssim import gaussian_ssim, uniform_ssim
+from repose_jax.evaluation.ssim import gaussian_ssim, gaussian_taps, own_range, uniform_ssim
 from repose_jax.evaluation.torso_color import torso_color
 from repose_jax.pose.skeleton import Skeleton
-
-_GAUSSIAN_WINDOW = 11
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +48,8 @@ Measure = Callable[[PictureBatch], Measured]
 
 
 def reconstruction(
-    size: tuple[int, int], windows: Sequence[int] = (7, 11, 51), sigmas: Sequence[float] = (1.5,)
+    size: tuple[int, int], windows: Sequence[int] = (7, 11, 51), sigmas: Sequence[float] = (1.5,),
+    *, range_of_prediction: bool = False, mae: bool = False,
 ) -> tuple[Measure, list[str]]:
     """Pixels against the target's: SSIM of each kind, PSNR, L1.
 
@@ -57,32 +57,40 @@ def reconstruction(
       size: (height, width) of the pictures.
       windows: sides of SSIM's uniform windows.
       sigmas: of its Gaussian windows; 1.5 is called gaussian_ssim, others carry their sigma.
+      range_of_prediction: the Gaussian SSIM takes the generated picture's own range in the place of
+        1, and is called gaussian_ssim_<sigma>_own_range, whatever sigma is.
+      mae: also the "mae" of `repose_jax.evaluation.mae`.
 
     Returns:
       The measure, and a sentence for each score that does not fit pictures of this size. PSNR is
       NaN for a picture equal to its target.
     """
     fitting = [w for w in windows if w <= min(size)]
-    gaussian = list(sigmas) if _GAUSSIAN_WINDOW <= min(size) else []
+    taps = {s: len(gaussian_taps(s)) for s in sigmas}
+    names = {s: _gaussian_name(s, range_of_prediction) for s in sigmas}
     left_out = [f"ssim_{w}: a window of {w} does not fit a side of {min(size)}"
                 for w in windows if w not in fitting]
-    left_out += [f"{_gaussian_name(s)}: a window of {_GAUSSIAN_WINDOW} does not fit a side of "
-                 f"{min(size)}" for s in sigmas if s not in gaussian]
+    left_out += [f"{names[s]}: a window of {taps[s]} does not fit a side of {min(size)}"
+                 for s in sigmas if taps[s] > min(size)]
 
     def measure(batch: PictureBatch) -> Measured:
         a, b = as_unit(batch.generated), as_unit(batch.target)
         nothing = np.full(len(a), np.nan)
-        found = {_gaussian_name(s): gaussian_ssim(a, b, sigma=s) if s in gaussian else nothing
-                 for s in sigmas}
+        spanned = own_range(a) if range_of_prediction else 1.0
+        found = {names[s]: gaussian_ssim(a, b, sigma=s, data_range=spanned)
+                 if taps[s] <= min(size) else nothing for s in sigmas}
         found |= {f"ssim_{w}": uniform_ssim(a, b, size=w) if w in fitting else nothing
                   for w in windows}
         decibels = np.asarray(psnr(a, b), np.float64)
-        return found | {"psnr": np.where(np.isfinite(decibels), decibels, np.nan), "l1": l1(a, b)}
+        found |= {"psnr": np.where(np.isfinite(decibels), decibels, np.nan), "l1": l1(a, b)}
+        return found | ({"mae": relative_error(a, b)} if mae else {})
 
     return measure, left_out
 
 
-def _gaussian_name(sigma: float) -> str:
+def _gaussian_name(sigma: float, own: bool) -> str:
+    if own:
+        return f"gaussian_ssim_{sigma:g}_own_range"
     return "gaussian_ssim" if sigma == 1.5 else f"gaussian_ssim_{sigma:g}"
 
 
@@ -130,6 +138,24 @@ def perceptual(lpips: Lpips, size: tuple[int, int] | None = None) -> Measure:
     def measure(batch: PictureBatch) -> Measured:
         a, b = (as_unit(at_size(pictures, size)) for pictures in (batch.generated, batch.target))
         return {lpips.name: np.asarray(lpips(a, b))}
+
+    return measure
+
+
+def masked_perceptual(lpips: Lpips, skeleton: Skeleton) -> Measure:
+    """LPIPS of the person alone, mask-<name>, as GFLA's script has it for Market-1501.
+
+    It multiplies pictures in [-1, 1] by the mask, so that what lies outside of it is not black but
+    mid-grey. Its mask, of 18 joints with discs and rectangles of radius 4, is not quite that of
+    `person_mask`, less so for a skeleton of fewer joints. NaN where the target pose says nothing of
+    where the person is.
+    """
+
+    def measure(batch: PictureBatch) -> Measured:
+        mask = person_mask(batch.target_pose, skeleton, batch.target.shape[1:3])
+        a, b = (np.where(mask[..., None], as_unit(pictures), np.float32(0.5))
+                for pictures in (batch.generated, batch.target))
+        return {f"mask-{lpips.name}": np.where(mask.any((1, 2)), lpips(a, b), np.nan)}
 
     return measure
 

@@ -61,6 +61,11 @@ class Report:
         write_json(path, self.to_dict())
 
 
+def circumstances() -> dict[str, object]:
+    """On what, and with which versions, this process computes."""
+    return {"backend": jax.default_backend(), "versions": _versions()}
+
+
 def _versions() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:
@@ -125,8 +130,8 @@ def summarize(
     scores |= {name: Interval(value, math.nan, math.nan) for name, value in table.sets.items()}
     return Report(name=table.name, scores=scores, conditions={
         "pictures": everyone.pictures, "people": everyone.people, **options,
-        **(conditions or {}), "torso_shrink": SHRINK, "range": "[0, 1]", "left_out": left_out,
-        "backend": jax.default_backend(), "versions": _versions()})
+        **(conditions or {}), "torso_shrink": SHRINK, "range": "[0, 1]", "left_out": left_out}
+        | circumstances())
 
 
 def _torsos(table: ScoreTable) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -47,7 +47,8 @@ def caption(report: Report) -> str:
     """On whom the scores are, and what the brackets hold."""
     conditions = report.conditions
     return (f"{conditions['pictures']} pictures of {conditions['people']} people; in brackets the "
-            f"{100 * conditions['level']:g} % bootstrap interval over people.")
+            f"{100 * conditions['level']:g} % bootstrap interval over "
+            f"{conditions.get('resampled', 'people')}.")
 
 
 def markdown(reports: Sequence[Report]) -> str:

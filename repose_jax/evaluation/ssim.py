@@ -9,6 +9,8 @@ scikit-image's `structural_similarity` with data_range=1, channel_axis=-1 and
   gaussian_weights=True, sigma=1.5, use_sample_covariance=False   for `gaussian_ssim`,
   win_size=size                                                   for `uniform_ssim`.
 Papers that report "SSIM" on person pictures mean one of several windows; name it with the number.
+Many also take C1 = (.01 R)^2 and C2 = (.03 R)^2 with the range R of the generated picture: see
+`own_range`.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ def ssim_maps(
     b: Float[Array, "batch height width channels"],
     taps: Float[np.ndarray, "taps"],
     sample_covariance: bool,
+    data_range: Float[Array, "batch"] | float = 1.0,
 ) -> tuple[Float[Array, "batch h w channels"], Float[Array, "batch h w channels"]]:
     """The two factors of SSIM in each window: luminance, and contrast with structure.
 
@@ -51,6 +54,7 @@ def ssim_maps(
       a, b: pictures in [0, 1].
       taps: weights of the window along a side, summing to 1.
       sample_covariance: (co)variances unbiased, as for a window of equal weights.
+      data_range: R of C1 = (.01 R)^2 and C2 = (.03 R)^2, of all pictures or of each.
 
     Returns:
       (2 mx my + C1) / (mx^2 + my^2 + C1) and (2 sxy + C2) / (sx^2 + sy^2 + C2), for the windows
@@ -83,8 +87,9 @@ def ssim_maps(
     spread = unbias * (local_mean(x * x + y * y) - mx * mx - my * my)
     sxy = unbias * (local_mean(x * y) - mx * my)
     mx, my = mx + shift, my + shift
-    return ((2 * mx * my + _C1) / (mx * mx + my * my + _C1),
-            (2 * sxy + _C2) / (spread + _C2))
+    squared = jnp.square(jnp.asarray(data_range, jnp.float32)).reshape(-1, 1, 1, 1)
+    c1, c2 = _C1 * squared, _C2 * squared
+    return (2 * mx * my + c1) / (mx * mx + my * my + c1), (2 * sxy + c2) / (spread + c2)
 
 
 def uniform_taps(size: int) -> Float[np.ndarray, "size"]:
@@ -94,23 +99,40 @@ def uniform_taps(size: int) -> Float[np.ndarray, "size"]:
     return np.full(size, 1 / size)
 
 
+def own_range(pictures: Float[Array, "batch height width channels"]) -> Float[Array, "batch"]:
+    """Largest minus smallest value of each whole picture, over all channels.
+
+    The `data_range` by which the scripts of GFLA, PIDM, CFLD and MCLD score a generated picture.
+    Such a score is not symmetric and is another number than the one with 1.
+    """
+    return jnp.ptp(jnp.asarray(pictures, jnp.float32), axis=(1, 2, 3))
+
+
 @functools.partial(jax.jit, static_argnames="sigma")
 def gaussian_ssim(
     a: Float[Array, "batch height width channels"],
     b: Float[Array, "batch height width channels"],
     sigma: float = 1.5,
+    data_range: Float[Array, "batch"] | float = 1.0,
 ) -> Float[Array, "batch"]:
     """SSIM with a Gaussian window cut at 3.5 sigma, as Wang et al.
 
     Args:
       a, b: pictures in [0, 1].
       sigma: of the window in pixels; 1.5 makes 11 x 11 taps.
+      data_range: 1 for what the pictures could span, `own_range` of either for what it does span.
+
+    Returns:
+      The values; 0 for a range of 0, that of a flat picture, whose covariance with anything is 0.
+      scikit-image's formula then divides by the target's variance alone: it gives 0, up to
+      rounding, where that varies in every window, and else what 0 / 0 leaves, mostly NaN.
 
     Raises:
       ValueError: for shapes that differ or are smaller than the window.
     """
-    luminance, structure = ssim_maps(a, b, gaussian_taps(sigma), sample_covariance=False)
-    return (luminance * structure).mean((1, 2, 3))
+    luminance, structure = ssim_maps(a, b, gaussian_taps(sigma), sample_covariance=False,
+                                     data_range=data_range)
+    return jnp.where(jnp.asarray(data_range) > 0, (luminance * structure).mean((1, 2, 3)), 0)
 
 
 @functools.partial(jax.jit, static_argnames="size")
