@@ -20,10 +20,12 @@ from repose_jax.data.pipeline import examples
 from repose_jax.errors import UserError
 from repose_jax.evaluation.features import FeatureNetwork, features_of
 from repose_jax.evaluation.frechet import Gaussian, frechet_distance, moments, whole_batches
+from repose_jax.evaluation.kid import polynomial_mmd
 from repose_jax.evaluation.lpips import Lpips
 from repose_jax.evaluation.measures import (
     Measure, PictureBatch, at_size, extracted, masked, masked_perceptual, perceptual, pose,
     reconstruction, torso)
+from repose_jax.evaluation.precision_recall import manifolds
 from repose_jax.evaluation.report import Report, summarize
 from repose_jax.evaluation.score_table import ScoreTable, score
 from repose_jax.identity_judge import FeatureReader, Gallery
@@ -31,6 +33,7 @@ from repose_jax.pose_reader import PoseReader
 
 _AT_ONCE = 64
 _FEATURES = "reid"
+_NEIGHBOURS = 3  # of precision and recall (Kynkäänniemi et al. 2019)
 
 Pictures = Callable[[Int[np.ndarray, "n"]], UInt8[np.ndarray, "n height width 3"]]
 """The generated pictures of some positions of the list of pairs."""
@@ -114,13 +117,19 @@ class Scorer:
                 f"frechet_{network.name}": frechet_distance(own, self.references[network.name])})
         if self.gallery is None:
             return table
-        features = table.vectors[_FEATURES]
+        features, real = table.vectors[_FEATURES], self.gallery.features
         found = self.gallery.rank(features, self.numbers)
-        distance = frechet_distance(moments(features).gaussian(),
-                                    moments(self.gallery.features).gaussian())
-        return table.with_values(
-            found_first=found.found_within(1), found_precision=found.precision
-        ).with_sets(frechet_reid=distance)
+        table = table.with_values(found_first=found.found_within(1),
+                                  found_precision=found.precision)
+        if len(features) <= _NEIGHBOURS:
+            return table
+        # Precision and recall are of sets of one size.
+        some = np.random.default_rng(self.seed).permutation(len(real))[:len(features)]
+        overlap = manifolds(real[some], features, _NEIGHBOURS)
+        return table.with_sets(
+            frechet_reid=frechet_distance(moments(features).gaussian(), moments(real).gaussian()),
+            kid_reid=polynomial_mmd(real, features), precision_reid=overlap.precision,
+            recall_reid=overlap.recall)
 
     def _features(self, network: FeatureNetwork, pictures: np.ndarray) -> np.ndarray:
         return features_of(network, at_size(pictures, self.feature_size), _AT_ONCE)

@@ -167,8 +167,10 @@ def _human_art(options: EvaluateOptions, command: str) -> int:
     if options.detections is None:
         raise UserError("repose evaluate", f"needs --detections for --protocol {_HUMAN_ART}",
                         "run a pose detector on the pictures and give its results")
+    if len(options.images) != 1:
+        raise UserError("--images", f"are {len(options.images)} folders", "give one")
     found = HumanArtEvaluation.of(
-        options.images, options.data, options.detections, weights=options.weights,
+        options.images[0], options.data, options.detections, weights=options.weights,
         seed=options.seed, progress=_progress)
     say(found.markdown())
     found.write(options.output, command)

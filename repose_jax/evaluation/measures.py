@@ -20,11 +20,15 @@ from repose_jax.evaluation.lpips import Lpips
 from repose_jax.evaluation.mae import mae as relative_error
 from repose_jax.evaluation.masked import inside_l1, mask_gaussian_ssim
 from repose_jax.evaluation.person_mask import person_mask
+from repose_jax.evaluation.ms_ssim import MAX_SCALES, ms_ssim, ms_ssim_name
 from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.psnr import psnr
 from repose_jax.evaluation.ssim import gaussian_ssim, gaussian_taps, own_range, uniform_ssim
 from repose_jax.evaluation.torso_color import torso_color
 from repose_jax.pose.skeleton import Skeleton
+
+
+_MS_SSIM_WINDOW = 11
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,14 +55,14 @@ def reconstruction(
     size: tuple[int, int], windows: Sequence[int] = (7, 11, 51), sigmas: Sequence[float] = (1.5,),
     *, range_of_prediction: bool = False, mae: bool = False,
 ) -> tuple[Measure, list[str]]:
-    """Pixels against the target's: SSIM of each kind, PSNR, L1.
+    """Pixels against the target's: SSIM of each kind, MS-SSIM of the scales that fit, PSNR, L1.
 
     Args:
       size: (height, width) of the pictures.
       windows: sides of SSIM's uniform windows.
       sigmas: of its Gaussian windows; 1.5 is called gaussian_ssim, others carry their sigma.
-      range_of_prediction: the Gaussian SSIM takes the generated picture's own range in the place of
-        1, and is called gaussian_ssim_<sigma>_own_range, whatever sigma is.
+      range_of_prediction: also the Gaussian SSIM with the generated picture's own range in the
+        place of 1, called gaussian_ssim_<sigma>_own_range, whatever sigma is.
       mae: also the "mae" of `repose_jax.evaluation.mae`.
 
     Returns:
@@ -67,20 +71,24 @@ def reconstruction(
     """
     fitting = [w for w in windows if w <= min(size)]
     taps = {s: len(gaussian_taps(s)) for s in sigmas}
-    names = {s: _gaussian_name(s, range_of_prediction) for s in sigmas}
+    ranges = (False, True) if range_of_prediction else (False,)
+    names = {(s, own): _gaussian_name(s, own) for s in sigmas for own in ranges}
     left_out = [f"ssim_{w}: a window of {w} does not fit a side of {min(size)}"
                 for w in windows if w not in fitting]
-    left_out += [f"{names[s]}: a window of {taps[s]} does not fit a side of {min(size)}"
-                 for s in sigmas if taps[s] > min(size)]
+    left_out += [f"{name}: a window of {taps[s]} does not fit a side of {min(size)}"
+                 for (s, _), name in names.items() if taps[s] > min(size)]
+    scales = next((n for n in range(MAX_SCALES, 1, -1)
+                   if min(size) >> (n - 1) >= _MS_SSIM_WINDOW), 0)
 
     def measure(batch: PictureBatch) -> Measured:
         a, b = as_unit(batch.generated), as_unit(batch.target)
         nothing = np.full(len(a), np.nan)
-        spanned = own_range(a) if range_of_prediction else 1.0
-        found = {names[s]: gaussian_ssim(a, b, sigma=s, data_range=spanned)
-                 if taps[s] <= min(size) else nothing for s in sigmas}
+        found = {name: gaussian_ssim(a, b, sigma=s, data_range=own_range(a) if own else 1.0)
+                 if taps[s] <= min(size) else nothing for (s, own), name in names.items()}
         found |= {f"ssim_{w}": uniform_ssim(a, b, size=w) if w in fitting else nothing
                   for w in windows}
+        if scales:
+            found[ms_ssim_name(scales).replace("-", "_")] = ms_ssim(a, b, scales=scales)
         decibels = np.asarray(psnr(a, b), np.float64)
         found |= {"psnr": np.where(np.isfinite(decibels), decibels, np.nan), "l1": l1(a, b)}
         return found | ({"mae": relative_error(a, b)} if mae else {})
