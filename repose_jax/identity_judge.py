@@ -34,6 +34,16 @@ class FeatureReader:
         self._read = jax.jit(
             lambda pictures: network.apply({"params": weights.params}, to_signal(pictures)).features)
 
+    @property
+    def name(self) -> str:
+        """How the user called the network."""
+        return self.weights.name
+
+    @property
+    def sha256(self) -> str:
+        """Of its file."""
+        return self.weights.sha256
+
     @classmethod
     def load(cls, name: str | os.PathLike[str], size: tuple[int, int]) -> FeatureReader:
         """Loads a network for pictures of a size; UserError where it is for another."""

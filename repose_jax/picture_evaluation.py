@@ -13,6 +13,7 @@ from jaxtyping import Int
 
 from repose_jax.config import DataConfig
 from repose_jax.data.pairs import PairSource
+from repose_jax.data.picture_index import generated_name
 from repose_jax.data.pipeline import examples
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
@@ -31,12 +32,15 @@ from repose_jax.evaluator import (
     Progress, baseline_tables, choose_pairs, denoising, sampled, silent)
 from repose_jax.guidance_options import GuidanceOptions
 from repose_jax.guide_file import load_guide
+from repose_jax.found_poses import FoundPoses, beside
 from repose_jax.identity_judge import FeatureReader
 from repose_jax.model_file import load_model
 from repose_jax.pose_reader import PoseReader
+from repose_jax.provenance import PICTURE_COMMENT, SOURCE_TYPE, write_png
 from repose_jax.published_networks import published, reference
 from repose_jax.scorer import Pictures, Scorer, from_folder, in_memory, with_pair_list
 
+BESIDE = "beside"
 _BROKEN_DOWN = ("gaussian_ssim", "pose_error", "leakage", "found_first", "found_precision")
 # What a scorer takes from a protocol, under the same names.
 _RULES = ("windows", "sigmas", "range_of_prediction", "mae", "mask_lpips", "feature_size",
@@ -54,7 +58,8 @@ class Wanted:
       pairs: a number, or the file of a list.
       seed: of pairs, noise and intervals.
       baselines: score the trivial baselines and the real targets too.
-      judge, identity: networks that read poses and people; None takes the protocol's.
+      judge, identity: networks that read poses and people; None takes the protocol's. "beside" as
+        a judge takes the poses in files beside the pictures.
       weights: folder of published weights.
       guidance: of a model, where it differs from its own.
       sample: other settings of a model's sampler, where they differ from its own.
@@ -136,8 +141,8 @@ class PictureEvaluation:
             sample.check(loaded.model.config.schedule.steps)
             guide = load_guide(sample.guidance, loaded.model.config.network)
             if guide is not None and scorer.poses is not None and (
-                    guide.sha256["estimator"] == scorer.poses.weights.sha256):
-                raise UserError(scorer.poses.weights.name, "would judge what it guided",
+                    guide.sha256["estimator"] == scorer.poses.sha256):
+                raise UserError(scorer.poses.name, "would judge what it guided",
                                 "judge with another estimator")
             generated, seconds = sampled(loaded, test, pairs, sample, guide, seed=wanted.seed,
                                          progress=progress)
@@ -196,6 +201,20 @@ class PictureEvaluation:
             self.reports, self.markdown(), whole,
             {"-pictures.csv": per_picture_csv(self.tables, pairs, persons)})
 
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes the pictures of a model under the names that `images` reads.
+
+        Raises:
+          UserError: a picture cannot be written.
+        """
+        names, facts = self.test.names, self.facts["model"]
+        text = {"Software": "repose_jax", "Comment": PICTURE_COMMENT,
+                "DigitalSourceType": SOURCE_TYPE, "repose:model": facts["name"],
+                "repose:model-sha256": facts["sha256"]}
+        for position, (source, target) in enumerate(np.asarray(self.test.pairs[self.pairs])):
+            write_png(folder / f"{generated_name(names[source], names[target])}.png",
+                      self.pictures(np.array([position]))[0], text)
+
     def write_sheet(self, path: pathlib.Path, count: int) -> None:
         """Writes a contact sheet of random pairs, not chosen, as PNG."""
         some = np.random.default_rng(self.seed).choice(
@@ -246,14 +265,19 @@ def _scorer(
 
 def _judges(
     wanted: Wanted, rules: Protocol | None, test: PairSource
-) -> tuple[PoseReader | None, FeatureReader | None]:
+) -> tuple[PoseReader | FoundPoses | None, FeatureReader | None]:
     """Who reads poses and people: what was asked for, else the protocol's."""
     judge = wanted.judge or (rules and rules.judge)
     identity = wanted.identity or (rules and rules.identity)
+    people = FeatureReader.load(identity, test.size) if identity else None
+    if judge == BESIDE:
+        if not wanted.images:
+            raise UserError(BESIDE, "judges folders of pictures", "save them first, with --save")
+        return beside(wanted.images, test.skeleton), people
     reader = PoseReader.load(judge) if judge else None
     if reader is not None and (reader.weights.config.skeleton != test.skeleton.name or tuple(
             reader.weights.config.image_size) != test.size):
         raise UserError(judge, f"reads {reader.weights.config.skeleton} at "
                         f"{reader.weights.config.image_size}, the data has {test.skeleton.name} at "
                         f"{test.size}", "give a judge of the data's size and skeleton")
-    return reader, FeatureReader.load(identity, test.size) if identity else None
+    return reader, people

@@ -45,6 +45,16 @@ class PoseReader:
 
         self._read = functools.partial(jax.jit(read), weights.params)
 
+    @property
+    def name(self) -> str:
+        """How the user called the estimator."""
+        return self.weights.name
+
+    @property
+    def sha256(self) -> str:
+        """Of its file."""
+        return self.weights.sha256
+
     @classmethod
     def load(cls, name: str | os.PathLike[str]) -> PoseReader:
         """Loads an estimator: a bundled name, a file, or the folder of a training run.

@@ -28,6 +28,7 @@ from repose_jax.evaluation.measures import (
 from repose_jax.evaluation.precision_recall import manifolds
 from repose_jax.evaluation.report import Report, summarize
 from repose_jax.evaluation.score_table import ScoreTable, score
+from repose_jax.found_poses import FoundPoses
 from repose_jax.identity_judge import FeatureReader, Gallery
 from repose_jax.pose_reader import PoseReader
 
@@ -63,7 +64,7 @@ class Scorer:
 
     test: PairSource
     pairs: Int[np.ndarray, "pairs"]
-    poses: PoseReader | None = None
+    poses: PoseReader | FoundPoses | None = None
     identities: FeatureReader | None = None
     lpips: Sequence[Lpips] = ()
     networks: Sequence[FeatureNetwork] = ()
@@ -137,7 +138,7 @@ class Scorer:
     def report(self, table: ScoreTable, **conditions) -> Report:
         """Averages a table that `table` gave."""
         judges = {"judge": self.poses, "identity": self.identities}
-        facts = {name: {"name": judge.weights.name, "sha256": judge.weights.sha256}
+        facts = {name: {"name": judge.name, "sha256": judge.sha256}
                  for name, judge in judges.items() if judge is not None}
         return summarize(table, self.persons, seed=self.seed, conditions={
             "size": list(self.test.size), "skeleton": self.test.skeleton.name} | facts | conditions)

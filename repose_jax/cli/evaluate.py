@@ -44,8 +44,9 @@ class EvaluateOptions:
       output: report as JSON; tables (.md, .tex), a page (.html) and the scores of each picture
         (-pictures.csv) are written beside it.
       sheet: contact sheet of 16 random pairs as PNG.
+      save: folder for the model's pictures, named as --images reads them.
       judge: pose estimator that reads the pictures, so that their poses are scored too; by default
-        the protocol's.
+        the protocol's. "beside" for the poses that any detector left as x.json beside x.png.
       identity: re-identification network that says whom the pictures show; by default the
         protocol's.
       weights: folder of the published weights that LPIPS and FID need.
@@ -68,6 +69,7 @@ class EvaluateOptions:
     views: int = 6
     baselines: bool = True
     sheet: pathlib.Path | None = None
+    save: pathlib.Path | None = None
     judge: str | None = None
     identity: str | None = None
     weights: pathlib.Path | None = None
@@ -97,8 +99,11 @@ def evaluate(argv: Sequence[str]) -> int:
                         "give --model NAME or --images FOLDER")
     kind = "model" if options.model is None else kind_of(options.model)
     check_seed(options.seed)
-    for path in filter(None, (options.output, options.sheet)):
-        check_writable(path.parent)
+    if options.save is not None and (kind != "model" or options.model is None):
+        raise UserError("save", "is for the pictures of a model", "give --model NAME")
+    for folder in filter(None, (options.output.parent, options.sheet and options.sheet.parent,
+                                options.save)):
+        check_writable(folder)
     if options.protocol == _HUMAN_ART:
         return _human_art(options, "repose evaluate " + " ".join(argv))
     if options.detections is not None:
@@ -191,6 +196,9 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
     say(found.markdown())
     found.write(options.output, command)
     say(f"wrote {options.output} and {options.output.with_suffix('.html')}")
+    if options.save is not None:
+        found.save(options.save)
+        say(f"wrote {len(found.pairs)} pictures to {options.save}")
     if options.sheet is not None:
         found.write_sheet(options.sheet, 16)
         say(f"wrote {options.sheet}")

@@ -22,7 +22,7 @@ def joint_distances(
 
     Args:
       found: read off the pictures; visibilities are not used, a joint that was not found counts
-        where the estimator would rather have it than anywhere else.
+        where the estimator would rather have it than anywhere else. NaN where it has none.
       wanted: pixels of the same pictures.
       height: of the pictures, pixels.
     """
