@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import functools
 import jax, numpy as np
@@ -41,6 +43,7 @@ assert moved > 1e-2 and max(apart) < 1e-5 * moved * 10
 """
 
 
+@pytest.mark.slow
 def test_eight_devices_train_as_one():
     flags = "--xla_force_host_platform_device_count=8 --xla_cpu_multi_thread_eigen=false"
     done = subprocess.run(

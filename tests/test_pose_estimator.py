@@ -135,6 +135,7 @@ class TestTraining:
         np.testing.assert_allclose(image[:2], to_signal(batch["target"][:2]), atol=1e-6)
         assert (noise[:2] == 0).all() and (noise[2:] > 0).all() and len(image) == 8
 
+    @pytest.mark.slow
     def test_a_run_in_parts_equals_the_whole(self, denoiser, tmp_path):
         config = experiment(denoiser)
         whole = load_estimator(run(config, tmp_path / "whole", progress=False))
