@@ -14,6 +14,7 @@ from repose_jax.pose.skeleton import Skeleton
 _RADIUS = 0.22
 _HEAD_RADIUS, _HEAD_HEIGHT = 0.32, 0.4
 _BEYOND = (("knee", "ankle", 0.2), ("elbow", "wrist", 0.25))  # feet and hands
+_SHANK = 0.9
 _OF_EXTENT = 0.25  # a trunk seen from its end is taken for this part of the whole pose
 _FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
 _TO_HEAD_TOP = 0.6  # of the way from the shoulders to the top of the head: its middle
@@ -25,8 +26,8 @@ def body_mask(
     """Which pixels may belong to the person.
 
     The limbs are those of PG2's mask (`person_mask`), their thickness is that of the person; the
-    trunk is filled, a head is set where none is known, and hands and feet are added. Parts whose
-    joints are unknown, bags and wide clothes are cut off.
+    trunk is filled, a head is set where none is known, hands, feet and shanks without a known ankle
+    are added. Other parts whose joints are unknown, bags and wide clothes are cut off.
 
     Args:
       pose: x and y in pixels of a picture of `size`, visibility.
@@ -64,6 +65,12 @@ def body_mask(
             if known[a] and known[b]:
                 along = (xy[b] - xy[a]) / max(np.linalg.norm(xy[b] - xy[a]), 1e-6)
                 disc(xy[b] + beyond * length * along, radius)
+        hip, knee, ankle = (skeleton.index(f"{side}_{j}") for j in ("hip", "knee", "ankle"))
+        if known[hip] and known[knee] and not known[ankle]:
+            # Mostly it is below the picture; the leg is taken to be straight.
+            along = (xy[knee] - xy[hip]) / max(np.linalg.norm(xy[knee] - xy[hip]), 1e-6)
+            pen.line([tuple(xy[knee]), tuple(xy[knee] + _SHANK * length * along)], fill=1,
+                     width=2 * radius + 1)
     return np.asarray(layer) | person_mask(pose[None], skeleton, size, radius=radius)[0]
 
 

@@ -61,7 +61,7 @@ class AugmentConfig:
     background_strength: float = 1.0
     background_kind: Literal["any", "picture", "noise", "gradient"] = "any"
     background_on: Literal["source", "both"] = "source"
-    background_feather: float = 0.02
+    background_feather: float = 0.01
     affine: float = 0.0
     affine_scale: float = 0.1
     affine_rotate: float = 5.0
@@ -74,11 +74,11 @@ class AugmentConfig:
     occlude_kind: Literal["any", "rectangle", "picture"] = "any"
     occlude_joints: bool = False
     blur: float = 0.0
-    blur_sigma: float = 0.01
+    blur_sigma: float = 0.015
     noise: float = 0.0
     noise_sigma: float = 0.05
     jpeg: float = 0.0
-    jpeg_quality: int = 30
+    jpeg_quality: int = 20
 
     def __post_init__(self):
         for field, (least, most) in ({name: (0.0, 1.0) for name in NAMES} | _BOUNDS).items():

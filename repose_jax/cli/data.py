@@ -1,14 +1,16 @@
-"""`repose data build` and `repose data check`."""
+"""`repose data build`, `repose data check` and `repose data show`."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import tyro
 
 from repose_jax.cli.terminal import parse, say
+from repose_jax.data.augment.config import AugmentConfig
 
 Name = tyro.conf.Positional[str]
 
@@ -72,3 +74,46 @@ def data_check(argv: Sequence[str]) -> int:
     count = len(report.findings)
     say(f"{options.folder}: {count or 'no'} finding{'s' * (count != 1)}")
     return 1 if report.hurts else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowOptions:
+    """Draw random pairs of a dataset with their poses, as training sees them.
+
+    Attributes:
+      data: "people", or a folder in any layout that `repose data check` knows and that has pairs.
+      output: the PNG.
+      count: pairs to show.
+      split: "train" or "test".
+      augment: show each pair unchanged and under each random change by itself.
+      seed: which pairs, and how they are changed.
+      size: height and width to bring the pictures to; without it they keep theirs.
+      augmentation: random changes to show; with --augment also how strong each of them is.
+    """
+
+    data: tyro.conf.Positional[str]
+    output: pathlib.Path
+    count: int = 16
+    split: Literal["train", "test"] = "train"
+    augment: bool = False
+    seed: int = 0
+    size: tuple[int, int] | None = None
+    augmentation: Annotated[AugmentConfig, tyro.conf.arg(name="augment")] = AugmentConfig()
+
+
+def data_show(argv: Sequence[str]) -> int:
+    """Draw random pairs of a dataset with their poses, as training sees them."""
+    options = parse(ShowOptions, "data show", argv)
+    from repose_jax.data.registry import open_dataset
+    from repose_jax.data.sheet import show_pairs
+    from repose_jax.files import check_writable, write_whole
+
+    check_writable(options.output.parent)
+    source = open_dataset(options.data, options.split, size=options.size)
+    for note in source.notes:
+        say(f"note: {note}")
+    sheet = show_pairs(source, options.count, seed=options.seed, augment=options.augmentation,
+                       each=options.augment)
+    write_whole(options.output, lambda file: sheet.save(file, format="PNG"))
+    say(f"wrote {options.output}")
+    return 0
