@@ -23,6 +23,8 @@ class BuildOptions:
       name: "people" or "market1501".
       output: folder that gets NAME/CONFIG/VERSION.
       source: folder of the Market-1501 pictures.
+      skip_broken: leave out rows and pictures that cannot be used and name them, rather than
+        refuse the first; only for "market1501".
       identities: people to render for training; only for "people".
       views: pictures of each; only for "people".
     """
@@ -30,6 +32,7 @@ class BuildOptions:
     name: Name
     output: pathlib.Path
     source: pathlib.Path | None = None
+    skip_broken: bool = False
     identities: int | None = None
     views: int | None = None
 
@@ -37,11 +40,16 @@ class BuildOptions:
 def data_build(argv: Sequence[str]) -> int:
     """Write a dataset as array_record files."""
     options = parse(BuildOptions, "data build", argv)
+    from repose_jax.data.array_record import stored_notes
     from repose_jax.data.build import build
 
     extra = {name: value for name in ("identities", "views")
              if (value := getattr(options, name)) is not None}
-    path = build(options.name, options.output, source=options.source, progress=True, **extra)
+    path = build(options.name, options.output, source=options.source,
+                 skip_broken=options.skip_broken, progress=True, **extra)
+    for split, notes in stored_notes(path).items():
+        for note in notes:
+            say(f"note: {split}: {note}")
     say(f"wrote {path}")
     return 0
 
