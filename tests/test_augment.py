@@ -238,13 +238,15 @@ def test_degradation():
     assert errors == sorted(errors) and errors[0] < errors[2]
 
 
-@pytest.mark.parametrize("skeleton", list(SKELETONS))
-def test_the_mask_covers_the_person(skeleton):
+@pytest.mark.parametrize(("skeleton", "size"), [
+    *((name, (128, 64)) for name in SKELETONS), ("openpose18", (350, 175))])
+def test_the_mask_covers_the_person(skeleton, size):
     """Nearly all of rendered people, and not all of the picture."""
     covered, area = [], []
     for identity in range(12):
-        render = render_person(0, identity, 0, (128, 64))
-        mask = body_mask(render.annotated(skeleton), SKELETONS[skeleton], (128, 64))
+        render = render_person(0, identity, 0, size)
+        mask = body_mask(render.annotated(skeleton), SKELETONS[skeleton], size)
+        assert mask.shape == size
         covered.append(mask[render.mask].mean())
         area.append(mask.sum() / render.mask.sum())
     assert np.mean(covered) > 0.88 and np.mean(area) < 1.9, (covered, area)

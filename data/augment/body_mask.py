@@ -17,6 +17,7 @@ _BEYOND = (("knee", "ankle", 0.2), ("elbow", "wrist", 0.25))  # feet and hands
 _SHANK = 0.9
 _OF_EXTENT = 0.25  # a trunk seen from its end is taken for this part of the whole pose
 _FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
+_ROWS = 128  # about as many are drawn; finer, the mask would only take longer
 _TO_HEAD_TOP = 0.6  # of the way from the shoulders to the top of the head: its middle
 
 
@@ -38,6 +39,12 @@ def body_mask(
       The mask; nothing where the shoulders or the hips are unknown, as the person cannot be cut
       out then.
     """
+    step = max(1, round(size[0] / _ROWS))
+    if step > 1:
+        small = pose.astype(np.float64)
+        small[:, :2] = (small[:, :2] + 0.5) / step - 0.5
+        mask = body_mask(small, skeleton, (-(-size[0] // step), -(-size[1] // step)))
+        return mask.repeat(step, axis=0).repeat(step, axis=1)[:size[0], :size[1]]
     known = pose[:, 2] > 0
     right_shoulder, left_shoulder, right_hip, left_hip = skeleton.torso_indices
     shoulders, hips = ([i for i in pair if known[i]] for pair in (
