@@ -157,7 +157,8 @@ def run(
     for text in source.notes:
         tell("note", {"data": text})
     pairs = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
-                    flip=config.data.flip, augment=config.data.augment, workers=config.data.workers)
+                    flip=config.data.flip, augment=config.data.augment,
+                    workers=config.data.workers)
 
     params: Params | Callable[[], Params] = functools.partial(
         jax.jit(fresh_estimator(config.estimator)), jax.random.key(config.train.seed))

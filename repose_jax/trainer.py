@@ -78,7 +78,8 @@ def run(
         raise UserError(config.data.path, "holds no two pictures of one person",
                         "pairs are made of pictures whose names begin alike up to the first _")
     stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
-                     flip=config.data.flip, augment=config.data.augment, workers=config.data.workers)
+                     flip=config.data.flip, augment=config.data.augment,
+                     workers=config.data.workers)
     shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
 
     def draw(ema: Params, images: int) -> Image.Image:

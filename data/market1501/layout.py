@@ -132,7 +132,8 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     pair_array = None
     if pairs is not None:
         index = {name: i for i, name in enumerate(names)}
-        pair_array, dropped = read_pairs(pairs, index, left_out | (set(table.names) - set(names)))
+        pair_array, dropped = read_pairs(
+            pairs, index, left_out | (frozenset(table.names) - frozenset(names)))
         if dropped:
             notes.append(f"{dropped} pairs of pictures that were left out are dropped")
     poses = table.poses[kept]
