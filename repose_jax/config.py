@@ -50,10 +50,10 @@ class DataConfig:
 
     def augment_identity(self) -> dict[str, Any]:
         """The part of `identity` that tells of augmentation, nothing where all of it is off."""
-        return {"augment": dataclasses.asdict(self.augment)} if self.augment.active else {}
+        return {"augment": self.augment.identity()} if self.augment.active else {}
 
     def refuse_augment(self, what: str) -> None:
-        """Raises UserError where augmentation is on, in aid of a training that would ignore it."""
+        """Raises UserError where augmentation is on, for a training that would ignore it."""
         if self.augment.active:
             raise UserError(f"data.augment.{self.augment.active[0]}", f"has no effect on {what}",
                             "leave it out")

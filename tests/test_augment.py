@@ -313,7 +313,9 @@ def test_the_configuration_is_kept_and_decides_the_run(capsys, tmp_path):
     data = DataConfig(augment=ALL)
     assert from_dict(DataConfig, json.loads(json.dumps(to_dict(data)))) == data
     assert DataConfig().identity() == {"flip": True, "identities": 2000, "views": 6, "seed": 0}
-    assert data.identity()["augment"]["occlude_count"] == 2
+    assert data.identity()["augment"] == dataclasses.asdict(ALL)
+    assert DataConfig(augment=AugmentConfig(jpeg=0.1, blur_sigma=0.1)).identity()["augment"] == {
+        "jpeg": 0.1, "jpeg_quality": 20}
     args = ["train", "tiny", "--output", str(tmp_path), "--train.total-images", "8",
             "--data.identities", "4", "--data.augment.jpeg"]
     assert main([*args, "1.0"]) == 0

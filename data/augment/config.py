@@ -96,6 +96,11 @@ class AugmentConfig:
         """Names of those that may happen, in the order in which they are applied."""
         return tuple(name for name in NAMES if getattr(self, name) > 0)
 
+    def identity(self) -> dict[str, float | int | str]:
+        """Probabilities and strengths of those that may happen; the others decide nothing."""
+        return {field: value for field, value in dataclasses.asdict(self).items()
+                if field.split("_")[0] in self.active}
+
     def only(self, name: str) -> AugmentConfig:
         """The same strengths, with one that always happens and no other."""
         return dataclasses.replace(self, **{n: float(n == name) for n in NAMES})

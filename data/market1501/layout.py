@@ -110,6 +110,7 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
         notes += damage
     else:
         table = read_csv_poses(annotation)
+    bare = 0 if skip_broken else len(present) - len(table.names)
     missing = [name for name in table.names if name not in present]
     if missing:
         raise UserError(annotation, f"has {len(missing)} rows without picture in "
@@ -122,7 +123,7 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     human = np.array([person_of(name) not in _NOT_PEOPLE for name in table.names])
     kept = np.flatnonzero(known & human)
     notes += [f"{n} {what}" for n, what in (
-        (0 if skip_broken else len(present) - len(table.names), "pictures without annotation were left out"),
+        (bare, "pictures without annotation were left out"),
         (int((~known & human).sum()), f"pictures with fewer than {MIN_JOINTS} joints left out"),
         (int((~human).sum()), "distractors left out")) if n > 0]
     if not len(kept):
