@@ -58,6 +58,11 @@ def stored_skeletons(folder: str | os.PathLike[str]) -> list[str]:
     return list(_open(folder)[1].info.features["poses"])
 
 
+def stored_notes(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """What was left out when a dataset was built: sentences for each split."""
+    return dict((_open(folder)[1].info.metadata or {}).get("notes", {}))
+
+
 def _open(folder: str | os.PathLike[str]) -> tuple[pathlib.Path, tfds.core.DatasetBuilder]:
     path = find_built(folder)
     if path is None:
@@ -99,11 +104,13 @@ def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
         names.append(record["name"].decode())
         persons.append(record["person"].decode())
         poses.append(record["poses"][skeleton])
-    listed = (builder.info.metadata or {}).get("pairs", {}).get(split)
+    metadata = builder.info.metadata or {}
+    listed = metadata.get("pairs", {}).get(split)
     pairs = None
     if listed is not None:
         index = {name: i for i, name in enumerate(names)}
         pairs = np.array([[index[a], index[b]] for a, b in listed], np.int32)
     return PairSource(
         skeleton=SKELETONS[skeleton], size=images(0).shape[:2], names=names, persons=persons,
-        poses=np.stack(poses), read=images, pairs=pairs, cache=cache)
+        poses=np.stack(poses), read=images, pairs=pairs, cache=cache,
+        notes=metadata.get("notes", {}).get(split, ()))

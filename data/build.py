@@ -6,8 +6,10 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 from absl import logging
@@ -17,14 +19,25 @@ from repose_jax.data.people.source import rendered_people
 from repose_jax.errors import UserError
 
 
+_SYSTEM_CALL = re.compile(r"\b(?:open|write|fsync|close)\(\) failed: ([^;]+)")
+
+
 def build_market1501(root: str | os.PathLike[str], data_dir: str | os.PathLike[str], *,
-                     progress: bool = False) -> pathlib.Path:
-    """Writes a Market-1501 folder below `data_dir`; see `prepare`."""
+                     skip_broken: bool = False, progress: bool = False) -> pathlib.Path:
+    """Writes a Market-1501 folder below `data_dir`.
+
+    Args:
+      root: the folder.
+      data_dir, progress: see `prepare`.
+      skip_broken: leave out rows and pictures that cannot be used; `stored_notes` of the result
+        names them. Otherwise the first of them is refused and nothing is written.
+    """
     from repose_jax.data.market1501 import market1501_dataset_builder
 
-    skeleton = load_market1501(root, "train", cache=False).skeleton
+    skeleton = load_market1501(root, "train", cache=False, skip_broken=skip_broken).skeleton
     builder = market1501_dataset_builder.Builder(
         data_dir=os.fspath(data_dir), config=skeleton.name, file_format="array_record")
+    builder.skip_broken = skip_broken
     return prepare(builder, progress=progress, manual_dir=os.fspath(root))
 
 
@@ -60,12 +73,14 @@ def build_people(data_dir: str | os.PathLike[str], *, workers: int = 0,
 
 
 def build(name: str, data_dir: str | os.PathLike[str], *,
-          source: str | os.PathLike[str] | None = None, progress: bool = False,
-          **config) -> pathlib.Path:
+          source: str | os.PathLike[str] | None = None, skip_broken: bool = False,
+          progress: bool = False, **config) -> pathlib.Path:
     """Builds "people" (with the arguments of `build_people`) or "market1501" (from a folder)."""
     if name == "people":
         if source is not None:
             raise UserError(source, "is not needed to render people", "leave it out")
+        if skip_broken:
+            raise UserError("skip-broken", "has no effect on rendered people", "leave it out")
         return build_people(data_dir, progress=progress, **config)
     if name != "market1501":
         raise UserError(name, "is not a dataset that can be built", "choose people or market1501")
@@ -73,7 +88,7 @@ def build(name: str, data_dir: str | os.PathLike[str], *,
         raise UserError(name, "needs the folder of its pictures", "give the folder")
     if config:
         raise UserError(name, f"does not take {', '.join(config)}", "leave them out")
-    return build_market1501(source, data_dir, progress=progress)
+    return build_market1501(source, data_dir, skip_broken=skip_broken, progress=progress)
 
 
 def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
@@ -102,13 +117,30 @@ def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
                 download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
     except Exception as error:
         # TensorFlow Datasets wraps what a generator raises.
-        cause = error
-        while cause is not None and not isinstance(cause, UserError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is not None:
-            raise cause from None
-        if isinstance(error, OSError):
-            raise UserError(folder, f"cannot be written ({error.strerror or error})",
-                            "choose another folder") from None
+        for cause in _causes(error):
+            if isinstance(cause, UserError):
+                raise cause from None
+        if reason := next(filter(None, map(_writing_failure, _causes(error))), None):
+            raise UserError(folder, f"cannot be written ({reason})", "make room or choose another "
+                            "folder, then build again; nothing was kept") from None
         raise
     return folder
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _writing_failure(error: BaseException) -> str | None:
+    """What the system said where a file could not be written; None for other exceptions.
+
+    All input is read by functions that raise `UserError`, so what else the system refuses is
+    output. array_record's writer reports a full disk as a RuntimeError.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    found = _SYSTEM_CALL.search(str(error)) if isinstance(error, RuntimeError) else None
+    return found and found[1]

@@ -51,6 +51,15 @@ def read_image(path: str | os.PathLike[str],
         raise UserError(path, f"cannot be read as a picture ({error})", _MEND) from None
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The content of a picture file as it is; UserError where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", _MEND) from None
+
+
 def as_rgb(picture: Image.Image) -> Image.Image:
     """A picture as people see it: upright, 8 bits a channel, on white where it is transparent."""
     # Phones store photos lying down with a note to turn them; pose detectors heed it.

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Bool, Float, Int32, UInt8
 
 from repose_jax.pose.skeleton import Skeleton
 
@@ -79,6 +79,7 @@ class PairSource:
         cache: bool = True,
         notes: Sequence[str] = (),
         cameras: Sequence[int] | None = None,
+        read_mask: Callable[[int], Bool[np.ndarray, "height width"]] | None = None,
     ):
         """Args:
           skeleton, size, names, persons, notes, cameras: see the class.
@@ -86,12 +87,14 @@ class PairSource:
           read: gives picture i; must be picklable to serve worker processes.
           pairs: explicit pairs; None means all ordered pairs of one person.
           cache: keep decoded pictures in memory (3 H W bytes each; each worker has its own).
+          read_mask: gives the mask of the person in picture i, picklable; None where there are no
+            masks, which augmentation then makes from the poses. None of the layouts has masks.
         """
         self.skeleton, self.size, self.notes = skeleton, tuple(size), tuple(notes)
         self.names, self.persons = tuple(names), tuple(persons)
         if poses is not None:
             self.poses = np.asarray(poses, np.float32)
-        self._read, self.cached = read, cache
+        self._read, self.cached, self._read_mask = read, cache, read_mask
         self.given_pairs = pairs
         self.cameras = None if cameras is None else np.asarray(cameras, np.int32)
 
@@ -107,6 +110,11 @@ class PairSource:
         other = copy.copy(self)
         other.given_pairs = other.__dict__["pairs"] = pairs
         return other
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether masks of the people were given."""
+        return self._read_mask is not None
 
     @functools.cached_property
     def pairs(self) -> Int32[np.ndarray, "p 2"] | OrderedPairs:
@@ -126,6 +134,10 @@ class PairSource:
             pictures[index] = self._read(int(index))
             present[index] = True
         return pictures[index]
+
+    def mask(self, index: int) -> Bool[np.ndarray, "height width"] | None:
+        """Where the person of picture `index` is, if masks were given."""
+        return None if self._read_mask is None else self._read_mask(int(index))
 
     def pose(self, index: int) -> Float[np.ndarray, "joints 3"]:
         """Pose of picture `index`."""

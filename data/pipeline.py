@@ -12,9 +12,14 @@ import numpy as np
 from absl import flags
 from jaxtyping import Bool, Int
 
+from repose_jax.data.augment.config import AugmentConfig
+from repose_jax.data.augment.pair import Posed, augmented
 from repose_jax.data.pairs import Batch, PairSource
 from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import flip_pose
+
+
+_TRIES = 20
 
 
 def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "batch"],
@@ -42,12 +47,46 @@ def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "
     return batch
 
 
-def _draw_flip(pair: int, rng: np.random.Generator) -> tuple[int, bool]:
-    return pair, bool(rng.random() < 0.5)
+def augmented_examples(
+    source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "batch"],
+    flip: Bool[np.ndarray, "batch"] | None, seeds: Sequence[int] | Int[np.ndarray, "batch"],
+    config: AugmentConfig,
+) -> Batch:
+    """`examples` with random changes, each example's decided by a seed of its own, 0 or more."""
+    batch = examples(source, pair_indices, flip)
+    pairs = np.asarray(source.pairs[np.asarray(pair_indices, np.int64)])
+    for row, (pair, seed) in enumerate(zip(pairs.tolist(), seeds, strict=True)):
+        masks = [source.mask(i) for i in pair]
+        if flip is not None and flip[row]:
+            masks = [None if mask is None else mask[:, ::-1] for mask in masks]
+        other = functools.partial(_other_picture, source=source, person=source.persons[pair[0]])
+        changed = augmented(
+            *(Posed(batch[key][row], batch[f"{key}_pose"][row], mask)
+              for key, mask in zip(("source", "target"), masks, strict=True)),
+            source.skeleton, config, int(seed), other)
+        for key, posed in zip(("source", "target"), changed, strict=True):
+            batch[key][row], batch[f"{key}_pose"][row] = posed.image, posed.pose
+    return batch
 
 
-def _collect(drawn: tuple[np.ndarray, np.ndarray], source: PairSource) -> Batch:
-    return examples(source, drawn[0], drawn[1])
+def _other_picture(rng: np.random.Generator, source: PairSource, person: str) -> np.ndarray:
+    """A random picture of somebody else, or of anybody where others are hard to find."""
+    for _ in range(_TRIES):
+        index = int(rng.integers(len(source)))
+        if source.persons[index] != person:
+            break
+    return source.image(index)
+
+
+def _draw(pair: int, rng: np.random.Generator, flip: bool, seeded: bool) -> tuple:
+    mirrored = bool(rng.random() < 0.5) if flip else False
+    return (pair, mirrored, int(rng.integers(2**63))) if seeded else (pair, mirrored)
+
+
+def _collect(drawn: tuple[np.ndarray, ...], source: PairSource, augment: AugmentConfig) -> Batch:
+    if augment.active:
+        return augmented_examples(source, *drawn, augment)
+    return examples(source, *drawn)
 
 
 def _no_flip(pair: int) -> tuple[int, bool]:
@@ -102,7 +141,8 @@ class Batches(Iterator[Batch]):
 
 
 def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True,
-            workers: int = 0, repeat: bool = True) -> Batches:
+            augment: AugmentConfig = AugmentConfig(), workers: int = 0,
+            repeat: bool = True) -> Batches:
     """Shuffled batches of pairs.
 
     An epoch visits every pair of the source once, in an order drawn from the seed and the epoch.
@@ -112,8 +152,9 @@ def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True
     Args:
       source: the pictures.
       batch_size: examples a batch; batches run on across epochs, so all are full.
-      seed: of the order and of the flips; 32 bits.
+      seed: of the order, the flips and the other random changes; 32 bits.
       flip: mirror half of the pairs, with left and right joints changing places.
+      augment: further random changes; by default none.
       workers: worker processes; 0 reads in this process.
       repeat: go on for ever; otherwise one epoch, whose last incomplete batch is dropped.
 
@@ -129,10 +170,14 @@ def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True
         raise UserError("batch_size", f"is {batch_size}, the data has {len(source.pairs)} pairs",
                         "give a smaller batch")
     drawn = grain.MapDataset.range(len(source.pairs)).seed(seed).shuffle()
-    drawn = drawn.random_map(_draw_flip) if flip else drawn.map(_no_flip)
+    seeded = bool(augment.active)
+    if flip or seeded:
+        drawn = drawn.random_map(functools.partial(_draw, flip=flip, seeded=seeded))
+    else:
+        drawn = drawn.map(_no_flip)
     if repeat:
         drawn = drawn.repeat()
     # Only numbers are shuffled and batched; the pictures are gathered a batch at a time.
     stream = drawn.batch(batch_size, drop_remainder=True)
-    stream = stream.map(functools.partial(_collect, source=source))
+    stream = stream.map(functools.partial(_collect, source=source, augment=augment))
     return Batches(stream, workers)

@@ -6,6 +6,8 @@ import copy
 import os
 import pathlib
 
+import numpy as np
+
 from repose_jax.data.deepfashion.annotations import is_deepfashion
 from repose_jax.data.deepfashion.layout import load_deepfashion
 from repose_jax.data.human_art.annotations import is_human_art
@@ -117,6 +119,14 @@ class _Letterboxed:
         return letterbox(self._source.image(index), None, self._size)[0]
 
 
+class _LetterboxedMask(_Letterboxed):
+    """Mask i of a source, resized and padded as its picture; picklable."""
+
+    def __call__(self, index: int):
+        mask = self._source.mask(index).astype(np.uint8) * np.uint8(255)
+        return letterbox(np.repeat(mask[..., None], 3, axis=2), None, self._size)[0][..., 0] > 127
+
+
 def resized(source: PairSource, size: tuple[int, int]) -> PairSource:
     """The same pictures and poses resized and padded to (height, width)."""
     note = f"pictures of {source.size[0]}x{source.size[1]} are resized and padded"
@@ -126,4 +136,5 @@ def resized(source: PairSource, size: tuple[int, int]) -> PairSource:
         skeleton=source.skeleton, size=size, names=source.names, persons=source.persons,
         poses=fit_pose(source.poses, source.size, size), read=_Letterboxed(inner, tuple(size)),
         pairs=source.given_pairs, cache=source.cached, notes=(*source.notes, note),
-        cameras=source.cameras)
+        cameras=source.cameras,
+        read_mask=_LetterboxedMask(inner, tuple(size)) if source.has_masks else None)

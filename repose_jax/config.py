@@ -6,6 +6,7 @@ import dataclasses
 import typing
 from typing import Any
 
+from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.errors import UserError
 from repose_jax.generate import SampleConfig
 from repose_jax.model import ModelConfig, ObjectiveConfig
@@ -20,6 +21,7 @@ class DataConfig:
     Attributes:
       path: "people", or a folder in any layout that `repose data check` knows.
       flip: mirror half of the pairs.
+      augment: further random changes to the pairs; only for training, by default none.
       workers: processes that read; 0 reads in the training process.
       cache: keep decoded pictures in memory.
       identities: how many people to render; only for "people".
@@ -29,11 +31,32 @@ class DataConfig:
 
     path: str = "people"
     flip: bool = True
+    augment: AugmentConfig = AugmentConfig()
     workers: int = 0
     cache: bool = True
     identities: int = 2000
     views: int = 6
     seed: int = 0
+
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the batches of pairs; where they lie and how they are read does not.
+
+        Changes that are off are left out, so that runs from before there were any go on.
+        """
+        fields = dataclasses.asdict(self)
+        names = ("flip", "identities", "views", "seed")
+        return {name: fields[name] for name in names} | self.augment_identity()
+
+    def augment_identity(self) -> dict[str, Any]:
+        """The part of `identity` that tells of augmentation, nothing where all of it is off."""
+        return {"augment": self.augment.identity()} if self.augment.active else {}
+
+    def refuse_augment(self, what: str) -> None:
+        """Raises UserError where augmentation is on, for a training that would ignore it."""
+        if self.augment.active:
+            raise UserError(f"data.augment.{self.augment.active[0]}", f"has no effect on {what}",
+                            "leave it out")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

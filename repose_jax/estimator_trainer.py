@@ -157,7 +157,8 @@ def run(
     for text in source.notes:
         tell("note", {"data": text})
     pairs = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
-                    flip=config.data.flip, workers=config.data.workers)
+                    flip=config.data.flip, augment=config.data.augment,
+                    workers=config.data.workers)
 
     params: Params | Callable[[], Params] = functools.partial(
         jax.jit(fresh_estimator(config.estimator)), jax.random.key(config.train.seed))
@@ -187,7 +188,7 @@ def run(
         folder=folder, metadata={
             "estimator": to_dict(config.estimator), "denoiser": denoiser.sha256,
             "clean": config.clean, "posed": config.posed, "flip": config.data.flip,
-            "data_seed": config.data.seed},
+            "data_seed": config.data.seed, **config.data.augment_identity()},
         sample_fn=draw, on_event=note, progress=progress)
     path = folder / FILE_NAME
     save_weights(path, "estimator", config.estimator, jax.device_get(state.ema), {

@@ -225,6 +225,7 @@ def run(
       UserError: data, file or folder cannot be used.
     """
     folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
+    config.data.refuse_augment("a field, which learns from poses")
     skeleton = SKELETONS[config.field.skeleton]
     people = {}
     if config.data.path == "people":

@@ -210,6 +210,7 @@ def run(
       UserError: data, file or folder cannot be used.
     """
     folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
+    config.data.refuse_augment("re-identification, which has changes of its own")
     if pictures is None:
         source = open_dataset(config.data.path, "train", size=config.reid.image_size,
                               cache=config.data.cache)

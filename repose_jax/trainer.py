@@ -78,7 +78,8 @@ def run(
         raise UserError(config.data.path, "holds no two pictures of one person",
                         "pairs are made of pictures whose names begin alike up to the first _")
     stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
-                     flip=config.data.flip, workers=config.data.workers)
+                     flip=config.data.flip, augment=config.data.augment,
+                     workers=config.data.workers)
     shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
 
     def draw(ema: Params, images: int) -> Image.Image:
@@ -95,7 +96,7 @@ def run(
     state = train(
         config.train, params=params, batches=stream, folder=folder,
         loss_fn=functools.partial(model.loss, objective=config.objective, judge=judge_of(config)),
-        metadata={"model": to_dict(config.model), "data": _identity(config.data),
+        metadata={"model": to_dict(config.model), "data": config.data.identity(),
                   "objective": to_dict(config.objective)},
         sample_fn=draw if samples else None, on_event=note, progress=progress)
     path = folder / FILE_NAME
@@ -128,12 +129,6 @@ def _initial(init: str | os.PathLike[str], config: ExperimentConfig, like: Param
         if a != b:
             raise UserError(init, f"has the {name} {a}, this run {b}", "use the same")
     return load_safetensors(model_path(init), like=like)[0]
-
-
-def _identity(data: DataConfig) -> dict:
-    """What decides the batches; where they lie and how they are read does not."""
-    fields = dataclasses.asdict(data)
-    return {name: fields[name] for name in ("flip", "identities", "views", "seed")}
 
 
 def sample_picture(

@@ -17,7 +17,8 @@ def picture_key(name: str) -> str:
     folder) or in .txt (pose files), fashionWOMENDressesid0000009302_1front.jpg and the same with
     the prefix spelled fasion all give fashionWOMENDressesid0000009302_1front.
     """
-    stem = flattened(name)
+    # Only suffixes of pictures are cut off there; pose files are text.
+    stem = flattened(name.removesuffix(".txt"))
     return f"fashion{stem[len('fasion'):]}" if stem.startswith("fasion") else stem
 
 

@@ -16,6 +16,7 @@ import pathlib
 import numpy as np
 
 from repose_jax.data.images import SUFFIXES, FolderImages, image_sizes, read_image
+from repose_jax.data.market1501.salvage import salvage
 from repose_jax.data.pair_list import read_pairs
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.resize import fit_pose
@@ -83,7 +84,8 @@ def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
 
 def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],
                 pairs: str | os.PathLike[str] | None = None, *,
-                size: tuple[int, int] | None = None, cache: bool = True) -> PairSource:
+                size: tuple[int, int] | None = None, cache: bool = True,
+                skip_broken: bool = False) -> PairSource:
     """Loads a folder of pictures whose poses are in one CSV.
 
     Args:
@@ -93,6 +95,8 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
       size: (height, width) to which pictures and poses are resized and padded; None takes that of
         the first picture, and all must have it.
       cache: keep decoded pictures in memory.
+      skip_broken: leave out what cannot be used, see `salvage`, and name it in `notes`; otherwise
+        the first of it is refused.
 
     Returns:
       The pictures with at least `MIN_JOINTS` known joints; `notes` says what was left out.
@@ -100,8 +104,13 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     Raises:
       UserError: for a file that cannot be used, a row without picture, a name that comes twice.
     """
-    table = read_csv_poses(annotation)
-    present = set(list_pictures(folder))
+    present, left_out, notes = set(list_pictures(folder)), frozenset(), []
+    if skip_broken:
+        table, left_out, damage = salvage(folder, annotation, present, one_size=size is None)
+        notes += damage
+    else:
+        table = read_csv_poses(annotation)
+    bare = 0 if skip_broken else len(present) - len(table.names)
     missing = [name for name in table.names if name not in present]
     if missing:
         raise UserError(annotation, f"has {len(missing)} rows without picture in "
@@ -113,8 +122,8 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     known = (table.poses[..., 2] > 0).sum(1) >= MIN_JOINTS
     human = np.array([person_of(name) not in _NOT_PEOPLE for name in table.names])
     kept = np.flatnonzero(known & human)
-    notes = [f"{n} {what}" for n, what in (
-        (len(present) - len(table.names), "pictures without annotation were left out"),
+    notes += [f"{n} {what}" for n, what in (
+        (bare, "pictures without annotation were left out"),
         (int((~known & human).sum()), f"pictures with fewer than {MIN_JOINTS} joints left out"),
         (int((~human).sum()), "distractors left out")) if n > 0]
     if not len(kept):
@@ -124,7 +133,8 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     pair_array = None
     if pairs is not None:
         index = {name: i for i, name in enumerate(names)}
-        pair_array, dropped = read_pairs(pairs, index, frozenset(table.names) - frozenset(names))
+        pair_array, dropped = read_pairs(
+            pairs, index, left_out | (frozenset(table.names) - frozenset(names)))
         if dropped:
             notes.append(f"{dropped} pairs of pictures that were left out are dropped")
     poses = table.poses[kept]
@@ -148,10 +158,11 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
 
 
 def load_market1501(root: str | os.PathLike[str], split: str = "train", *,
-                    size: tuple[int, int] | None = None, cache: bool = True) -> PairSource:
+                    size: tuple[int, int] | None = None, cache: bool = True,
+                    skip_broken: bool = False) -> PairSource:
     """Loads one split of a Market-1501 folder ("train" or "test"); see the module's layout.
 
-    `size` and `cache` are those of `load_layout`.
+    `size`, `cache` and `skip_broken` are those of `load_layout`.
     """
     folder = image_folder(root, split)
     annotation = find_csv(root, "annotation", split)
@@ -160,4 +171,4 @@ def load_market1501(root: str | os.PathLike[str], split: str = "train", *,
                         f"add market-annotation-{split}.csv with lines "
                         "name:keypoints_y:keypoints_x")
     return load_layout(folder, annotation, find_csv(root, "pairs", split), size=size,
-                       cache=cache)
+                       cache=cache, skip_broken=skip_broken)

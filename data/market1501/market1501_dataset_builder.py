@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from repose_jax.data.array_record import person_features
-from repose_jax.data.images import read_image
+from repose_jax.data.images import read_bytes, read_image
 from repose_jax.data.market1501.layout import image_folder, load_market1501
 from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import MARKET14, SKELETONS
@@ -18,8 +18,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Pictures as they are in the folder, poses in pixels; one configuration a skeleton.
 
     The folder is `manual_dir` of the download configuration.
+
+    Attributes:
+      skip_broken: leave out what cannot be used, see `load_layout`.
     """
 
+    skip_broken = False
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "manual_dir is the folder that holds bounding_box_train, bounding_box_test and "
@@ -47,10 +51,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 if split == "train":
                     raise
                 continue
-            source = load_market1501(root, split, cache=False)
+            source = load_market1501(root, split, cache=False, skip_broken=self.skip_broken)
             if source.skeleton.name != self.builder_config.name:
                 raise UserError(root, f"has poses of {source.skeleton.name}, not of "
                                 f"{self.builder_config.name}", "build with that configuration")
+            self.info.metadata.setdefault("notes", {})[split] = list(source.notes)
             if isinstance(source.pairs, np.ndarray):
                 names = np.array(source.names)
                 self.info.metadata.setdefault("pairs", {})[split] = names[source.pairs].tolist()
@@ -59,7 +64,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, source, folder: pathlib.Path):
         for i, name in enumerate(source.names):
-            content = (folder / name).read_bytes()
+            content = read_bytes(folder / name)
             # The bytes are stored as they are; a corrupt picture must not pass unseen.
             height, width = read_image(folder / name, content).shape[:2]
             if (height, width) != source.size:

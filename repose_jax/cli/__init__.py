@@ -18,8 +18,9 @@ COMMANDS = {
     "transfer": "transfer:transfer", "pose": "pose:pose", "train": "train:train",
     "evaluate": "evaluate:evaluate", "accept": "accept:accept", "ablate": "ablate:ablate",
     "augment-reid": "augment_reid:augment_reid", "data build": "data:data_build",
-    "data check": "data:data_check", "study build": "study:study_build",
-    "study serve": "study:study_serve", "study score": "study:study_score",
+    "data check": "data:data_check", "data show": "data:data_show",
+    "study build": "study:study_build", "study serve": "study:study_serve",
+    "study score": "study:study_score",
     "models": "models:models", "show-config": "train:show_config"}
 
 

@@ -1,14 +1,16 @@
-"""`repose data build` and `repose data check`."""
+"""`repose data build`, `repose data check` and `repose data show`."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import tyro
 
 from repose_jax.cli.terminal import parse, say
+from repose_jax.data.augment.config import AugmentConfig
 
 Name = tyro.conf.Positional[str]
 
@@ -21,6 +23,8 @@ class BuildOptions:
       name: "people" or "market1501".
       output: folder that gets NAME/CONFIG/VERSION.
       source: folder of the Market-1501 pictures.
+      skip_broken: leave out rows and pictures that cannot be used and name them, rather than
+        refuse the first; only for "market1501".
       identities: people to render for training; only for "people".
       views: pictures of each; only for "people".
     """
@@ -28,6 +32,7 @@ class BuildOptions:
     name: Name
     output: pathlib.Path
     source: pathlib.Path | None = None
+    skip_broken: bool = False
     identities: int | None = None
     views: int | None = None
 
@@ -35,11 +40,16 @@ class BuildOptions:
 def data_build(argv: Sequence[str]) -> int:
     """Write a dataset as array_record files."""
     options = parse(BuildOptions, "data build", argv)
+    from repose_jax.data.array_record import stored_notes
     from repose_jax.data.build import build
 
     extra = {name: value for name in ("identities", "views")
              if (value := getattr(options, name)) is not None}
-    path = build(options.name, options.output, source=options.source, progress=True, **extra)
+    path = build(options.name, options.output, source=options.source,
+                 skip_broken=options.skip_broken, progress=True, **extra)
+    for split, notes in stored_notes(path).items():
+        for note in notes:
+            say(f"note: {split}: {note}")
     say(f"wrote {path}")
     return 0
 
@@ -72,3 +82,46 @@ def data_check(argv: Sequence[str]) -> int:
     count = len(report.findings)
     say(f"{options.folder}: {count or 'no'} finding{'s' * (count != 1)}")
     return 1 if report.hurts else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowOptions:
+    """Draw random pairs of a dataset with their poses, as training sees them.
+
+    Attributes:
+      data: "people", or a folder in any layout that `repose data check` knows and that has pairs.
+      output: the PNG.
+      count: pairs to show.
+      split: "train" or "test".
+      augment: show each pair unchanged and under each random change by itself.
+      seed: which pairs, and how they are changed.
+      size: height and width to bring the pictures to; without it they keep theirs.
+      augmentation: random changes to show; with --augment also how strong each of them is.
+    """
+
+    data: tyro.conf.Positional[str]
+    output: pathlib.Path
+    count: int = 16
+    split: Literal["train", "test"] = "train"
+    augment: bool = False
+    seed: int = 0
+    size: tuple[int, int] | None = None
+    augmentation: Annotated[AugmentConfig, tyro.conf.arg(name="augment")] = AugmentConfig()
+
+
+def data_show(argv: Sequence[str]) -> int:
+    """Draw random pairs of a dataset with their poses, as training sees them."""
+    options = parse(ShowOptions, "data show", argv)
+    from repose_jax.data.registry import open_dataset
+    from repose_jax.data.sheet import show_pairs
+    from repose_jax.files import check_writable, write_whole
+
+    check_writable(options.output.parent)
+    source = open_dataset(options.data, options.split, size=options.size)
+    for note in source.notes:
+        say(f"note: {note}")
+    sheet = show_pairs(source, options.count, seed=options.seed, augment=options.augmentation,
+                       each=options.augment)
+    write_whole(options.output, lambda file: sheet.save(file, format="PNG"))
+    say(f"wrote {options.output}")
+    return 0

@@ -56,15 +56,17 @@ def _skeleton_of(joints: int) -> Skeleton:
     return _BY_JOINT_COUNT[joints]
 
 
-def read_csv_poses(path: str | os.PathLike[str], text: str | None = None) -> NamedPoses:
+def read_csv_poses(path: str | os.PathLike[str], text: str | None = None, *,
+                   broken: list[str] | None = None) -> NamedPoses:
     """Reads `name:keypoints_y:keypoints_x` (Zhu et al., PATN, CVPR 2019), -1 meaning missing.
 
     Args:
       path: the file, also the name that errors carry.
       text: its content where the caller has read it already.
+      broken: gets a description of each row that cannot be read; without it such a row is refused.
 
     Returns:
-      All rows; the skeleton follows from the number of joints (18, 17 or 14).
+      All rows that can be read; the skeleton follows from the number of joints (18, 17 or 14).
     """
     lines = (read_text(path) if text is None else text).splitlines()
     names, poses, skeleton = [], [], None
@@ -89,7 +91,10 @@ def read_csv_poses(path: str | os.PathLike[str], text: str | None = None) -> Nam
                 raise Fault(f"has {len(x)} joints, the rows before it {len(skeleton)}")
             poses.append(_pose_from_xy(x, y))
         except Fault as fault:
-            raise UserError(path, f"{row} {fault}", _MEND_CSV) from None
+            if broken is None:
+                raise UserError(path, f"{row} {fault}", _MEND_CSV) from None
+            broken.append(f"{row} {fault}")
+            continue
         names.append(parts[0])
     if skeleton is None:
         raise UserError(path, "has no rows", _MEND_CSV)

@@ -1,0 +1,1 @@
+"""Random changes to training pairs, so that a model also stands photos unlike its data."""

@@ -1,0 +1,72 @@
+"""What is left of a damaged folder: the pictures that can be read and have a pose."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import pathlib
+from typing import NamedTuple
+
+from repose_jax.data.findings import Findings
+from repose_jax.errors import UserError
+from repose_jax.pose.formats import NamedPoses, read_csv_poses
+
+
+class Salvage(NamedTuple):
+    """What can be used of a folder and its annotation.
+
+    Attributes:
+      table: the rows whose picture can be read.
+      left_out: names of other pictures and rows.
+      notes: a sentence for each thing that was left out.
+    """
+
+    table: NamedPoses
+    left_out: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def salvage(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],
+            present: set[str], *, one_size: bool) -> Salvage:
+    """Leaves out rows that cannot be read, and pictures that are missing or cannot be decoded.
+
+    All pictures that have a row are decoded, which takes its time.
+
+    Args:
+      folder: holds the pictures.
+      annotation: CSV with a row for each picture. Of a name that comes twice the first row counts.
+      present: names of the pictures of the folder.
+      one_size: leave out pictures of other sizes than the most common, too.
+
+    Raises:
+      UserError: the annotation cannot be read at all, most of its rows are broken, or no picture
+        is left.
+    """
+    broken: list[str] = []
+    table = read_csv_poses(annotation, broken=broken)
+    if len(broken) > len(table.names):
+        raise UserError(annotation, f"has {len(broken)} broken rows of "
+                        f"{len(broken) + len(table.names)}, the first: {broken[0]}",
+                        "this is more than damage; give the right file")
+    findings = Findings()
+    findings.add(annotation, broken, "broken rows")
+    counts = collections.Counter(table.names)
+    findings.add(annotation, [n for n, c in counts.items() if c > 1], "names that come twice")
+    findings.add(annotation, [n for n in counts if n not in present], "rows without picture")
+    findings.add(folder, sorted(present - counts.keys()), "pictures without a row that can be read")
+    paths = {name: pathlib.Path(folder, name) for name in counts if name in present}
+    sizes = findings.add_pictures(folder, paths, one_size=False)
+    if not sizes:
+        raise UserError(folder, "has no picture that can be read and has a row", "complete it")
+    if one_size:
+        most = collections.Counter(sizes.values()).most_common(1)[0][0]
+        other = [name for name, size in sizes.items() if size != most]
+        findings.add(folder, other, f"pictures of another size than {most[0]}x{most[1]}")
+        sizes = {name: size for name, size in sizes.items() if size == most}
+    first = {name: i for i, name in reversed(list(enumerate(table.names))) if name in sizes}
+    rows = sorted(first.values())
+    kept = dataclasses.replace(table, poses=table.poses[rows],
+                               names=tuple(table.names[i] for i in rows))
+    return Salvage(kept, frozenset(present | counts.keys()) - frozenset(kept.names),
+                   tuple(f"left out: {finding}" for finding in findings))
