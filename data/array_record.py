@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from repose_jax.data.images import read_image
+from repose_jax.data.market1501.layout import cameras_of
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.registry import find_built
 from repose_jax.errors import UserError
@@ -113,4 +114,4 @@ def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
     return PairSource(
         skeleton=SKELETONS[skeleton], size=images(0).shape[:2], names=names, persons=persons,
         poses=np.stack(poses), read=images, pairs=pairs, cache=cache,
-        notes=metadata.get("notes", {}).get(split, ()))
+        notes=metadata.get("notes", {}).get(split, ()), cameras=cameras_of(names))

@@ -8,6 +8,7 @@ are the user's; what the defaults let pass is measured in docs/evaluation.md.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import pathlib
 import tomllib
@@ -26,7 +27,7 @@ from repose_jax.evaluation.pose_accuracy import pose_error
 from repose_jax.evaluation.texture import detail_kept, torso_detail
 from repose_jax.evaluation.torso_color import torso_color
 from repose_jax.identity_judge import FeatureReader
-from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside
+from repose_jax.pipeline import PoseTransfer, pose_beside
 from repose_jax.pose.formats import NamedPose
 from repose_jax.pose_reader import PoseReader
 
@@ -75,8 +76,11 @@ def read_thresholds(path: str | os.PathLike[str]) -> Thresholds:
     for name, value in content.items():
         if name not in known:
             raise UserError(path, f"has the unknown name {name}", f"use {', '.join(known)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value):
             raise UserError(path, f"has {value!r} for {name}", "give a number")
+    if not 0 <= content.get("share", 0) <= 1:
+        raise UserError(path, f"has {content['share']} for share", "give 0 to 1")
     return from_dict(Thresholds, content, os.fspath(path))
 
 
@@ -113,19 +117,26 @@ class Acceptance:
     Attributes:
       results: in the order of pictures and poses.
       thresholds: that were applied.
-      refused: pictures that could not be used, and why.
+      refused: pictures, or pictures in a pose, that could not be used, and why.
+      lost: results that there would have been of them, which count as failed.
       facts: JSON-able: model, judges, settings.
     """
 
     results: list[Result]
     thresholds: Thresholds
     refused: dict[str, str]
+    lost: int
     facts: dict[str, Any]
 
     @property
+    def asked(self) -> int:
+        """How many results were asked for."""
+        return len(self.results) + self.lost
+
+    @property
     def share(self) -> float:
-        """Share of the results that passed; a refused picture counts as failed."""
-        return sum(r.passed for r in self.results) / (len(self.results) + len(self.refused))
+        """Share of the results that were asked for and passed."""
+        return sum(r.passed for r in self.results) / self.asked
 
     @property
     def accepted(self) -> bool:
@@ -136,6 +147,7 @@ class Acceptance:
         """Everything but the pictures, ready for JSON."""
         return {"accepted": self.accepted, "share": self.share,
                 "thresholds": dataclasses.asdict(self.thresholds), "refused": self.refused,
+                "asked": self.asked,
                 "results": [{"source": r.source, "pose": r.pose, "passed": r.passed,
                              "failed": list(r.failed), **r.values} for r in self.results]
                 } | self.facts
@@ -240,10 +252,19 @@ def accept(
     if not usable:
         raise UserError(images[0].parent, f"holds no usable picture; {next(iter(refused.values()))}",
                         "give pictures of one upright person each")
-    jobs = list(_jobs(transfer, usable, targets, per_image))
-    if not jobs:
+    each = min(per_image, len(targets) or len(usable) - 1)
+    if not each:
         raise UserError(images[0].parent, "holds one usable picture and no pose was given",
                         "give poses or more pictures")
+    lost, jobs = each * len(refused), []
+    for path, mine, pose, name in _wanted(usable, targets, each):
+        try:
+            jobs.append((path.name, name, transfer.prepare(path, mine, pose)))
+        except UserError as error:
+            refused[f"{path.name} in the pose of {name}"], lost = str(error), lost + 1
+    if not jobs:
+        raise UserError(images[0].parent, f"gives no result; {next(iter(refused.values()))}",
+                        "give other pictures or poses")
     made = []
     for start in range(0, len(jobs), _BATCH):
         part = [prepared for _, _, prepared in jobs[start:start + _BATCH]]
@@ -259,7 +280,7 @@ def accept(
         mine = {name: float(value[i]) for name, value in values.items()}
         results.append(Result(source, pose, prepared.source, pictures[i], prepared.target_pose,
                               mine, failures(mine, thresholds)))
-    return Acceptance(results, thresholds, refused, {
+    return Acceptance(results, thresholds, refused, lost, {
         "model": {"name": transfer.loaded.name, "sha256": transfer.loaded.sha256},
         "judge": {"name": poses.weights.name, "sha256": poses.weights.sha256},
         "identity": None if identities is None else {
@@ -272,17 +293,13 @@ def _skeleton(poses: PoseReader):
     return SKELETONS[poses.weights.config.skeleton]
 
 
-def _jobs(transfer: PoseTransfer, usable, targets: Sequence[NamedPose], per_image: int):
-    """(name of the picture, name of the pose, prepared) for each result."""
+def _wanted(usable, targets: Sequence[NamedPose], each: int):
+    """(picture, its pose, wanted pose, that pose's name) for each result, poses taken in turn."""
     for number, (path, mine, _) in enumerate(usable):
-        if targets:
-            wanted = [targets[(number * per_image + k) % len(targets)]
-                      for k in range(min(per_image, len(targets)))]
-            chosen = [(pose.name, pose) for pose in wanted]
-        else:
-            others = [usable[(number + k) % len(usable)]
-                      for k in range(1, min(per_image, len(usable) - 1) + 1)]
-            chosen = [(other.name, pose) for other, pose, _ in others]
-        for name, pose in chosen:
-            prepared: Prepared = transfer.prepare(path, mine, pose)
-            yield path.name, name, prepared
+        for k in range(each):
+            if targets:
+                pose = targets[(number * each + k) % len(targets)]
+                yield path, mine, pose, pose.name
+            else:
+                other, pose, _ = usable[(number + 1 + k) % len(usable)]
+                yield path, mine, pose, other.name

@@ -53,11 +53,10 @@ def _found(name: str, value: float) -> str:
 
 def page(found: Acceptance, skeleton: Skeleton, title: str, command: str) -> str:
     """The page: the verdict, how often each check failed, and every result, failures first."""
-    done, passed = len(found.results), sum(r.passed for r in found.results)
-    total = done + len(found.refused)
+    passed, total = sum(r.passed for r in found.results), found.asked
     verdict = "Accepted" if found.accepted else "Not accepted"
     refused = "" if not found.refused else (
-        f" {len(found.refused)} photos could not be used and count as failed.")
+        f" {found.lost} could not be painted and count as failed.")
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="verdict {"yes" if found.accepted else "no"}"><strong>{verdict}.</strong> '
@@ -71,7 +70,7 @@ def page(found: Acceptance, skeleton: Skeleton, title: str, command: str) -> str
             _card(result, found.thresholds, skeleton)
             for result in sorted(found.results, key=lambda r: -len(r.failed))) + "</div>"]
     if found.refused:
-        parts.append("<h2>Photos that could not be used</h2><ul>" + "".join(
+        parts.append("<h2>What could not be painted</h2><ul>" + "".join(
             f'<li class="bad">{html.escape(why)}</li>' for why in found.refused.values()) + "</ul>")
     parts.append(f"<h2>For the engineer</h2><p><code>{html.escape(command)}</code></p>"
                  + _facts(found))

@@ -5,6 +5,10 @@ section 4.4). A re-identification network learns from them; then it goes on, onc
 pictures and once with generated ones among them: of each, a random kept picture of a person is the
 source and the pose of a random kept picture, of anybody, the target. Going on without generated
 pictures is the comparison that PIDM's table lacks: the gain is not that of longer training.
+
+The generator should not know more than the network may: one that learnt from all training pictures,
+as the bundled `market1501` did, carries what is withheld into the generated ones, in PIDM's table
+too. For a clean comparison give a model that was trained on the share alone.
 """
 
 from __future__ import annotations

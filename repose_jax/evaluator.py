@@ -13,7 +13,7 @@ from jaxtyping import Int, UInt8
 from repose_jax.data.pairs import Batch, PairSource
 from repose_jax.data.pipeline import examples
 from repose_jax.errors import UserError
-from repose_jax.evaluation.baselines import mean_image, trivial_baselines
+from repose_jax.evaluation.baselines import COPY, mean_image, trivial_baselines
 from repose_jax.evaluation.denoising import DenoisingTable, denoising_table, timestep_at_noise
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.generate import SampleConfig, generate
@@ -125,9 +125,10 @@ def baseline_tables(scorer: Scorer, train: PairSource) -> list[ScoreTable]:
     """The trivial baselines and, where a network judges pictures, the photos that it should see."""
     sources = examples(scorer.test, scorer.pairs)["source"]
     mean = mean_image(train.image(i) for i in range(len(train)))
-    found = [scorer.table(name, in_memory((pictures * 255 + 0.5).astype(np.uint8)))
+    found = [scorer.table(name, in_memory((pictures * 255 + 0.5).astype(np.uint8)),
+                          of_gallery=name == COPY)
              for name, pictures in trivial_baselines(sources, mean).items()]
     if scorer.poses is not None or scorer.identities is not None:
         targets = examples(scorer.test, scorer.pairs)["target"]
-        found.append(scorer.table(REAL, in_memory(targets)))
+        found.append(scorer.table(REAL, in_memory(targets), of_gallery=True))
     return found

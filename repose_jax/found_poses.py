@@ -7,6 +7,7 @@ its result for x.png as x.json (OpenPose, COCO, MediaPipe landmarks or our own J
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -31,7 +32,8 @@ class FoundPoses:
     """
 
     def __init__(self, paths: Sequence[pathlib.Path], skeleton: Skeleton):
-        """Reads the pose beside each picture; a picture without one shows nobody.
+        """Reads the pose beside each picture; a picture without one, or with one of no people,
+        shows nobody.
 
         Raises:
           UserError: no picture has one, or one cannot be read.
@@ -39,7 +41,7 @@ class FoundPoses:
         self._poses, self.name = {}, "poses beside the pictures"
         for path in paths:
             beside = pose_beside(path)
-            if beside is None:
+            if beside is None or _says_nobody(beside):
                 continue
             picture = read_image(path)
             found = read_pose(beside, size=picture.shape[:2])
@@ -70,6 +72,17 @@ class FoundPoses:
             raise UserError("judge", "has no poses of pictures outside of the folders",
                             "give --no-baselines, and pictures of the data's size")
         return np.stack([self._poses.get(key, self._nobody) for key in keys])
+
+
+def _says_nobody(path: str) -> bool:
+    """OpenPose's file of a picture in which it found nobody."""
+    if not path.endswith(".json"):
+        return False
+    try:
+        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # whoever reads it next says what is wrong
+    return isinstance(content, dict) and content.get("people") == []
 
 
 def _key(picture: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from repose_jax.config import DataConfig
 from repose_jax.data.pairs import PairSource
-from repose_jax.data.picture_index import generated_name
+from repose_jax.data.picture_index import flattened, generated_name
 from repose_jax.data.pipeline import examples
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
@@ -119,13 +119,19 @@ class PictureEvaluation:
         rules = None if wanted.protocol is None else protocol(wanted.protocol)
         loaded = None if wanted.model is None else load_model(wanted.model)
         test = _open(wanted, rules, loaded, "test")
-        if wanted.pairs.isdigit():
+        if rules is not None:
+            _check_layout(rules, test, wanted.data.path)
+        # What could be wrong with the rest of the data is found before anything is painted.
+        train = _open(wanted, rules, loaded, "train") if wanted.baselines else None
+        if wanted.baselines and wanted.judge == BESIDE:
+            raise UserError(BESIDE, "has no poses of the baselines", "give --no-baselines")
+        if wanted.pairs.isdecimal():
             pairs = choose_pairs(test, int(wanted.pairs), wanted.seed)
         else:
             test = with_pair_list(test, wanted.pairs)
             pairs = np.arange(len(test.pairs))
         scorer = _scorer(wanted, rules, test, pairs,
-                         lambda: _open(wanted, rules, loaded, "train"))
+                         lambda: train or _open(wanted, rules, loaded, "train"))
         facts: dict[str, Any] = {"data": dataclasses.asdict(wanted.data),
                                  "protocol": None if rules is None else dataclasses.asdict(rules)}
         table = None
@@ -152,8 +158,8 @@ class PictureEvaluation:
                                 "facts": loaded.facts},
                       "sample": dataclasses.asdict(sample), "seconds_per_picture": seconds}
         tables = [scorer.table(name, pictures) for name, pictures in made.items()]
-        if wanted.baselines:
-            tables += baseline_tables(scorer, _open(wanted, rules, loaded, "train"))
+        if train is not None:
+            tables += baseline_tables(scorer, train)
         source, target = scorer.numbers.T
         shown = [n for n in tables[0].values if n.startswith(_BROKEN_DOWN)]
         groups = breakdown(tables[0], scorer.persons, test.poses[source], test.poses[target],
@@ -244,14 +250,28 @@ def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSou
                         **options)
 
 
+def _check_layout(rules: Protocol, test: PairSource, where: str) -> None:
+    """Refuses a protocol's name for another benchmark's pictures."""
+    fashion = flattened(test.names[0]).startswith(("fashion", "fasion"))
+    if fashion != (rules.data == "deepfashion"):
+        raise UserError(where, f"is not in the layout of {rules.data}, which {rules.name} is for",
+                        "choose the protocol of this data")
+
+
 def _scorer(
     wanted: Wanted, rules: Protocol | None, test: PairSource, pairs: np.ndarray,
     train: Callable[[], PairSource],
 ) -> Scorer:
     """What scores the pictures, with every network that is at hand."""
     found, options = published(rules, wanted.weights), {}
+    absent = list(found.absent)
     if rules is not None:
         options = {name: getattr(rules, name) for name in _RULES}
+        if len(pairs) != rules.pairs:
+            absent.append(f"{len(pairs)} pairs; papers report on {rules.pairs}")
+    if test.cameras is None:
+        absent.append("cameras: not known, so that only source and target are left out of the "
+                      "gallery of identity")
     if found.networks:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME")
                              or pathlib.Path.home() / ".cache") / "repose_jax" / "statistics"
@@ -260,7 +280,7 @@ def _scorer(
                                     options.get("drop_incomplete", 0))
             for network in found.networks}
     return Scorer(test, pairs, *_judges(wanted, rules, test), lpips=found.lpips,
-                  networks=found.networks, left_out=found.absent, seed=wanted.seed, **options)
+                  networks=found.networks, left_out=absent, seed=wanted.seed, **options)
 
 
 def _judges(

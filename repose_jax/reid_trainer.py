@@ -70,11 +70,13 @@ class Pictures:
       read: gives picture i.
       person: number of the person in each picture; those of generated pictures follow the real.
       real: how many are real.
+      digest: of what decides the pictures, so that a run is not continued with others.
     """
 
     read: Callable[[int], UInt8[np.ndarray, "h w 3"]]
     person: Int[np.ndarray, "n"]
     real: int
+    digest: str = ""
 
     @property
     def people(self) -> int:
@@ -101,7 +103,9 @@ def real_pictures(source: PairSource, share: float, seed: int) -> Pictures:
     """A share of a dataset's pictures."""
     person = numbered(source.persons)
     chosen = subset(person, share, seed)
-    return Pictures(lambda i: source.image(int(chosen[i])), person[chosen], len(chosen))
+    names = "\n".join(source.names[i] for i in chosen)
+    return Pictures(lambda i: source.image(int(chosen[i])), person[chosen], len(chosen),
+                    hashlib.sha256(names.encode()).hexdigest())
 
 
 def with_generated(
@@ -113,7 +117,8 @@ def with_generated(
     def read(i: int):
         return pictures.read(i) if i < count else generated[i - count]
 
-    return Pictures(read, np.concatenate([pictures.person, person]), pictures.real)
+    digest = hashlib.sha256(pictures.digest.encode() + generated.tobytes()).hexdigest()
+    return Pictures(read, np.concatenate([pictures.person, person]), pictures.real, digest)
 
 
 class PeopleBatches(Iterator[Mapping[str, np.ndarray]]):
@@ -212,8 +217,11 @@ def run(
     folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
     config.data.refuse_augment("re-identification, which has changes of its own")
     if pictures is None:
-        source = open_dataset(config.data.path, "train", size=config.reid.image_size,
-                              cache=config.data.cache)
+        data = config.data
+        people = {} if data.path != "people" else {
+            "identities": data.identities, "views": data.views, "seed": data.seed}
+        source = open_dataset(data.path, "train", size=config.reid.image_size, cache=data.cache,
+                              **people)
         for text in source.notes:
             tell("note", {"data": text})
         pictures = real_pictures(source, config.share, config.data.seed)
@@ -223,8 +231,11 @@ def run(
     network = ReidNetwork(cfg)
     params: Params | Callable[[], Params] = functools.partial(
         jax.jit(fresh_reid(cfg)), jax.random.key(config.train.seed))
+    start = None
     if init is not None:
-        params = load_weights(init, "reid", ReidConfig, fresh_reid, like=cfg).params
+        weights = load_weights(init, "reid", ReidConfig, fresh_reid, like=cfg)
+        params, start = weights.params, hashlib.sha256(b"".join(
+            np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(weights.params))).hexdigest()
     images = 0
 
     def note(name: str, facts: dict[str, Any]) -> None:
@@ -239,7 +250,8 @@ def run(
                               per_person=config.per_person, seed=config.data.seed),
         metadata={"reid": to_dict(cfg), "per_person": config.per_person,
                   "data_seed": config.data.seed,
-                  "people": hashlib.sha256(pictures.person.tobytes()).hexdigest()})
+                  "people": hashlib.sha256(pictures.person.tobytes()).hexdigest(),
+                  "pictures": pictures.digest, "init": start})
     path, ema = folder / FILE_NAME, jax.device_get(state.ema)
     save_weights(path, "reid", cfg, ema | moments(network, ema, pictures), {
         "images": images, "real": pictures.real,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,8 +95,15 @@ class Scorer:
         """All pictures of the test split, read once."""
         return None if self.identities is None else Gallery.of(self.test, self.identities)
 
-    def table(self, name: str, pictures: Pictures) -> ScoreTable:
-        """Measures the pictures that one way of making them gave."""
+    def table(self, name: str, pictures: Pictures, of_gallery: bool = False) -> ScoreTable:
+        """Measures the pictures that one way of making them gave.
+
+        Args:
+          name: of that way.
+          pictures: its pictures.
+          of_gallery: they are photos of the gallery, so that as a set they are no further from it
+            than it is from itself, and these scores say nothing: NaN.
+        """
         measure, left_out = reconstruction(
             self.test.size, self.windows, self.sigmas, mae=self.mae,
             range_of_prediction=self.range_of_prediction)
@@ -122,15 +130,16 @@ class Scorer:
         found = self.gallery.rank(features, self.numbers)
         table = table.with_values(found_first=found.found_within(1),
                                   found_precision=found.precision)
-        if len(features) <= _NEIGHBOURS:
-            return table
-        # Precision and recall are of sets of one size.
-        some = np.random.default_rng(self.seed).permutation(len(real))[:len(features)]
-        overlap = manifolds(real[some], features, _NEIGHBOURS)
-        return table.with_sets(
-            frechet_reid=frechet_distance(moments(features).gaussian(), moments(real).gaussian()),
-            kid_reid=polynomial_mmd(real, features), precision_reid=overlap.precision,
-            recall_reid=overlap.recall)
+        sets = dict.fromkeys(("frechet_reid", "kid_reid", "precision_reid", "recall_reid"), math.nan)
+        if of_gallery or len(features) < 2:
+            return table.with_sets(**sets)
+        sets |= {"kid_reid": polynomial_mmd(real, features), "frechet_reid": frechet_distance(
+            moments(features).gaussian(), moments(real).gaussian())}
+        if _NEIGHBOURS < len(features) <= len(real):  # these are of sets of one size
+            some = np.random.default_rng(self.seed).permutation(len(real))[:len(features)]
+            overlap = manifolds(real[some], features, _NEIGHBOURS)
+            sets |= {"precision_reid": overlap.precision, "recall_reid": overlap.recall}
+        return table.with_sets(**sets)
 
     def _features(self, network: FeatureNetwork, pictures: np.ndarray) -> np.ndarray:
         return features_of(network, at_size(pictures, self.feature_size), _AT_ONCE)

@@ -60,7 +60,8 @@ def test_thresholds_from_a_file(tmp_path):
     path.write_text("pose_error = 0.05\nshare = 1\n")
     assert read_thresholds(path) == dataclasses.replace(Thresholds(), pose_error=0.05, share=1)
     for text, message in (("pose = 1", "unknown name pose"), ("color = 'red'", "'red' for color"),
-                          ("color = ", "is no TOML"), ("share = true", "True for share")):
+                          ("color = ", "is no TOML"), ("share = true", "True for share"),
+                          ("share = -3", "0 to 1"), ("color = nan", "nan for color")):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             read_thresholds(path)
@@ -77,7 +78,7 @@ def _found(passing: int, failing: int, refused: dict) -> Acceptance:
 
     return Acceptance([result(i, ()) for i in range(passing)]
                       + [result(i, ("color",)) for i in range(failing)],
-                      Thresholds(share=0.5), refused, {"seed": 0})
+                      Thresholds(share=0.5), refused, len(refused), {"seed": 0})
 
 
 def test_refused_photos_count_as_failed():

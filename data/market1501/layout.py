@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,6 +38,12 @@ def camera_of(name: str) -> int:
     parts = name.split("_")
     tells = len(parts) > 1 and parts[1][:1] == "c" and parts[1][1:2].isdigit()
     return int(parts[1][1]) if tells else 0
+
+
+def cameras_of(names: Sequence[str]) -> list[int] | None:
+    """The camera of each picture; None where not every name tells it."""
+    found = [camera_of(name) for name in names]
+    return found if all(found) else None
 
 
 def image_folder(root: str | os.PathLike[str], split: str) -> pathlib.Path:
@@ -146,11 +153,10 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
             notes.append(f"{same.sum()} pictures of {old[0]}x{old[1]} are resized and padded")
     else:
         size = read_image(os.path.join(folder, names[0])).shape[:2]
-    cameras = [camera_of(name) for name in names]
     source = PairSource(
         skeleton=table.skeleton, size=size, names=names, persons=[person_of(n) for n in names],
         poses=poses, read=FolderImages(folder, names, size, fit), pairs=pair_array, cache=cache,
-        notes=notes, cameras=cameras if all(cameras) else None)
+        notes=notes, cameras=cameras_of(names))
     if not len(source.pairs):
         raise UserError(pairs or annotation, "gives no pair of pictures of one person",
                         "name files PERSON_anything.jpg, two or more a person")

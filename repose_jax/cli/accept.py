@@ -80,7 +80,7 @@ def accept(argv: Sequence[str]) -> int:
         say(f"not used: {why}")
     passed = sum(result.passed for result in found.results)
     say(f"{'accepted' if found.accepted else 'not accepted'}: {passed} of "
-        f"{len(found.results) + len(found.refused)} pass ({found.share:.0%}, "
+        f"{found.asked} pass ({found.share:.0%}, "
         f"{thresholds.share:.0%} were asked for)")
     say(f"wrote {options.output}")
     return 0 if found.accepted else 1

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from PIL import Image, ImageFilter
 
+COPY = "copy of the source"
 BLUR_SIGMA = 6.0
 
 
@@ -64,7 +65,7 @@ def trivial_baselines(
     """The three baselines by name, for sources in uint8 or [0, 1] and the mean training image."""
     unit = as_unit(sources)
     return {
-        "copy of the source": unit,
+        COPY: unit,
         "mean training image": np.broadcast_to(as_unit(mean), unit.shape),
         f"source blurred, sigma {BLUR_SIGMA:g}": blurred(sources),
     }

@@ -133,7 +133,7 @@ def _differences(first: str, differences: Mapping[str, Mapping[str, Interval]]) 
         for found in differences.values():
             text, _, interval = (shown(name, found[name]) if name in found else "").partition(" ")
             # Beyond doubt: 0 lies outside of the interval.
-            sure = name in found and not found[name].low <= 0 <= found[name].high
+            sure = name in found and (found[name].low > 0 or found[name].high < 0)
             cells.append(f"<td>{f'<b>{text}</b>' if sure else text}<small>{interval}</small></td>")
         body.append(f"<tr><td>{html.escape(facts(name).title)}</td>{''.join(cells)}</tr>")
     return (f"<h2>Difference to {html.escape(first)}, picture by picture</h2><p>Bold where the "
@@ -142,7 +142,7 @@ def _differences(first: str, differences: Mapping[str, Mapping[str, Interval]]) 
 
 
 def _groups(groups: Sequence[Group]) -> str:
-    names = list(groups[0].scores)
+    names = list(dict.fromkeys(name for group in groups for name in group.scores))
     head = "".join(f"<th>{html.escape(facts(n).title)}</th>" for n in names)
     body = "".join(
         f"<tr><td>{html.escape(g.by)}: {g.name}<small>{g.low:.3f} to {g.high:.3f}, "

@@ -1,6 +1,6 @@
 """Is the garment's detail kept, or painted smooth?
 
-  detail = standard deviation over the torso of picture - blurred picture
+  detail = root mean square over the torso of picture - blurred picture
 
 Blurred by a Gaussian of 2 % of the picture's height, so that light and shade drop out and print,
 folds and seams stay. A picture that keeps the source's detail has a ratio near 1; a smear, far
