@@ -48,11 +48,11 @@ class Thresholds:
     """
 
     pose_error: float = 0.12
-    identity: float = 0.35
-    color: float = 25.0
-    detail: float = 0.4
-    detail_most: float = 2.5
-    share: float = 0.9
+    identity: float = 0.3
+    color: float = 40.0
+    detail: float = 0.3
+    detail_most: float = 4.5
+    share: float = 0.7
 
 
 CHECKS = ("pose_error", "identity", "color", "detail")
