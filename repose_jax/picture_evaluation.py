@@ -29,7 +29,7 @@ from repose_jax.evaluation.report_page import Shown, page
 from repose_jax.evaluation.report_table import markdown, per_picture_csv
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.evaluator import (
-    Progress, baseline_tables, choose_pairs, denoising, sampled, silent)
+    REAL, Progress, baseline_tables, choose_pairs, denoising, sampled, silent)
 from repose_jax.guidance_options import GuidanceOptions
 from repose_jax.guide_file import load_guide
 from repose_jax.found_poses import FoundPoses, beside
@@ -164,7 +164,8 @@ class PictureEvaluation:
         shown = [n for n in tables[0].values if n.startswith(_BROKEN_DOWN)]
         groups = breakdown(tables[0], scorer.persons, test.poses[source], test.poses[target],
                            test.size[0], shown, wanted.seed)
-        return cls([scorer.report(t) for t in tables], tables,
+        reports = [scorer.report(t, ceiling=t.name == REAL) for t in tables]
+        return cls(reports, tables,
                    differences(tables, scorer.persons, seed=wanted.seed), groups, table, facts,
                    test.notes, test, pairs, next(iter(made.values())), wanted.seed)
 

@@ -21,6 +21,7 @@ from repose_jax.evaluation.breakdown import breakdown, pose_change, shown_by_bot
 from repose_jax.evaluation.measures import at_size
 from repose_jax.evaluation.protocol import PROTOCOLS
 from repose_jax.evaluation.report import Report
+from repose_jax.evaluation.report_page import page
 from repose_jax.evaluation.report_table import latex, per_picture_csv
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.model_file import save_weights
@@ -277,3 +278,11 @@ class TestTables:
                                                ["p", "q"]).decode().splitlines()))
         assert rows == [["made_by", "source", "target", "person", "l1"],
                         ["m,n", "a", "b", "p", "0.5"], ["m,n", "c", "d", "q", ""]]
+
+    def test_the_ceiling_is_not_the_best(self):
+        ceiling = self.report("real", 0.0)
+        ceiling.conditions["ceiling"] = True
+        reports = [self.report("a", 0.25), self.report("b", 0.5), ceiling]
+        text = latex(reports)
+        assert r"\textbf{0.2500}" in text and r"\textbf{0.0000}" not in text
+        assert page("t", "c", reports).count('class="best"') == 1

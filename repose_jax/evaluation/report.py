@@ -52,6 +52,11 @@ class Report:
     scores: dict[str, Interval]
     conditions: dict
 
+    @property
+    def competes(self) -> bool:
+        """Whether it may be the best of a table; what is shown as the ceiling may not."""
+        return not self.conditions.get("ceiling", False)
+
     def to_dict(self) -> dict:
         """Name, scores and conditions, ready for JSON."""
         return _jsonable(dataclasses.asdict(self) | {"scores": dict(self.scores)})

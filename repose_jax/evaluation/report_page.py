@@ -15,7 +15,7 @@ from repose_jax.evaluation.breakdown import Group
 from repose_jax.evaluation.contact_sheet import SheetRow, draw_sheet
 from repose_jax.evaluation.metric_facts import facts
 from repose_jax.evaluation.report import Report
-from repose_jax.evaluation.report_table import caption, check_alike, shown
+from repose_jax.evaluation.report_table import best_value, caption, check_alike, shown
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.pose.skeleton import Skeleton
 
@@ -108,15 +108,11 @@ def _scores(reports: Sequence[Report]) -> str:
     body = []
     for name in names:
         known = facts(name)
-        values = [report.scores[name].value for report in reports]
-        finite = [v for v in values if np.isfinite(v)]
-        best = None
-        if known.better != "neither" and len(finite) > 1:
-            best = max(finite) if known.better == "higher" else min(finite)
-        cells = []
-        for report, value in zip(reports, values):
+        best, cells = best_value(name, reports), []
+        for report in reports:
             text, _, interval = shown(name, report.scores[name]).partition(" ")
-            kind = ' class="best"' if best is not None and value == best else ""
+            first = report.competes and report.scores[name].value == best
+            kind = ' class="best"' if first else ""
             cells.append(f"<td{kind}>{text}<small>{interval}</small></td>")
         body.append(f"<tr><td>{html.escape(known.title)}<small>{_WAYS[known.better]}</small></td>"
                     + "".join(cells) + "</tr>")

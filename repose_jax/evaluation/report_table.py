@@ -70,8 +70,7 @@ def latex(reports: Sequence[Report]) -> str:
     """
     check_alike(reports)
     names = list(reports[0].scores)
-    best = {name: _best(name, [report.scores[name].value for report in reports])
-            for name in names}
+    best = {name: best_value(name, reports) for name in names}
     lines = [r"\begin{tabular}{l" + "r" * len(names) + "}", r"\toprule", " & ".join(
         ["", *(_escaped(facts(n).title) + _ARROWS[facts(n).better] for n in names)]) + r" \\",
         r"\midrule"]
@@ -80,13 +79,15 @@ def latex(reports: Sequence[Report]) -> str:
         for name in names:
             value = report.scores[name].value
             text = f"{value:.{facts(name).digits}f}" if math.isfinite(value) else "--"
-            cells.append(rf"\textbf{{{text}}}" if value == best[name] else text)
+            cells.append(rf"\textbf{{{text}}}" if report.competes and value == best[name] else text)
         lines.append(" & ".join(cells) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "% " + caption(reports[0])]) + "\n"
 
 
-def _best(name: str, values: Sequence[float]) -> float | None:
-    finite = [value for value in values if math.isfinite(value)]
+def best_value(name: str, reports: Sequence[Report]) -> float | None:
+    """The best value of a score; None where there is no best, or nothing to be better than."""
+    finite = [report.scores[name].value for report in reports
+              if report.competes and math.isfinite(report.scores[name].value)]
     better = facts(name).better
     if better == "neither" or len(finite) < 2:
         return None
