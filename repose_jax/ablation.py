@@ -35,7 +35,7 @@ from repose_jax.evaluation.torso_color import torso_color
 from repose_jax.evaluator import choose_pairs
 from repose_jax.files import write_whole
 from repose_jax.generate import SampleConfig, generate
-from repose_jax.guide_file import load_field, load_guide
+from repose_jax.guide_file import guide_parts, load_field, load_guide
 from repose_jax.model_file import LoadedModel, load_model
 from repose_jax.networks.pif import PoseField
 from repose_jax.pose_reader import PoseReader
@@ -286,7 +286,7 @@ def _sample(
             inputs = [jax.device_put(array, sharding) for array in inputs]
         begun = time.perf_counter()
         out, _ = generate(loaded.model, loaded.params, *inputs, sample, False,
-                          guide and guide.guide, guide and guide.params)
+                          *guide_parts(guide))
         pictures.append(np.asarray(out)[:real])
         times.append(time.perf_counter() - begun)
     # The first batch compiles.

@@ -17,7 +17,7 @@ from repose_jax.evaluation.baselines import COPY, mean_image, trivial_baselines
 from repose_jax.evaluation.denoising import DenoisingTable, denoising_table, timestep_at_noise
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.generate import SampleConfig, generate
-from repose_jax.guide_file import LoadedGuide
+from repose_jax.guide_file import LoadedGuide, guide_parts
 from repose_jax.model_file import LoadedModel
 from repose_jax.scorer import Scorer, in_memory
 
@@ -86,7 +86,7 @@ def sampled(
         begun, done = time.perf_counter(), sum(map(len, generated))
         pictures, _ = generate(loaded.model, loaded.params, batch["source"], batch["source_pose"],
                                batch["target_pose"], keys[done:done + batch_size], sample, False,
-                               guide and guide.guide, guide and guide.params)
+                               *guide_parts(guide))
         generated.append(np.asarray(pictures)[:real])
         if done:  # the first batch compiles
             seconds, timed = seconds + time.perf_counter() - begun, timed + batch_size

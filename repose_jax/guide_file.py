@@ -31,6 +31,11 @@ class LoadedGuide:
     sha256: dict[str, str]
 
 
+def guide_parts(guide: LoadedGuide | None) -> tuple[Guide | None, GuideParams | None]:
+    """What `repose_jax.generate.generate` takes of a guide; nothing of none."""
+    return (None, None) if guide is None else (guide.guide, guide.params)
+
+
 def load_estimator(name: str | os.PathLike[str]) -> Weights:
     """Reads a pose estimator; see `repose_jax.model_file.load_weights`."""
     return load_weights(name, "estimator", EstimatorConfig, fresh_estimator)

@@ -17,7 +17,7 @@ from repose_jax.data.resize import fit_pose, letterbox
 from repose_jax.errors import UserError
 from repose_jax.diffusion.samplers import Step
 from repose_jax.generate import SampleConfig, generate
-from repose_jax.guide_file import LoadedGuide, load_guide
+from repose_jax.guide_file import LoadedGuide, guide_parts, load_guide
 from repose_jax.model import to_signal
 from repose_jax.model_file import LoadedModel, load_model
 from repose_jax.networks.rpa import Alignment
@@ -271,7 +271,7 @@ class PoseTransfer:
         keys = jax.numpy.broadcast_to(jax.random.key(seed), (len(prepared),))
         return generate(
             self.loaded.model, self.loaded.params, *self._stack(prepared), keys, config,
-            trajectory, guide and guide.guide, guide and guide.params)
+            trajectory, *guide_parts(guide))
 
     def align(self, prepared: Prepared) -> Alignment:
         """The recurrent pose alignment of one picture, for drawing."""

@@ -22,7 +22,7 @@ import jax
 from repose_jax.data.people.source import rendered_people
 from repose_jax.data.pipeline import batches, examples
 from repose_jax.generate import GuidanceConfig, SampleConfig, generate
-from repose_jax.guide_file import load_guide
+from repose_jax.guide_file import guide_parts, load_guide
 from repose_jax.model import RePoseModel
 from repose_jax.training.parallel import data_parallel
 from repose_jax.training.state import create_state, make_optimizer
@@ -115,7 +115,7 @@ def main() -> None:
         guide = load_guide(sample.guidance, network)
         runs[name] = functools.partial(
             generate, model, params, pairs["source"], pairs["source_pose"], pairs["target_pose"],
-            keys, sample, False, guide and guide.guide, guide and guide.params)
+            keys, sample, False, *guide_parts(guide))
     first = {name: seconds(run, 1) for name, run in runs.items()}
     spent = side_by_side(runs, options.repeats)
     result["sampling"] = {name: {
