@@ -309,6 +309,7 @@ def test_settings_that_are_refused(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_configuration_is_kept_and_decides_the_run(capsys, tmp_path):
     data = DataConfig(augment=ALL)
     assert from_dict(DataConfig, json.loads(json.dumps(to_dict(data)))) == data

@@ -178,6 +178,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(run_folder, capsys):
     assert "iterations" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_init_continues_from_a_model(run_folder, tmp_path, capsys):
     command = ["train", "tiny", "--output", str(tmp_path / "new"), "--train.total-images", "8",
                "--data.identities", "4", "--init", str(run_folder)]

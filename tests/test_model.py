@@ -229,6 +229,7 @@ class TestLoss:
         np.testing.assert_allclose(errors, jnp.mean((out.x0 - target) ** 2, (1, 2, 3)), rtol=1e-3)
         assert errors[0] < 0.1 * errors[3]  # at t = 0 hardly any noise hides the picture
 
+    @pytest.mark.slow
     def test_gradients_with_and_without_remat(self):
         """Recomputing changes nothing but memory, with dropout too; every weight learns."""
         params, keys = params_of(FULL), self.keys[:4]
