@@ -169,6 +169,7 @@ class TestTraining:
         assert config.near <= labels[9].min() < config.far
         assert (last == 0).sum() == 128 // 3
 
+    @pytest.mark.slow
     def test_learns_and_resumes(self, tmp_path):
         """The run in two parts equals the run in one, and both tell standing from nonsense."""
         config = experiment()
