@@ -24,7 +24,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, UInt8
 
 from repose_jax.config import DataConfig, from_dict, to_dict
-from repose_jax.data.pairs import PairSource
 from repose_jax.data.pipeline import examples
 from repose_jax.errors import UserError
 from repose_jax.evaluation.baselines import as_unit
@@ -35,7 +34,7 @@ from repose_jax.evaluation.torso_color import torso_color
 from repose_jax.evaluator import choose_pairs
 from repose_jax.files import write_whole
 from repose_jax.generate import SampleConfig, generate
-from repose_jax.guide_file import guide_parts, load_field, load_guide
+from repose_jax.guide_file import check_judge, guide_parts, load_field, load_guide
 from repose_jax.model_file import LoadedModel, load_model
 from repose_jax.networks.pif import PoseField
 from repose_jax.pose_reader import PoseReader
@@ -175,9 +174,7 @@ def run(
         sample = with_settings(loaded.sample, settings)
         sample.check(loaded.model.config.schedule.steps)
         guide = load_guide(sample.guidance, loaded.model.config.network)
-        if guide is not None and guide.sha256["estimator"] == judge.weights.sha256:
-            raise UserError(ablation.judge, "would judge what it guided",
-                            "judge with another estimator")
+        check_judge(guide, ablation.judge, judge.sha256)
         samples.append(sample)
         guides.append(guide)
 

@@ -26,9 +26,11 @@ from repose_jax.evaluation.lab_color import color_difference
 from repose_jax.evaluation.pose_accuracy import pose_error
 from repose_jax.evaluation.texture import detail_kept, torso_detail
 from repose_jax.evaluation.torso_color import torso_color
+from repose_jax.guide_file import check_judge
 from repose_jax.identity_judge import FeatureReader
 from repose_jax.pipeline import PoseTransfer, pose_beside
 from repose_jax.pose.formats import NamedPose
+from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.pose_reader import PoseReader
 
 _BATCH = 8
@@ -180,7 +182,7 @@ def judge_all(
       poses: reads poses.
       identities: reads people; None leaves that check NaN.
     """
-    skeleton = _skeleton(poses)
+    skeleton = SKELETONS[poses.weights.config.skeleton]
     colors, valid = zip(*(torso_color(as_unit(images), where, skeleton) for images, where in (
         (photos, source_poses), (pictures, target_poses))))
     difference = np.where(valid[0] & valid[1], color_difference(*colors), np.nan)
@@ -232,13 +234,10 @@ def accept(
     Raises:
       UserError: the judge guides, is for other pictures, or no picture can be used.
     """
-    guide = transfer.guide(transfer.sample)
-    if guide is not None and guide.sha256["estimator"] == poses.weights.sha256:
-        raise UserError(poses.weights.name, "would judge what it guided",
-                        "judge with another estimator")
+    check_judge(transfer.guide(transfer.sample), poses.name, poses.sha256)
     if tuple(poses.weights.config.image_size) != tuple(transfer.size) or (
             poses.weights.config.skeleton != transfer.skeleton.name):
-        raise UserError(poses.weights.name, "is for other pictures than the model's",
+        raise UserError(poses.name, "is for other pictures than the model's",
                         "give a judge of the model's size and skeleton")
     usable, refused = [], {}
     for path in images:
@@ -282,15 +281,10 @@ def accept(
                               mine, failures(mine, thresholds)))
     return Acceptance(results, thresholds, refused, lost, {
         "model": {"name": transfer.loaded.name, "sha256": transfer.loaded.sha256},
-        "judge": {"name": poses.weights.name, "sha256": poses.weights.sha256},
+        "judge": {"name": poses.name, "sha256": poses.sha256},
         "identity": None if identities is None else {
-            "name": identities.weights.name, "sha256": identities.weights.sha256},
+            "name": identities.name, "sha256": identities.sha256},
         "sample": dataclasses.asdict(transfer.sample), "seed": seed})
-
-
-def _skeleton(poses: PoseReader):
-    from repose_jax.pose.skeleton import SKELETONS
-    return SKELETONS[poses.weights.config.skeleton]
 
 
 def _wanted(usable, targets: Sequence[NamedPose], each: int):

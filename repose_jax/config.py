@@ -39,6 +39,13 @@ class DataConfig:
     seed: int = 0
 
 
+    @property
+    def people(self) -> dict[str, int]:
+        """The options that `open_dataset` takes for rendered people; none for other data."""
+        if self.path != "people":
+            return {}
+        return {"identities": self.identities, "views": self.views, "seed": self.seed}
+
     def identity(self) -> dict[str, Any]:
         """What decides the batches of pairs; where they lie and how they are read does not.
 

@@ -227,11 +227,7 @@ def run(
     folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
     config.data.refuse_augment("a field, which learns from poses")
     skeleton = SKELETONS[config.field.skeleton]
-    people = {}
-    if config.data.path == "people":
-        people = {"identities": config.data.identities, "views": config.data.views,
-                  "seed": config.data.seed}
-    source = open_dataset(config.data.path, "train", skeleton=skeleton.name, **people)
+    source = open_dataset(config.data.path, "train", skeleton=skeleton.name, **config.data.people)
     for text in source.notes:
         tell("note", {"data": text})
     valid = valid_poses(source.poses, skeleton)

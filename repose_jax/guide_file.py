@@ -36,6 +36,12 @@ def guide_parts(guide: LoadedGuide | None) -> tuple[Guide | None, GuideParams | 
     return (None, None) if guide is None else (guide.guide, guide.params)
 
 
+def check_judge(guide: LoadedGuide | None, name: str | os.PathLike[str], sha256: str) -> None:
+    """Refuses, with a UserError, an estimator that would judge what it guided."""
+    if guide is not None and guide.sha256["estimator"] == sha256:
+        raise UserError(name, "would judge what it guided", "judge with another estimator")
+
+
 def load_estimator(name: str | os.PathLike[str]) -> Weights:
     """Reads a pose estimator; see `repose_jax.model_file.load_weights`."""
     return load_weights(name, "estimator", EstimatorConfig, fresh_estimator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 
 import jax
@@ -31,8 +32,10 @@ class FeatureReader:
     def __init__(self, weights: Weights):
         self.weights = weights
         network = ReidNetwork(weights.config)
-        self._read = jax.jit(
-            lambda pictures: network.apply({"params": weights.params}, to_signal(pictures)).features)
+        # An argument: weights that are constants would be compiled in.
+        self._read = functools.partial(jax.jit(
+            lambda params, pictures: network.apply(
+                {"params": params}, to_signal(pictures)).features), weights.params)
 
     @property
     def name(self) -> str:
@@ -75,11 +78,10 @@ class Gallery:
     @classmethod
     def of(cls, source: PairSource, read: FeatureReader) -> Gallery:
         """The gallery of a dataset's pictures."""
-        features = [read(np.stack([source.image(i) for i in range(start, min(start + 640,
-                                                                            len(source)))]))
-                    for start in range(0, len(source), 640)]
+        features = in_parts(lambda some: read(np.stack([source.image(int(i)) for i in some])),
+                            np.arange(len(source)), _AT_ONCE)
         camera = np.arange(len(source)) if source.cameras is None else source.cameras
-        return cls(np.concatenate(features), numbered(source.persons), np.asarray(camera))
+        return cls(features, numbered(source.persons), np.asarray(camera))
 
     def rank(
         self, features: Float[np.ndarray, "n d"], pairs: Int[np.ndarray, "n 2"]

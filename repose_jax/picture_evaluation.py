@@ -31,7 +31,7 @@ from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.evaluator import (
     REAL, Progress, baseline_tables, choose_pairs, denoising, sampled, silent)
 from repose_jax.guidance_options import GuidanceOptions
-from repose_jax.guide_file import load_guide
+from repose_jax.guide_file import check_judge, load_guide
 from repose_jax.found_poses import FoundPoses, beside
 from repose_jax.identity_judge import FeatureReader
 from repose_jax.model_file import load_model
@@ -146,10 +146,8 @@ class PictureEvaluation:
                 **wanted.sample)
             sample.check(loaded.model.config.schedule.steps)
             guide = load_guide(sample.guidance, loaded.model.config.network)
-            if guide is not None and scorer.poses is not None and (
-                    guide.sha256["estimator"] == scorer.poses.sha256):
-                raise UserError(scorer.poses.name, "would judge what it guided",
-                                "judge with another estimator")
+            if scorer.poses is not None:
+                check_judge(guide, scorer.poses.name, scorer.poses.sha256)
             generated, seconds = sampled(loaded, test, pairs, sample, guide, seed=wanted.seed,
                                          progress=progress)
             made = {loaded.name: in_memory(generated)}
@@ -235,10 +233,7 @@ def _name(folder: str | os.PathLike[str]) -> str:
 
 def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSource:
     """The data in the size and skeleton of the protocol or the model."""
-    data, options = wanted.data, {}
-    if data.path == "people":
-        options = {"identities": data.identities, "views": data.views, "seed": data.seed}
-    skeleton = size = None
+    data, skeleton, size = wanted.data, None, None
     if loaded is not None:
         skeleton, size = loaded.model.config.network.skeleton, tuple(
             loaded.model.config.network.image_size)
@@ -248,7 +243,7 @@ def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSou
                             f"is of {rules.size[0]}x{rules.size[1]}", "score a folder of pictures")
         size = rules.size
     return open_dataset(data.path, split, skeleton=skeleton, size=size, cache=data.cache,
-                        **options)
+                        **data.people)
 
 
 def _check_layout(rules: Protocol, test: PairSource, where: str) -> None:

@@ -65,9 +65,7 @@ def score_reid(weights: Weights, data: DataConfig, *, seed: int = 0) -> ReidScor
       UserError: the data cannot be used, or no person could be found.
     """
     size = tuple(weights.config.image_size)
-    people = {} if data.path != "people" else {
-        "identities": data.identities, "views": data.views, "seed": data.seed}
-    test = open_dataset(data.path, "test", size=size, **people)
+    test = open_dataset(data.path, "test", size=size, **data.people)
     return summary(test, *search(weights, test, seed), seed)
 
 

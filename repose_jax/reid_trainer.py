@@ -18,6 +18,7 @@ from repose_jax.config import DataConfig, to_dict
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
+from repose_jax.evaluation.parts import in_parts
 from repose_jax.model import Params, to_signal
 from repose_jax.model_file import FILE_NAME, Weights, load_weights, save_weights
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
@@ -174,12 +175,8 @@ def moments(
     """Mean and deviation of the raw vectors over all pictures, by the names of the parameters."""
     read = functools.partial(jax.jit(
         lambda params, images: network.apply({"params": params}, to_signal(images)).raw), params)
-    count, raw = len(pictures.person), []
-    for start in range(0, count, at_once):
-        part = np.minimum(np.arange(start, start + at_once), count - 1)
-        images = np.stack([pictures.read(int(i)) for i in part])
-        raw.append(np.asarray(read(images))[:count - start])
-    raw = np.concatenate(raw).astype(np.float64)
+    raw = in_parts(lambda some: read(np.stack([pictures.read(int(i)) for i in some])),
+                   np.arange(len(pictures.person)), at_once).astype(np.float64)
     return {"mean": raw.mean(0).astype(np.float32),
             "deviation": np.sqrt(raw.var(0) + 1e-5).astype(np.float32)}
 
@@ -217,11 +214,8 @@ def run(
     folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
     config.data.refuse_augment("re-identification, which has changes of its own")
     if pictures is None:
-        data = config.data
-        people = {} if data.path != "people" else {
-            "identities": data.identities, "views": data.views, "seed": data.seed}
-        source = open_dataset(data.path, "train", size=config.reid.image_size, cache=data.cache,
-                              **people)
+        source = open_dataset(config.data.path, "train", size=config.reid.image_size,
+                              cache=config.data.cache, **config.data.people)
         for text in source.notes:
             tell("note", {"data": text})
         pictures = real_pictures(source, config.share, config.data.seed)

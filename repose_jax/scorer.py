@@ -6,18 +6,17 @@ import dataclasses
 import functools
 import math
 import os
-import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from PIL import Image
 
 from repose_jax.data.images import read_image
 from repose_jax.data.pair_list import read_pair_list
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.picture_index import flattened, generated_pictures
 from repose_jax.data.pipeline import examples
+from repose_jax.data.resize import squeeze
 from repose_jax.errors import UserError
 from repose_jax.evaluation.features import FeatureNetwork, features_of
 from repose_jax.evaluation.frechet import Gaussian, frechet_distance, moments, whole_batches
@@ -180,14 +179,7 @@ def from_folder(
     names = [(test.names[a], test.names[b]) for a, b in np.asarray(test.pairs[pairs])]
     paths = generated_pictures(folder, names)
 
-    def read(path: pathlib.Path) -> np.ndarray:
-        picture = read_image(path)
-        if picture.shape[:2] == test.size:
-            return picture
-        return np.asarray(Image.fromarray(picture).resize(
-            test.size[::-1], Image.Resampling.BICUBIC))
-
-    return lambda some: np.stack([read(paths[i]) for i in some])
+    return lambda some: np.stack([squeeze(read_image(paths[i]), test.size) for i in some])
 
 
 def with_pair_list(source: PairSource, path: str | os.PathLike[str]) -> PairSource:

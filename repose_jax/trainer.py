@@ -32,11 +32,8 @@ def open_data(
     data: DataConfig, network: NetworkConfig | EstimatorConfig, split: str
 ) -> PairSource:
     """The pairs that a configuration names, in a network's skeleton and size."""
-    people = {}
-    if data.path == "people":
-        people = {"identities": data.identities, "views": data.views, "seed": data.seed}
     return open_dataset(data.path, split, skeleton=network.skeleton, size=network.image_size,
-                        cache=data.cache, **people)
+                        cache=data.cache, **data.people)
 
 
 def run(

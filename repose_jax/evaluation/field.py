@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import jax
 import numpy as np
 import scipy.stats
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from repose_jax.evaluation.auroc import auroc
 from repose_jax.evaluation.bootstrap import Bootstrap, Interval
