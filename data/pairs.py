@@ -14,6 +14,16 @@ from repose_jax.pose.skeleton import Skeleton
 Batch = Mapping[str, np.ndarray]
 
 
+class Chosen:
+    """Reads picture `chosen[i]` of another source as picture i; picklable."""
+
+    def __init__(self, read: Callable[[int], np.ndarray], chosen: Int32[np.ndarray, "n"]):
+        self._read, self._chosen = read, chosen
+
+    def __call__(self, index: int) -> np.ndarray:
+        return self._read(int(self._chosen[index]))
+
+
 class OrderedPairs:
     """All (source, target) pairs of two different pictures of one person, computed when asked.
 
@@ -110,6 +120,21 @@ class PairSource:
         other = copy.copy(self)
         other.given_pairs = other.__dict__["pairs"] = pairs
         return other
+
+    def only(self, chosen: Int32[np.ndarray, "n"]) -> PairSource:
+        """Some of the pictures, in the given order, and the pairs among them."""
+        chosen, pairs = np.asarray(chosen, np.int32), None
+        if self.given_pairs is not None:
+            place = np.full(len(self), -1, np.int32)
+            place[chosen] = np.arange(len(chosen), dtype=np.int32)
+            pairs = place[np.asarray(self.given_pairs)]
+            pairs = pairs[(pairs >= 0).all(1)]
+        return PairSource(
+            skeleton=self.skeleton, size=self.size, names=[self.names[i] for i in chosen],
+            persons=[self.persons[i] for i in chosen], poses=self.poses[chosen],
+            read=Chosen(self._read, chosen), pairs=pairs, cache=self.cached, notes=self.notes,
+            cameras=None if self.cameras is None else self.cameras[chosen],
+            read_mask=Chosen(self._read_mask, chosen) if self.has_masks else None)
 
     @property
     def has_masks(self) -> bool:

@@ -23,7 +23,6 @@ from repose_jax.files import write_whole
 from repose_jax.guide_file import load_estimator
 from repose_jax.model_file import load_model
 from repose_jax.networks.pose_estimator import PoseEstimator, soft_argmax
-from repose_jax.trainer import open_data
 
 # Below, a joint counts as not read: at high noise its mean is the middle of the picture.
 _SURE = 0.3
@@ -41,7 +40,8 @@ def main() -> None:
     options = parser.parse_args()
     denoiser, weights = load_model(options.model), load_estimator(options.estimator)
     network = PoseEstimator(weights.config)
-    source = open_data(DataConfig(path=options.data), weights.config, "train")
+    source = DataConfig(path=options.data).open(
+        "train", skeleton=weights.config.skeleton, size=weights.config.image_size)
     stream = batches(source, batch_size=options.batch, seed=options.seed)
 
     @jax.jit

@@ -38,7 +38,6 @@ from repose_jax.guide_file import check_judge, guide_parts, load_field, load_gui
 from repose_jax.model_file import LoadedModel, load_model
 from repose_jax.networks.pif import PoseField
 from repose_jax.pose_reader import PoseReader
-from repose_jax.trainer import open_data
 
 Settings = Mapping[str, Any]
 """Field of `SampleConfig` with dots, or "model", to its value."""
@@ -164,7 +163,8 @@ def run(
               dict.fromkeys(cell.get("model", ablation.model) for cell in ablation.cells)}
     first = models[ablation.cells[0].get("model", ablation.model)]
     network = first.model.config.network
-    people = open_data(ablation.data, network, ablation.split)
+    people = ablation.data.open(
+        ablation.split, skeleton=network.skeleton, size=network.image_size)
     judge, field = PoseReader.load(ablation.judge), load_field(ablation.field)
     _check_fit(judge, field, models, network)
     pairs = choose_pairs(people, ablation.pairs, 0)

@@ -25,7 +25,7 @@ from jaxtyping import Int, UInt8
 
 from repose_jax.config import to_dict
 from repose_jax.data.pairs import PairSource
-from repose_jax.data.registry import open_dataset
+from repose_jax.data.share import numbered, share_of
 from repose_jax.errors import UserError
 from repose_jax.evaluation.bootstrap import Bootstrap, Interval
 from repose_jax.evaluation.report import write_json
@@ -36,7 +36,7 @@ from repose_jax.guide_file import load_guide
 from repose_jax.model_file import LoadedModel, load_model
 from repose_jax.reid_evaluator import ReidScores, search, summary
 from repose_jax.reid_trainer import (
-    Pictures, ReidExperiment, load_reid, numbered, real_pictures, run, subset, with_generated)
+    Pictures, ReidExperiment, load_reid, real_pictures, run, with_generated)
 
 ARMS = ("real", "real, longer", "real and generated")
 
@@ -111,13 +111,14 @@ def augment_reid(
         raise UserError(wanted.model, f"makes pictures of {network.image_size}, the network reads "
                         f"{size}", "use the same size")
     data = wanted.experiment.data
-    train, test = (open_dataset(data.path, split, skeleton=network.skeleton, size=tuple(size))
+    train, test = (data.open(split, skeleton=network.skeleton, size=tuple(size))
                    for split in ("train", "test"))
     rows = []
     for share in wanted.shares:
         place = folder / f"share-{round(100 * share)}"
-        real = real_pictures(train, share, wanted.seed)
-        more = with_generated(real, *_generated(wanted, loaded, train, share, place, progress))
+        kept = share_of(train, share, wanted.seed)
+        real = real_pictures(kept)
+        more = with_generated(real, *_generated(wanted, loaded, kept, place, progress))
         images = wanted.experiment.train.total_images
         first = _trained(wanted, real, place / "real", images, None, bar)
         longer = round(wanted.longer * images)
@@ -161,23 +162,23 @@ def write(rows: Sequence[Row], wanted: AugmentReid, folder: pathlib.Path, comman
 
 
 def _generated(
-    wanted: AugmentReid, loaded: LoadedModel, train: PairSource, share: float,
-    place: pathlib.Path, progress: Progress,
+    wanted: AugmentReid, loaded: LoadedModel, kept: PairSource, place: pathlib.Path,
+    progress: Progress,
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], Int[np.ndarray, "n"]]:
     """Generated pictures and whom they show, from a file where they were made before."""
-    kept = subset(numbered(train.persons), share, wanted.seed)
     rng = np.random.default_rng([wanted.seed, 1])
-    pairs = rng.choice(kept, (round(wanted.generated * len(kept)), 2)).astype(np.int32)
+    count = round(wanted.generated * len(kept))
+    pairs = rng.choice(len(kept), (count, 2)).astype(np.int32)
     sample = wanted.sample or loaded.sample
     facts = json.dumps([loaded.sha256, to_dict(sample), wanted.seed,
                         hashlib.sha256(pairs.tobytes()).hexdigest()])
-    path, person = place / "generated.npz", numbered(train.persons)[pairs[:, 0]]
+    path, person = place / "generated.npz", numbered(kept.persons)[pairs[:, 0]]
     if path.is_file():
         with np.load(path) as file:
             if str(file["facts"]) == facts:
                 return file["pictures"], person
     guide = load_guide(sample.guidance, loaded.model.config.network)
-    pictures, _ = sampled(loaded, train.with_pairs(pairs), np.arange(len(pairs)), sample, guide,
+    pictures, _ = sampled(loaded, kept.with_pairs(pairs), np.arange(len(pairs)), sample, guide,
                           seed=wanted.seed, progress=progress)
     write_whole(path, lambda file: np.savez(file, pictures=pictures, facts=facts))
     return pictures, person

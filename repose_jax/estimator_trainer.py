@@ -21,12 +21,11 @@ from repose_jax.data.pipeline import batches
 from repose_jax.errors import UserError
 from repose_jax.model import Params, RePoseModel, to_image, to_signal
 from repose_jax.model_file import (
-    FILE_NAME, LoadedModel, Weights, load_model, load_weights, save_weights)
+    FILE_NAME, LoadedModel, load_model, load_weights, save_weights)
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, PoseEstimator, estimator_loss, fresh_estimator, soft_argmax)
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.skeleton import SKELETONS
-from repose_jax.trainer import open_data
 from repose_jax.training.loop import Batches, LoopConfig, train
 
 
@@ -153,7 +152,8 @@ def run(
     if (theirs.skeleton, tuple(theirs.image_size)) != (ours.skeleton, tuple(ours.image_size)):
         raise UserError(config.denoiser, f"has {theirs.skeleton} at {theirs.image_size}, the "
                         f"estimator {ours.skeleton} at {ours.image_size}", "use the same")
-    source = open_data(config.data, config.estimator, "train")
+    source = config.data.open(
+        "train", skeleton=config.estimator.skeleton, size=config.estimator.image_size)
     for text in source.notes:
         tell("note", {"data": text})
     pairs = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
@@ -188,7 +188,7 @@ def run(
         folder=folder, metadata={
             "estimator": to_dict(config.estimator), "denoiser": denoiser.sha256,
             "clean": config.clean, "posed": config.posed, "flip": config.data.flip,
-            "data_seed": config.data.seed, **config.data.augment_identity()},
+            "data_seed": config.data.seed, **config.data.changes()},
         sample_fn=draw, on_event=note, progress=progress)
     path = folder / FILE_NAME
     save_weights(path, "estimator", config.estimator, jax.device_get(state.ema), {

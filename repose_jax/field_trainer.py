@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from repose_jax.config import DataConfig, to_dict
-from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.files import write_whole
 from repose_jax.model_file import FILE_NAME, load_weights, save_weights
@@ -227,7 +226,7 @@ def run(
     folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
     config.data.refuse_augment("a field, which learns from poses")
     skeleton = SKELETONS[config.field.skeleton]
-    source = open_dataset(config.data.path, "train", skeleton=skeleton.name, **config.data.people)
+    source = config.data.open("train", skeleton=skeleton.name)
     for text in source.notes:
         tell("note", {"data": text})
     valid = valid_poses(source.poses, skeleton)

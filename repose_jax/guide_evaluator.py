@@ -22,7 +22,6 @@ from repose_jax.model_file import LoadedModel, Weights
 from repose_jax.networks.pif import PoseField
 from repose_jax.networks.pose_estimator import PoseEstimator, peak, soft_argmax
 from repose_jax.pose.skeleton import SKELETONS
-from repose_jax.trainer import open_data
 
 # Test people whose poses are legal or bent too far, where the renderer knows which.
 _ILLEGAL_PEOPLE = 500
@@ -76,7 +75,8 @@ def score_estimator(
     """
     estimator, model = PoseEstimator(weights.config), denoiser.model
     size = tuple(weights.config.image_size)
-    test = open_data(data, weights.config, "test")
+    test = data.open("test", skeleton=weights.config.skeleton,
+                     size=weights.config.image_size)
     pairs = choose_pairs(test, count, seed)
     persons = np.asarray(test.persons)[np.asarray(test.pairs[pairs])[:, 1]]
     people = Bootstrap(persons, seed=seed)

@@ -15,7 +15,6 @@ from repose_jax.config import DataConfig
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.picture_index import flattened, generated_name
 from repose_jax.data.pipeline import examples
-from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.evaluation.bootstrap import Interval
 from repose_jax.evaluation.breakdown import Group, breakdown
@@ -242,8 +241,7 @@ def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSou
             raise UserError(wanted.model, f"makes pictures of {size[0]}x{size[1]}, {rules.name} "
                             f"is of {rules.size[0]}x{rules.size[1]}", "score a folder of pictures")
         size = rules.size
-    return open_dataset(data.path, split, skeleton=skeleton, size=size, cache=data.cache,
-                        **data.people)
+    return data.open(split, skeleton=skeleton, size=size)
 
 
 def _check_layout(rules: Protocol, test: PairSource, where: str) -> None:

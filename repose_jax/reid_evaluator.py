@@ -9,7 +9,6 @@ from jaxtyping import Int
 
 from repose_jax.config import DataConfig
 from repose_jax.data.pairs import PairSource
-from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.evaluation.bootstrap import Bootstrap, Interval
 from repose_jax.evaluation.retrieval import (
@@ -65,7 +64,7 @@ def score_reid(weights: Weights, data: DataConfig, *, seed: int = 0) -> ReidScor
       UserError: the data cannot be used, or no person could be found.
     """
     size = tuple(weights.config.image_size)
-    test = open_dataset(data.path, "test", size=size, **data.people)
+    test = data.open("test", size=size)
     return summary(test, *search(weights, test, seed), seed)
 
 

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 
 from repose_jax.config import DataConfig, to_dict
 from repose_jax.data.pairs import PairSource
-from repose_jax.data.registry import open_dataset
+from repose_jax.data.share import numbered
 from repose_jax.errors import UserError
 from repose_jax.evaluation.parts import in_parts
 from repose_jax.model import Params, to_signal
@@ -34,14 +34,12 @@ class ReidExperiment:
       reid: the network; `people` is that of the data.
       data: whose training pictures; `flip` is not used, pictures are always mirrored in half of
         the cases.
-      share: of the training pictures, drawn at random with at least one of each person.
       per_person: pictures of each person in a batch.
       train: the course of training.
     """
 
     reid: ReidConfig = ReidConfig()
     data: DataConfig = DataConfig()
-    share: float = 1.0
     per_person: int = 4
     train: LoopConfig = LoopConfig(total_images=400_000, batch_size=64)
 
@@ -56,8 +54,6 @@ class ReidExperiment:
                 cfg.image_size[0] // stride % cfg.parts):
             raise UserError("reid.image_size", f"is {cfg.image_size}", f"give multiples of "
                             f"{stride}, the height of {stride * cfg.parts}")
-        if not 0 < self.share <= 1:
-            raise UserError("share", f"is {self.share}", "give a share above 0, at most 1")
         if self.per_person < 1 or self.train.batch_size % self.per_person:
             raise UserError("per_person", f"is {self.per_person} at a batch of "
                             f"{self.train.batch_size}", "give a divisor of the batch")
@@ -85,28 +81,10 @@ class Pictures:
         return int(self.person.max()) + 1
 
 
-def numbered(persons: Sequence[str]) -> Int[np.ndarray, "n"]:
-    """Numbers of people from their names, in the order of the names."""
-    return np.unique(np.asarray(persons, str), return_inverse=True)[1].astype(np.int32)
-
-
-def subset(person: Int[np.ndarray, "n"], share: float, seed: int) -> Int[np.ndarray, "m"]:
-    """A random share of the pictures, sorted, with at least one of each person."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(person))
-    _, first = np.unique(person[order], return_index=True)
-    rest = np.delete(order, first)
-    wanted = max(len(first), round(share * len(person)))
-    return np.sort(np.concatenate([order[first], rest[:wanted - len(first)]]))
-
-
-def real_pictures(source: PairSource, share: float, seed: int) -> Pictures:
-    """A share of a dataset's pictures."""
-    person = numbered(source.persons)
-    chosen = subset(person, share, seed)
-    names = "\n".join(source.names[i] for i in chosen)
-    return Pictures(lambda i: source.image(int(chosen[i])), person[chosen], len(chosen),
-                    hashlib.sha256(names.encode()).hexdigest())
+def real_pictures(source: PairSource) -> Pictures:
+    """The pictures of a dataset."""
+    return Pictures(source.image, numbered(source.persons), len(source),
+                    hashlib.sha256("\n".join(source.names).encode()).hexdigest())
 
 
 def with_generated(
@@ -203,7 +181,7 @@ def run(
       init: a network whose weights are the start; None starts afresh.
       progress: show a progress bar.
       on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
-      pictures: what to learn from in place of the share of `config.data`.
+      pictures: what to learn from in place of `config.data`.
 
     Returns:
       The file: the averaged parameters of the last step, complete or interrupted.
@@ -214,11 +192,10 @@ def run(
     folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
     config.data.refuse_augment("re-identification, which has changes of its own")
     if pictures is None:
-        source = open_dataset(config.data.path, "train", size=config.reid.image_size,
-                              cache=config.data.cache, **config.data.people)
+        source = config.data.open("train", size=config.reid.image_size)
         for text in source.notes:
             tell("note", {"data": text})
-        pictures = real_pictures(source, config.share, config.data.seed)
+        pictures = real_pictures(source)
     cfg = dataclasses.replace(config.reid, people=pictures.people)
     tell("note", {"pictures": f"{pictures.real} real and {len(pictures.person) - pictures.real} "
                   f"generated ones of {cfg.people} people"})

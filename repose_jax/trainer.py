@@ -12,28 +12,17 @@ import jax
 import numpy as np
 from PIL import Image
 
-from repose_jax.config import DataConfig, ExperimentConfig, to_dict
+from repose_jax.config import ExperimentConfig, to_dict
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.pipeline import batches, examples
-from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.evaluation.contact_sheet import SheetRow, draw_sheet
 from repose_jax.generate import GuidanceConfig, generate
 from repose_jax.guide_file import load_guide
 from repose_jax.model import Params, PoseJudge, RePoseModel
 from repose_jax.model_file import FILE_NAME, load_model, model_path, save_model
-from repose_jax.networks.network import NetworkConfig
-from repose_jax.networks.pose_estimator import EstimatorConfig
 from repose_jax.training.checkpoint import load_safetensors
 from repose_jax.training.loop import train
-
-
-def open_data(
-    data: DataConfig, network: NetworkConfig | EstimatorConfig, split: str
-) -> PairSource:
-    """The pairs that a configuration names, in a network's skeleton and size."""
-    return open_dataset(data.path, split, skeleton=network.skeleton, size=network.image_size,
-                        cache=data.cache, **data.people)
 
 
 def run(
@@ -63,7 +52,8 @@ def run(
     """
     folder = pathlib.Path(folder)
     model = RePoseModel(config.model)
-    source = open_data(config.data, config.model.network, "train")
+    network = config.model.network
+    source = config.data.open("train", skeleton=network.skeleton, size=network.image_size)
     fresh = functools.partial(jax.jit(model.init), jax.random.key(config.train.seed))
     params: Params | Callable[[], Params] = fresh
     if init is not None:

@@ -17,7 +17,7 @@ from repose_jax.evaluation.retrieval import rank
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
 from repose_jax.reid_evaluator import score_reid
 from repose_jax.reid_trainer import (
-    PeopleBatches, Pictures, ReidExperiment, load_reid, moments, run, subset, with_generated)
+    PeopleBatches, Pictures, ReidExperiment, load_reid, moments, run, with_generated)
 from repose_jax.training.augment import augmented, erased, mirrored, recolored, shifted
 from repose_jax.training.loop import LoopConfig
 from repose_jax.training.state import OptimizerConfig
@@ -78,14 +78,6 @@ class TestNetwork:
 
 
 class TestPictures:
-    def test_a_subset_keeps_everybody(self):
-        person = np.repeat(np.arange(50), np.arange(1, 51))
-        for share in (0.01, 0.2, 0.6, 1.0):
-            kept = subset(person, share, seed=3)
-            assert set(person[kept]) == set(range(50))
-            assert len(kept) == len(set(kept)) == max(50, round(share * len(person)))
-        assert list(subset(person, 0.2, 3)) != list(subset(person, 0.2, 4))
-
     def test_batches_are_of_a_few_each_and_resume(self, pictures):
         make = lambda: PeopleBatches(pictures, batch_size=6, per_person=3, seed=1)  # noqa: E731
         batches = make()
@@ -155,7 +147,7 @@ class TestTraining:
 
 
 @pytest.mark.parametrize("changes,message", [
-    ({"share": 0.0}, "share"), ({"per_person": 5}, "divisor"),
+    ({"per_person": 5}, "divisor"),
     ({"reid": dataclasses.replace(SMALL, image_size=(30, 16))}, "image_size"),
     ({"reid": dataclasses.replace(SMALL, parts=3)}, "image_size"),
     ({"reid": dataclasses.replace(SMALL, channels=())}, "no channels")])

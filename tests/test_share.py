@@ -1,0 +1,61 @@
+"""A share of a dataset: who stays, and that pictures, poses and pairs stay together."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from repose_jax.config import DataConfig
+from repose_jax.data.pairs import PairSource
+from repose_jax.data.share import share_of, subset
+from repose_jax.errors import UserError
+from repose_jax.pose.skeleton import MARKET14
+
+
+def numbered_source(people=3, views=3):
+    """Pictures whose every pixel is the picture's number."""
+    n = people * views
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 16, 8, 3))
+    poses = np.random.default_rng(0).uniform(0, 8, (n, 14, 3)).astype(np.float32)
+    return PairSource(skeleton=MARKET14, size=(16, 8), names=[str(i) for i in range(n)],
+                      persons=[f"p{i % people}" for i in range(n)], poses=poses,
+                      read=images.__getitem__)
+
+
+def test_a_subset_keeps_everybody():
+    person = np.repeat(np.arange(50), np.arange(1, 51))
+    for share in (0.01, 0.2, 0.6, 1.0):
+        kept = subset(person, share, seed=3)
+        assert set(person[kept]) == set(range(50))
+        assert len(kept) == len(set(kept)) == max(50, round(share * len(person)))
+    assert list(subset(person, 0.2, 3)) != list(subset(person, 0.2, 4))
+
+
+def test_pictures_poses_and_pairs_stay_together():
+    whole = numbered_source(people=4, views=5)
+    part = pickle.loads(pickle.dumps(share_of(whole, 0.5, seed=1)))
+    assert len(part) == 10 and set(part.persons) == set(whole.persons)
+    for i, name in enumerate(part.names):
+        there = whole.names.index(name)
+        assert part.persons[i] == whole.persons[there]
+        np.testing.assert_array_equal(part.image(i), whole.image(there))
+        np.testing.assert_array_equal(part.pose(i), whole.pose(there))
+    for source, target in part.pairs[:]:
+        assert part.persons[source] == part.persons[target] and source != target
+
+
+def test_given_pairs_keep_their_ends():
+    whole = numbered_source().with_pairs(np.array([[0, 1], [1, 2], [4, 3]], np.int32))
+    part = whole.only(np.array([4, 1, 0, 3]))
+    assert [[part.names[i] for i in pair] for pair in part.pairs] == [
+        [whole.names[0], whole.names[1]], [whole.names[4], whole.names[3]]]
+
+
+def test_a_configuration_takes_its_share_for_training_alone(market):
+    data = DataConfig(path=str(market), share=0.6)
+    assert len(data.open("train")) == 7 and len(data.open("test")) == 12
+    assert data.identity()["share"] == 0.6 and "share" not in DataConfig().identity()
+    with pytest.raises(UserError, match="share: is 0"):
+        DataConfig(path=str(market), share=0).open("train")
+    with pytest.raises(UserError, match="identities"):
+        DataConfig(share=0.5).open("train")
