@@ -14,14 +14,12 @@ import itertools
 import json
 import os
 import pathlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from repose_jax.config import DataConfig, from_dict, to_dict
 from repose_jax.data.pipeline import examples
@@ -31,11 +29,11 @@ from repose_jax.evaluation.l1 import l1
 from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.ssim import gaussian_ssim
 from repose_jax.evaluation.torso_color import torso_color
-from repose_jax.evaluator import choose_pairs
+from repose_jax.evaluator import choose_pairs, sampled
 from repose_jax.files import write_whole
-from repose_jax.generate import SampleConfig, generate
-from repose_jax.guide_file import check_judge, guide_parts, load_field, load_guide
-from repose_jax.model_file import LoadedModel, load_model
+from repose_jax.generate import SampleConfig
+from repose_jax.guide_file import check_judge, load_field, load_guide
+from repose_jax.model_file import load_model
 from repose_jax.networks.pif import PoseField
 from repose_jax.pose_reader import PoseReader
 
@@ -196,8 +194,9 @@ def run(
             path = folder / "cells" / f"{_digest(decides)}.npz"
             state = "known"
             if not path.exists():
-                pictures, spent = _sample(loaded, sample, guide, everything, seed,
-                                          ablation.batch_size)
+                pictures, spent = sampled(loaded, people, pairs, sample, guide, seed=seed,
+                                          batch_size=min(ablation.batch_size, len(pairs)))
+                spent = np.nan if spent is None else spent
                 _write(path, measure(pictures) | {"seconds": np.array(spent)})
                 state = f"{spent:.3f} s a picture"
             values = _read(path)
@@ -250,44 +249,6 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(path, f"cannot be read ({error})",
                         "delete it, and its cell is run again") from None
-
-
-def _sharded(batch_size: int) -> NamedSharding | None:
-    """A batch split over all devices, where it can be."""
-    devices = jax.local_devices()
-    if len(devices) < 2 or batch_size % len(devices):
-        return None
-    return NamedSharding(Mesh(np.array(devices), ("data",)), PartitionSpec("data"))
-
-
-def _batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Numbers of the pictures of each batch, the last filled up, and how many of them count."""
-    for start in range(0, count, size):
-        part = np.arange(start, min(start + size, count))
-        yield np.concatenate([part, np.full(size - len(part), part[0])]), len(part)
-
-
-def _sample(
-    loaded: LoadedModel, sample: SampleConfig, guide, everything: Mapping[str, np.ndarray],
-    seed: int, batch_size: int,
-) -> tuple[UInt8[np.ndarray, "n h w 3"], float]:
-    """The pictures of a cell, and the seconds that each took."""
-    count = len(everything["source"])
-    size = min(batch_size, count)
-    keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(np.arange(count))
-    sharding, pictures, times = _sharded(size), [], []
-    for part, real in _batches(count, size):
-        inputs = [everything[name][part] for name in ("source", "source_pose", "target_pose")]
-        inputs.append(keys[part])
-        if sharding is not None:
-            inputs = [jax.device_put(array, sharding) for array in inputs]
-        begun = time.perf_counter()
-        out, _ = generate(loaded.model, loaded.params, *inputs, sample, False,
-                          *guide_parts(guide))
-        pictures.append(np.asarray(out)[:real])
-        times.append(time.perf_counter() - begun)
-    # The first batch compiles.
-    return np.concatenate(pictures), float(np.mean(times[1:]) / size) if times[1:] else np.nan
 
 
 def _measure(pictures, *, everything: Mapping[str, np.ndarray], judge: PoseReader, field,

@@ -173,26 +173,19 @@ def run(
 
     shown = next(Guesses(batches(source, batch_size=config.train.batch_size, seed=1),
                          denoiser, config))
-    images = 0
-
     def draw(ema: Params, seen: int) -> Image.Image:
         return sample_picture(estimator, ema, shown)
 
-    def note(name: str, facts: dict) -> None:
-        nonlocal images
-        images = facts.get("images", images)
-        tell(name, facts)
-
-    state = train(
+    trained = train(
         config.train, params=params, loss_fn=loss, batches=Guesses(pairs, denoiser, config),
         folder=folder, metadata={
             "estimator": to_dict(config.estimator), "denoiser": denoiser.sha256,
             "clean": config.clean, "posed": config.posed, "flip": config.data.flip,
             "data_seed": config.data.seed, **config.data.changes()},
-        sample_fn=draw, on_event=note, progress=progress)
+        sample_fn=draw, on_event=on_event, progress=progress)
     path = folder / FILE_NAME
-    save_weights(path, "estimator", config.estimator, jax.device_get(state.ema), {
-        "images": images, "denoiser": pathlib.Path(config.denoiser).name,
+    save_weights(path, "estimator", config.estimator, jax.device_get(trained.state.ema), {
+        "images": trained.images, "denoiser": pathlib.Path(config.denoiser).name,
         "denoiser_sha256": denoiser.sha256, "posed": config.posed,
         "data": pathlib.Path(config.data.path).name})
     return path

@@ -15,6 +15,7 @@ from repose_jax.data.pipeline import examples
 from repose_jax.errors import UserError
 from repose_jax.evaluation.baselines import COPY, mean_image, trivial_baselines
 from repose_jax.evaluation.denoising import DenoisingTable, denoising_table, timestep_at_noise
+from repose_jax.evaluation.parts import parts, split
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.generate import SampleConfig, generate
 from repose_jax.guide_file import LoadedGuide, guide_parts
@@ -46,11 +47,9 @@ def choose_pairs(source: PairSource, count: int, seed: int) -> Int[np.ndarray, "
 
 
 def in_batches(source: PairSource, pairs: np.ndarray, size: int) -> Iterator[tuple[Batch, int]]:
-    """Batches of equal size, the last one filled up with its own first pair, and how many count."""
-    for start in range(0, len(pairs), size):
-        part = pairs[start:start + size]
-        filled = np.concatenate([part, np.full(size - len(part), part[0])])
-        yield examples(source, filled), len(part)
+    """The pairs in batches, and how many of each count; see `repose_jax.evaluation.parts.parts`."""
+    for some, real in parts(len(pairs), size):
+        yield examples(source, pairs[some]), real
 
 
 def sampled(
@@ -73,7 +72,8 @@ def sampled(
       sample: settings of the sampler.
       guide: that of `sample`.
       seed: of the noise.
-      batch_size: pictures sampled at a time; the pictures do not depend on it.
+      batch_size: pictures sampled at a time, split over the local devices; the pictures do not
+        depend on it.
       progress: is told (stage, done, of how many).
 
     Returns:
@@ -81,15 +81,16 @@ def sampled(
     """
     generated, seconds, timed = [], 0.0, 0
     keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(
-        np.arange(-(-len(pairs) // batch_size) * batch_size))
-    for batch, real in in_batches(test, pairs, batch_size):
+        np.arange(len(pairs)))
+    for some, real in parts(len(pairs), batch_size):
         begun, done = time.perf_counter(), sum(map(len, generated))
-        pictures, _ = generate(loaded.model, loaded.params, batch["source"], batch["source_pose"],
-                               batch["target_pose"], keys[done:done + batch_size], sample, False,
-                               *guide_parts(guide))
+        batch = examples(test, pairs[some])
+        inputs = split((batch["source"], batch["source_pose"], batch["target_pose"], keys[some]))
+        pictures, _ = generate(
+            loaded.model, loaded.params, *inputs, sample, False, *guide_parts(guide))
         generated.append(np.asarray(pictures)[:real])
         if done:  # the first batch compiles
-            seconds, timed = seconds + time.perf_counter() - begun, timed + batch_size
+            seconds, timed = seconds + time.perf_counter() - begun, timed + len(some)
         progress("sampling", done + real, len(pairs))
     return np.concatenate(generated), seconds / timed if timed else None
 

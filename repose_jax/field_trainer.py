@@ -8,7 +8,6 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -247,23 +246,16 @@ def run(
         jax.jit(fresh_field(config.field)), jax.random.key(config.train.seed))
     if init is not None:
         params = load_weights(init, "field", FieldConfig, fresh_field, like=config.field).params
-    images = 0
-
-    def note(name: str, facts: dict[str, Any]) -> None:
-        nonlocal images
-        images = facts.get("images", images)
-        tell(name, facts)
-
-    state = train(
+    trained = train(
         config.train, params=params, batches=FieldBatches(config, valid, wrong, skeleton),
         loss_fn=functools.partial(field_loss, PoseField(config.field), config), folder=folder,
         metadata={"field": to_dict(config.field), "poses": decides.hexdigest(),
                   "stages": list(config.stages), "bounds": [config.near, config.far],
                   "offset_weight": config.offset_weight, "total": config.train.total_images},
-        on_event=note, progress=progress)
+        on_event=on_event, progress=progress)
     path = folder / FILE_NAME
-    save_weights(path, "field", config.field, jax.device_get(state.ema), {
-        "poses_seen": images, "valid": len(source), "wrong": len(wrong.distance),
+    save_weights(path, "field", config.field, jax.device_get(trained.state.ema), {
+        "poses_seen": trained.images, "valid": len(source), "wrong": len(wrong.distance),
         "guesses": 0 if guesses is None else len(guesses),
         "data": pathlib.Path(config.data.path).name})
     return path

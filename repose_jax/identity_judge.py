@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Callable
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from repose_jax.data.pairs import PairSource
+from repose_jax.data.share import numbered
 from repose_jax.errors import UserError
 from repose_jax.evaluation.parts import in_parts
 from repose_jax.evaluation.retrieval import Ranking, pair_junk, rank
 from repose_jax.model import to_signal
 from repose_jax.model_file import Weights
 from repose_jax.networks.reid import ReidNetwork
-from repose_jax.reid_trainer import load_reid, numbered
+from repose_jax.reid_trainer import load_reid
 
 _AT_ONCE = 64
 
@@ -59,7 +61,12 @@ class FeatureReader:
 
     def __call__(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
         """Features of pictures, before they are normalised."""
-        return in_parts(self._read, pictures, _AT_ONCE)
+        return self.of(pictures.__getitem__, len(pictures))
+
+    def of(self, read: Callable[[np.ndarray], np.ndarray], count: int
+           ) -> Float[np.ndarray, "n d"]:
+        """Features of so many pictures; `read` gives those of some numbers."""
+        return in_parts(self._read, read, count, _AT_ONCE)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,8 +85,8 @@ class Gallery:
     @classmethod
     def of(cls, source: PairSource, read: FeatureReader) -> Gallery:
         """The gallery of a dataset's pictures."""
-        features = in_parts(lambda some: read(np.stack([source.image(int(i)) for i in some])),
-                            np.arange(len(source)), _AT_ONCE)
+        features = read.of(lambda some: np.stack([source.image(int(i)) for i in some]),
+                           len(source))
         camera = np.arange(len(source)) if source.cameras is None else source.cameras
         return cls(features, numbered(source.persons), np.asarray(camera))
 

@@ -101,4 +101,5 @@ class PoseReader:
           pictures: of `weights.config.image_size`.
           at_once: pictures read together.
         """
-        return in_parts(self._read, pictures, min(at_once, len(pictures)))
+        return in_parts(self._read, pictures.__getitem__, len(pictures),
+                        min(at_once, len(pictures)))

@@ -8,7 +8,6 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -153,8 +152,8 @@ def moments(
     """Mean and deviation of the raw vectors over all pictures, by the names of the parameters."""
     read = functools.partial(jax.jit(
         lambda params, images: network.apply({"params": params}, to_signal(images)).raw), params)
-    raw = in_parts(lambda some: read(np.stack([pictures.read(int(i)) for i in some])),
-                   np.arange(len(pictures.person)), at_once).astype(np.float64)
+    raw = in_parts(read, lambda some: np.stack([pictures.read(int(i)) for i in some]),
+                   len(pictures.person), at_once).astype(np.float64)
     return {"mean": raw.mean(0).astype(np.float32),
             "deviation": np.sqrt(raw.var(0) + 1e-5).astype(np.float32)}
 
@@ -207,15 +206,8 @@ def run(
         weights = load_weights(init, "reid", ReidConfig, fresh_reid, like=cfg)
         params, start = weights.params, hashlib.sha256(b"".join(
             np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(weights.params))).hexdigest()
-    images = 0
-
-    def note(name: str, facts: dict[str, Any]) -> None:
-        nonlocal images
-        images = facts.get("images", images)
-        tell(name, facts)
-
-    state = train(
-        config.train, params=params, folder=folder, on_event=note, progress=progress,
+    trained = train(
+        config.train, params=params, folder=folder, on_event=on_event, progress=progress,
         loss_fn=functools.partial(reid_loss, network),
         batches=PeopleBatches(pictures, batch_size=config.train.batch_size,
                               per_person=config.per_person, seed=config.data.seed),
@@ -223,9 +215,9 @@ def run(
                   "data_seed": config.data.seed,
                   "people": hashlib.sha256(pictures.person.tobytes()).hexdigest(),
                   "pictures": pictures.digest, "init": start})
-    path, ema = folder / FILE_NAME, jax.device_get(state.ema)
+    path, ema = folder / FILE_NAME, jax.device_get(trained.state.ema)
     save_weights(path, "reid", cfg, ema | moments(network, ema, pictures), {
-        "images": images, "real": pictures.real,
+        "images": trained.images, "real": pictures.real,
         "generated": len(pictures.person) - pictures.real,
         "data": pathlib.Path(config.data.path).name})
     return path

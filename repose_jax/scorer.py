@@ -25,6 +25,7 @@ from repose_jax.evaluation.lpips import Lpips
 from repose_jax.evaluation.measures import (
     Measure, PictureBatch, at_size, extracted, masked, masked_perceptual, perceptual, pose,
     reconstruction, torso)
+from repose_jax.evaluation.parts import parts
 from repose_jax.evaluation.precision_recall import manifolds
 from repose_jax.evaluation.report import Report, summarize
 from repose_jax.evaluation.score_table import ScoreTable, score
@@ -152,12 +153,9 @@ class Scorer:
             "size": list(self.test.size), "skeleton": self.test.skeleton.name} | facts | conditions)
 
     def _batches(self, pictures: Pictures) -> Iterator[tuple[PictureBatch, int]]:
-        for start in range(0, len(self.pairs), _AT_ONCE):
-            part = np.arange(start, start + _AT_ONCE)
-            real = int((part < len(self.pairs)).sum())
-            part = np.where(part < len(self.pairs), part, start)
-            batch = examples(self.test, self.pairs[part])
-            yield PictureBatch(pictures(part), batch["target"], batch["source"],
+        for some, real in parts(len(self.pairs), _AT_ONCE):
+            batch = examples(self.test, self.pairs[some])
+            yield PictureBatch(pictures(some), batch["target"], batch["source"],
                                batch["source_pose"], batch["target_pose"]), real
 
 

@@ -72,23 +72,15 @@ def run(
     def draw(ema: Params, images: int) -> Image.Image:
         return sample_picture(config, ema, source, shown)
 
-    images = 0
-
-    def note(name: str, facts: dict) -> None:
-        nonlocal images
-        images = facts.get("images", images)
-        if on_event is not None:
-            on_event(name, facts)
-
-    state = train(
+    trained = train(
         config.train, params=params, batches=stream, folder=folder,
         loss_fn=functools.partial(model.loss, objective=config.objective, judge=judge_of(config)),
         metadata={"model": to_dict(config.model), "data": config.data.identity(),
                   "objective": to_dict(config.objective)},
-        sample_fn=draw if samples else None, on_event=note, progress=progress)
+        sample_fn=draw if samples else None, on_event=on_event, progress=progress)
     path = folder / FILE_NAME
-    save_model(path, config.model, jax.device_get(state.ema), {
-        "images": images, "init": None if init is None else pathlib.Path(init).name,
+    save_model(path, config.model, jax.device_get(trained.state.ema), {
+        "images": trained.images, "init": None if init is None else pathlib.Path(init).name,
         "data": pathlib.Path(config.data.path).name}, config.sample)
     return path
 

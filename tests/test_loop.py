@@ -97,11 +97,12 @@ def run(folder, config=None, *, batches=None, params=None, loss_fn=squared_error
     """A run without a progress bar and what it told."""
     events = []
     batches = batches or Batches()
-    state = train(
+    trained = train(
         config or config_of(), params=initial_params() if params is None else params,
         loss_fn=loss_fn, batches=batches, folder=folder, metadata={"model": {"width": 4}},
         progress=False, on_event=lambda name, facts: events.append((name, facts)), **options)
-    return jax.device_get(state), events
+    assert ("end", trained.images) == (events[-1][0], events[-1][1]["images"])
+    return jax.device_get(trained.state), events
 
 
 @pytest.fixture(scope="module")

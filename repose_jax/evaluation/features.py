@@ -15,10 +15,10 @@ from typing import get_args
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, UInt8
 
 from repose_jax.errors import UserError
+from repose_jax.evaluation.parts import copied, parts, split
 from repose_jax.interop.torch_file import FROM_NAME, check_hash, read_state_dict
 from repose_jax.networks.inception import (
     Inception, Params, Resize, Scaling, Tap, Variant, params_from_torch, prepare)
@@ -29,8 +29,6 @@ INCEPTION_FILES: dict[Variant, tuple[str, ...]] = {
 """Names under which the weights were published; any of a variant's will do."""
 
 _SCALING: dict[Variant, Scaling] = {"tf": "symmetric", "imagenet": "transform"}
-_AXIS = "batch"
-
 
 class WeightsAbsent(UserError):
     """A file of weights that does not come with this package is not there.
@@ -61,10 +59,6 @@ class FeatureNetwork:
     sha256: str
 
 
-def _devices() -> Mesh:
-    return Mesh(np.array(jax.local_devices()), (_AXIS,))
-
-
 def feature_network(
     name: str,
     apply: Callable[[Params, UInt8[Array, "b h w 3"]], Float[Array, "b d"]],
@@ -72,8 +66,7 @@ def feature_network(
     sha256: str,
 ) -> FeatureNetwork:
     """A network of a function and its parameters, which are copied to every local device."""
-    params = jax.device_put(params, NamedSharding(_devices(), PartitionSpec()))
-    compiled = jax.jit(apply)
+    params, compiled = copied(params), jax.jit(apply)
     return FeatureNetwork(name, lambda pictures: compiled(params, pictures), sha256)
 
 
@@ -82,8 +75,8 @@ def feature_batches(
 ) -> Iterator[Float[np.ndarray, "_b d"]]:
     """Features of pictures, batch by batch.
 
-    Each batch is split over the local devices. The last one is filled up with copies of its last
-    picture, whose features are dropped, so that one size is compiled and no picture is left out.
+    The last one is filled up and each is split over the local devices, see
+    `repose_jax.evaluation.parts`; no picture is left out.
 
     Args:
       network: see `FeatureNetwork`.
@@ -93,19 +86,14 @@ def feature_batches(
     Raises:
       ValueError: for a batch of none, or pictures that are not uint8 or of different sizes.
     """
-    if batch_size < 1:
-        raise ValueError(f"a batch of {batch_size}")
-    mesh = _devices()
-    size = -(-batch_size // mesh.size) * mesh.size
-    split = NamedSharding(mesh, PartitionSpec(_AXIS))
     stream = iter(pictures)
-    while batch := list(itertools.islice(stream, size)):
+    while batch := list(itertools.islice(stream, batch_size)):
         stacked = np.stack(batch)
         if stacked.dtype != np.uint8 or stacked.ndim != 4 or stacked.shape[3] != 3:
             raise ValueError(f"pictures must be uint8 [h, w, 3], not {stacked.dtype} "
                              f"{list(stacked.shape[1:])}")
-        filled = np.concatenate([stacked, stacked[-1:].repeat(size - len(batch), 0)])
-        yield np.asarray(network.extract(jax.device_put(filled, split)))[:len(batch)]
+        some, real = next(parts(len(batch), batch_size))
+        yield np.asarray(network.extract(split(stacked[some])))[:real]
 
 
 def features_of(

@@ -2,7 +2,8 @@
 
 A measure is a function from a batch to arrays by name, [batch] for a score and [batch, channels]
 for what is only compared over the whole set, such as colours. NaN says that a picture could not be
-measured. Batches are of one size, so that each measure compiles once.
+measured. Batches are of one size, so that each measure compiles once, and are split over the local
+devices where that goes evenly.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from repose_jax.evaluation.mae import mae as relative_error
 from repose_jax.evaluation.masked import inside_l1, mask_gaussian_ssim
 from repose_jax.evaluation.person_mask import person_mask
 from repose_jax.evaluation.ms_ssim import MAX_SCALES, ms_ssim, ms_ssim_name
+from repose_jax.evaluation.parts import split
 from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.psnr import psnr
 from repose_jax.evaluation.ssim import gaussian_ssim, gaussian_taps, own_range, uniform_ssim
@@ -81,7 +83,7 @@ def reconstruction(
                    if min(size) >> (n - 1) >= _MS_SSIM_WINDOW), 0)
 
     def measure(batch: PictureBatch) -> Measured:
-        a, b = as_unit(batch.generated), as_unit(batch.target)
+        a, b = (split(as_unit(pictures)) for pictures in (batch.generated, batch.target))
         nothing = np.full(len(a), np.nan)
         found = {name: gaussian_ssim(a, b, sigma=s, data_range=own_range(a) if own else 1.0)
                  if taps[s] <= min(size) else nothing for (s, own), name in names.items()}
@@ -146,7 +148,7 @@ def perceptual(lpips: Lpips, size: tuple[int, int] | None = None) -> Measure:
     """LPIPS to the target, under its own name; pictures are brought to `size` first."""
 
     def measure(batch: PictureBatch) -> Measured:
-        a, b = (as_unit(at_size(pictures, size)) for pictures in (batch.generated, batch.target))
+        a, b = (split(as_unit(at_size(pictures, size))) for pictures in (batch.generated, batch.target))
         return {lpips.name: np.asarray(lpips(a, b))}
 
     return measure
@@ -163,7 +165,7 @@ def masked_perceptual(lpips: Lpips, skeleton: Skeleton) -> Measure:
 
     def measure(batch: PictureBatch) -> Measured:
         mask = person_mask(batch.target_pose, skeleton, batch.target.shape[1:3])
-        a, b = (np.where(mask[..., None], as_unit(pictures), np.float32(0.5))
+        a, b = (split(np.where(mask[..., None], as_unit(pictures), np.float32(0.5)))
                 for pictures in (batch.generated, batch.target))
         return {f"mask-{lpips.name}": np.where(mask.any((1, 2)), lpips(a, b), np.nan)}
 
@@ -179,7 +181,8 @@ def masked(skeleton: Skeleton) -> Measure:
     def measure(batch: PictureBatch) -> Measured:
         mask = person_mask(batch.target_pose, skeleton, batch.target.shape[1:3])
         known = mask.any((1, 2))
-        a, b, mask = as_unit(batch.generated), as_unit(batch.target), mask.astype(np.float32)
+        a, b, mask = split(
+            (as_unit(batch.generated), as_unit(batch.target), mask.astype(np.float32)))
         scores = {"mask_gaussian_ssim": mask_gaussian_ssim(a, b, mask),
                   "inside_l1": inside_l1(a, b, mask)}
         return {name: np.where(known, np.asarray(value, np.float64), np.nan)

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -80,6 +80,18 @@ class LoopConfig:
                 "optimizer": dataclasses.asdict(self.schedule())}
 
 
+class Trained(NamedTuple):
+    """The end of a training.
+
+    Attributes:
+      state: the last, on the devices.
+      images: that it has seen in all, whether the training is complete or was interrupted.
+    """
+
+    state: TrainState
+    images: int
+
+
 def train(
     config: LoopConfig,
     *,
@@ -91,7 +103,7 @@ def train(
     sample_fn: SampleFn | None = None,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
     progress: bool = True,
-) -> TrainState:
+) -> Trained:
     """Trains, resuming from the newest checkpoint in `folder` if there is one.
 
     On a CPU a resumed run equals the uninterrupted one bit for bit.
@@ -109,7 +121,7 @@ def train(
       progress: show a progress bar.
 
     Returns:
-      The last state, on the devices.
+      The last state and how many images it has seen.
 
     Raises:
       UserError: the folder holds another run or cannot be written, the batch size does not fit
@@ -212,7 +224,7 @@ def train(
                 sample()
         checkpoints.wait()
         tell("end", {"images": images, "reason": reason})
-    return state
+    return Trained(state, images)
 
 
 class _StopRequest:

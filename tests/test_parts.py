@@ -1,0 +1,84 @@
+"""Parts of one size: every example once, fillers dropped, whatever the number of devices."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from repose_jax.evaluation.parts import in_parts, parts, split
+
+
+@pytest.mark.parametrize("count,at_once", [(1, 4), (4, 4), (9, 4), (3, 1)])
+def test_every_example_counts_once_and_parts_are_of_one_size(count, at_once):
+    seen = []
+    for some, real in parts(count, at_once):
+        assert len(some) == at_once and 0 <= some.min() and some.max() < count
+        seen += list(some[:real])
+    assert seen == list(range(count))
+
+
+def test_parts_of_none_are_refused():
+    with pytest.raises(ValueError, match="parts of 0"):
+        next(parts(3, 0))
+
+
+def test_a_function_in_parts_is_the_function_of_the_whole():
+    pictures = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
+    sizes = set()
+
+    def function(x):
+        sizes.add(len(x))
+        return x.sum(1)
+
+    np.testing.assert_allclose(in_parts(function, pictures.__getitem__, 11, 4), pictures.sum(1),
+                               rtol=1e-6)
+    assert sizes == {4}
+
+
+def test_what_is_split_keeps_its_values():
+    tree = {"a": np.arange(4.0), "key": jax.random.split(jax.random.key(0), 4)}
+    out = split(tree)
+    np.testing.assert_array_equal(out["a"], tree["a"])
+    assert (jax.random.key_data(out["key"]) == jax.random.key_data(tree["key"])).all()
+
+
+SCRIPT = """
+import jax, numpy as np
+from repose_jax.evaluation import measures
+from repose_jax.evaluation.parts import parts, split
+from repose_jax.evaluation.ssim import gaussian_ssim
+from repose_jax.pose.skeleton import MARKET14
+count = int(__import__("sys").argv[1])
+assert jax.local_device_count() == count
+rng = np.random.default_rng(0)
+a, b = rng.integers(0, 256, (2, 11, 32, 24, 3), np.uint8)
+poses = np.concatenate([rng.uniform(2, 22, (11, 14, 2)), np.ones((11, 14, 1))], -1).astype("f4")
+measure, _ = measures.reconstruction((32, 24))
+found = {}
+for some, real in parts(11, 8):
+    batch = measures.PictureBatch(a[some], b[some], b[some], poses[some], poses[some])
+    for name, value in (measure(batch) | measures.masked(MARKET14)(batch)).items():
+        found.setdefault(name, []).append(np.asarray(value)[:real])
+pictures = split(a[:8] / np.float32(255))
+assert len(gaussian_ssim(pictures, pictures).sharding.device_set) == count
+print(*(f"{x:.6f}" for name in sorted(found) for x in np.concatenate(found[name])))
+"""
+
+
+@pytest.mark.slow
+def test_eight_devices_measure_as_one():
+    told = []
+    for count in (1, 8):
+        flags = f"--xla_force_host_platform_device_count={count}"
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(count)], capture_output=True, text=True, timeout=300,
+            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"})
+        assert done.returncode == 0, done.stderr[-2000:]
+        told.append(np.array(done.stdout.split(), float))
+    assert len(told[0]) == 11 * 9
+    np.testing.assert_allclose(told[1], told[0], atol=1e-5)
