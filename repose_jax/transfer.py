@@ -16,7 +16,7 @@ from tqdm import tqdm
 from repose_jax.config import to_dict
 from repose_jax.data.images import is_picture, read_image
 from repose_jax.data.picture_index import flattened
-from repose_jax.detection.options import Kind, load_detector, which_person
+from repose_jax.detection.options import BoxOption, Kind, load_detector, which_person
 from repose_jax.errors import UserError
 from repose_jax.files import check_writable
 from repose_jax.explain import draw_alignment
@@ -24,7 +24,6 @@ from repose_jax.guidance_options import GuidanceOptions, given
 from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.formats import NamedPose, read_pose, read_poses
-from repose_jax.pose.people import Box
 from repose_jax.pose.retarget import Mode
 from repose_jax.trajectory import draw_trajectory
 from repose_jax.provenance import check_png, file_hash, picture_text, write_png
@@ -45,12 +44,12 @@ class TransferOptions:
         it, or else it is estimated.
       source_pose_name: row of the source pose in its file; by default the photo's file name where
         the file has several rows.
-      source_box: X0 Y0 X1 Y1 in pixels: the person of the photo, or of its pose file, who is there;
-        by default the largest.
+      source_box: left, top, right and bottom in pixels of the photo: the person who is there; by
+        default the largest that its pose file or the detector has.
       pose_name: rows of the target poses, where the file has several.
-      pose_person: which of several people in the target pose's picture: the number in the file,
-        from 0, or the one in the largest box.
-      pose_box: X0 Y0 X1 Y1 in pixels of the target pose's picture: the person who is there.
+      pose_person: which of several people in the target pose's picture: the number in the file or of
+        the detector, from 0, or the one in the largest box.
+      pose_box: left, top, right and bottom in pixels of that picture: the person who is there.
       detector: what finds the poses in photos that have no pose file; by default the pose estimator
         that the model names.
       detector_model: the file of the detector's network: RTMPose's .onnx, MediaPipe's .task.
@@ -77,10 +76,10 @@ class TransferOptions:
     output: pathlib.Path
     source_pose: pathlib.Path | None = None
     source_pose_name: str | None = None
-    source_box: Box | None = None
+    source_box: BoxOption = None
     pose_name: tuple[str, ...] = ()
     pose_person: int | Literal["largest"] = "largest"
-    pose_box: Box | None = None
+    pose_box: BoxOption = None
     detector: Kind | None = None
     detector_model: pathlib.Path | None = None
     retarget: Mode = "bones"

@@ -12,9 +12,8 @@ import tyro
 from PIL import Image
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
-from repose_jax.detection.options import Kind, load_detector, which_person
+from repose_jax.detection.options import BoxOption, Kind, load_detector, which_person
 from repose_jax.errors import UserError
-from repose_jax.pose.people import Box
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +24,7 @@ class PoseOptions:
       photo: the photo. An estimator and RTMPose take one person to fill it, unless --box says where
         they are.
       output: the pose file to write, JSON.
-      box: X0 Y0 X1 Y1 in pixels of the photo: the person who is there.
+      box: left, top, right and bottom in pixels of the photo: the person who is there.
       person: which of several people that a detector finds: a number, from 0, or the one in the
         largest box.
       estimator: a bundled pose estimator, a file, or the folder of a training run: one of the
@@ -37,7 +36,7 @@ class PoseOptions:
 
     photo: Annotated[pathlib.Path, tyro.conf.Positional]
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=["-o"])]
-    box: Box | None = None
+    box: BoxOption = None
     person: int | Literal["largest"] = "largest"
     estimator: str | None = None
     detector: Kind | None = None

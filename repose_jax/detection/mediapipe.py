@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import numpy as np
@@ -42,10 +43,12 @@ class MediaPipe:
             raise UserError(model, "is not a file", _MEND)
         self.name = f"MediaPipe's {os.path.basename(model)}"
         self._mediapipe = mediapipe
+        self._landmarker = functools.partial(
+            vision.PoseLandmarker.create_from_options, vision.PoseLandmarkerOptions(
+                base_options=BaseOptions(model_asset_path=os.fspath(model)), num_poses=_MOST))
         try:
-            self._landmarker = vision.PoseLandmarker.create_from_options(
-                vision.PoseLandmarkerOptions(
-                    base_options=BaseOptions(model_asset_path=os.fspath(model)), num_poses=_MOST))
+            with self._landmarker():
+                pass
         except (RuntimeError, ValueError, OSError) as error:  # its status codes, as Python's errors
             raise UserError(model, f"is not a pose landmarker ({error})", _MEND) from None
 
@@ -59,6 +62,9 @@ class MediaPipe:
             photo, place = cut_out(photo, framed(box, sides, _MARGIN))
         picture = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB,
                                         data=np.ascontiguousarray(photo))
-        poses = landmarks(self._landmarker.detect(picture).pose_landmarks, photo.shape[:2])
+        # Opened anew each time, as one that is left open cannot be closed when Python ends.
+        with self._landmarker() as landmarker:
+            found = landmarker.detect(picture).pose_landmarks
+        poses = landmarks(found, photo.shape[:2])
         poses[..., :2] += np.where(poses[..., 2:] > 0, place, 0)
         return poses, MEDIAPIPE33

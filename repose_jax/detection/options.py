@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from repose_jax.detection.detector import PoseDetector
 from repose_jax.detection.mediapipe import MediaPipe
@@ -12,6 +14,7 @@ from repose_jax.errors import UserError
 from repose_jax.pose.people import Box, Person
 
 Kind = Literal["rtmpose", "mediapipe"]
+BoxOption = Annotated[Box | None, tyro.conf.arg(metavar="X0 Y0 X1 Y1")]
 
 _KINDS = {"rtmpose": (RTMPose, "an .onnx"), "mediapipe": (MediaPipe, "a .task")}
 
