@@ -201,7 +201,7 @@ class PoseTransfer:
         if not name:
             raise UserError("pose", "is missing beside the photo, and the model names no pose "
                             "estimator", "give the pose in the source picture as --source-pose "
-                            "FILE, a target pose as a pose file")
+                            "FILE, a target pose as a pose file, or a --detector for both")
         return PoseReader.load(name)
 
     def read_pose(self, image: ImageLike, *, person: Person = "largest") -> NamedPose:

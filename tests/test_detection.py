@@ -296,6 +296,21 @@ class TestRTMPose:
                 load_detector("rtmpose", path)
             assert str(path) in str(error.value) and len(str(error.value).splitlines()) == 1
 
+    def test_networks_that_fail(self, tmp_path):
+        """One when it is run at all, one for what it is shown."""
+        wrong = [(("Shape", ["x"], ["shape"]), {}), (("Mul", ["shape", "two"], ["more"]), {}),
+                 *((("Reshape", ["x", "more"], [f"simcc_{axis}"]), {}) for axis in "xy")]
+        with pytest.raises(UserError, match="fails when it is run|onnxruntime can run"):
+            load_detector("rtmpose", save_network(tmp_path / "wrong.onnx", wrong,
+                                                  {"two": np.array([2], np.int64)}))
+        root = [(("ReduceMax", ["x"], ["columns"]), {"axes": [2], "keepdims": 0}),
+                (("Gather", ["columns", "colours"], ["joints"]), {"axis": 1}),
+                *((("Sqrt", ["joints"], [f"simcc_{axis}"]), {}) for axis in "xy")]
+        detector = load_detector("rtmpose", save_network(
+            tmp_path / "root.onnx", root, {"colours": np.arange(17, dtype=np.int64) % 3}))
+        with pytest.raises(UserError, match="root.onnx: has a number that is not finite"):
+            photo_pose(detector, np.zeros((64, 48, 3), np.uint8))
+
     def test_from_the_command_line(self, tmp_path, capsys):
         network = blob_network(tmp_path / "blob.onnx")
         places = [(20.0, 30.0), (30.0, 40.0), (40.0, 20.0)]
@@ -320,6 +335,12 @@ class TestRTMPose:
 
     def test_transfer_reads_both_photos_with_it(self, tmp_path, capsys, monkeypatch):
         """Up to the painting, which knows nothing of detectors."""
+        config = types.SimpleNamespace(
+            network=types.SimpleNamespace(skeleton="openpose18", image_size=(128, 64)),
+            schedule=types.SimpleNamespace(steps=1000))
+        model = types.SimpleNamespace(model=types.SimpleNamespace(config=config), sha256="0")
+        monkeypatch.setattr(PoseTransfer, "load", lambda name, detector: PoseTransfer(
+            model, SampleConfig(), detector))
         monkeypatch.setattr(PoseTransfer, "run", lambda self, prepared, *_: np.zeros(
             (len(prepared), *self.size, 3), np.uint8))
         network = blob_network(tmp_path / "blob.onnx")
@@ -327,8 +348,7 @@ class TestRTMPose:
             Image.fromarray(blobs((64, 60), [(20.0, 30.0), (30.0, 40.0), (40.0, 20.0)], 4.0)).save(
                 tmp_path / f"{name}.png")
         command = ["--pose", str(tmp_path / "b.png"), "--output", str(tmp_path / "o.png"),
-                   "--retarget", "none", "--guidance.pif", "0", "--guidance.target", "0",
-                   "--detector", "rtmpose", "--detector-model", str(network),
+                   "--retarget", "none", "--detector", "rtmpose", "--detector-model", str(network),
                    "--source-box", "3", "3", "50", "60"]
         assert main(["transfer", str(tmp_path / "a.png"), *command]) == 0
         said = capsys.readouterr().out

@@ -43,8 +43,8 @@ class RTMPose:
         Raises:
           UserError: onnxruntime is not installed, or the file holds no such network.
         """
-        self.name = os.path.basename(model)
-        self._session = _session(model)
+        self.name, self._path = os.path.basename(model), os.fspath(model)
+        self._session, self._errors = _session(self._path)
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
             taken = ", ".join(f"{i.type} {i.shape}" for i in inputs)
@@ -79,18 +79,25 @@ class RTMPose:
         in_input = [axis.argmax(-1) * side / axis.shape[-1]
                     for axis, side in zip(bins, self._size[::-1], strict=True)]
         scores = np.minimum(*(axis.max(-1) for axis in bins))
-        return detected(np.stack(in_input, -1) * per_pixel + region[:2], scores)
+        try:
+            return detected(np.stack(in_input, -1) * per_pixel + region[:2], scores)
+        except ValueError as error:
+            raise UserError(self._path, f"{error} for this photo", _MEND) from None
 
     def _bins(
         self, signal: Float[np.ndarray, "height width 3"]
     ) -> list[Float[np.ndarray, "1 points bins"]]:
-        return self._session.run(_OUTPUTS, {self._input: signal.transpose(2, 0, 1)[None]})
+        try:
+            return self._session.run(_OUTPUTS, {self._input: signal.transpose(2, 0, 1)[None]})
+        except self._errors as error:
+            raise UserError(self._path, f"fails when it is run ({error})", _MEND) from None
 
 
-def _session(model: str | os.PathLike[str]):
+def _session(model: str):
+    """The network, opened, and what onnxruntime raises, which has no common kind."""
     try:
         import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError:
         raise UserError("onnxruntime", "is not installed, which runs RTMPose",
                         "pip install '.[detectors]'") from None
@@ -98,11 +105,12 @@ def _session(model: str | os.PathLike[str]):
         raise UserError(model, "is not a file", _MEND)
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 4  # what is fatal; the rest is raised
+    errors = (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument,
+              state.NotImplemented, state.NoSuchFile, state.RuntimeException)
     try:
-        return onnxruntime.InferenceSession(os.fspath(model), quiet,
-                                            providers=["CPUExecutionProvider"])
-    except (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.InvalidArgument,
-            errors.NotImplemented, errors.NoSuchFile, errors.RuntimeException) as error:
+        return onnxruntime.InferenceSession(
+            model, quiet, providers=["CPUExecutionProvider"]), errors
+    except errors as error:
         raise UserError(model, f"is not a network that onnxruntime can run ({error})",
                         _MEND) from None
 
