@@ -14,6 +14,8 @@ from PIL import Image
 
 from repose_jax.data.images import as_rgb, is_picture, read_image
 from repose_jax.data.resize import fit_pose, letterbox
+from repose_jax.detection.detector import PoseDetector
+from repose_jax.detection.photo_pose import photo_pose
 from repose_jax.errors import UserError
 from repose_jax.diffusion.samplers import Step
 from repose_jax.generate import SampleConfig, generate
@@ -56,20 +58,26 @@ class PoseTransfer:
     Attributes:
       loaded: the model.
       sample: default settings of the sampler; the model's own unless others are given.
+      detector: finds the poses in photos that have no pose file; the estimator that the model names
+        unless another is given.
     """
 
-    def __init__(self, loaded: LoadedModel, sample: SampleConfig | None = None):
+    def __init__(self, loaded: LoadedModel, sample: SampleConfig | None = None,
+                 detector: PoseDetector | None = None):
         self.loaded, self.sample = loaded, sample or loaded.sample
+        if detector is not None:
+            self.detector = detector
         self._guides: dict[tuple, LoadedGuide | None] = {}
 
     @classmethod
-    def load(cls, name: str | os.PathLike[str]) -> PoseTransfer:
+    def load(cls, name: str | os.PathLike[str],
+             detector: PoseDetector | None = None) -> PoseTransfer:
         """Loads a model: a bundled name, a file, or the folder of a training run.
 
         Raises:
           UserError: there is no such model, or its file is damaged.
         """
-        return cls(load_model(name))
+        return cls(load_model(name), detector=detector)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -188,49 +196,42 @@ class PoseTransfer:
         return fit_pose(pose, frame, self.size), notes
 
     @functools.cached_property
-    def _reader(self) -> PoseReader:
+    def detector(self) -> PoseDetector:
         name = self.sample.guidance.estimator
         if not name:
             raise UserError("pose", "is missing beside the photo, and the model names no pose "
                             "estimator", "give the pose in the source picture as --source-pose "
-                            "FILE, a target pose as a pose file")
+                            "FILE, a target pose as a pose file, or a --detector for both")
         return PoseReader.load(name)
 
-    def read_pose(self, image: ImageLike) -> NamedPose:
-        """Estimates the pose in a picture with the estimator that the model names.
+    def read_pose(self, image: ImageLike, *, person: Person = "largest") -> NamedPose:
+        """Estimates the pose in a picture with the detector.
 
         Its joints are known or not: the model learnt from poses without confidences.
 
         Raises:
-          UserError: the model names none, or no person can be read off the picture.
+          UserError: there is none, or no such person can be read off the picture.
         """
-        found = self._reader(image)
-        known = found.pose[:, 2:] > 0
-        path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
-        note = (f"{path or 'image'}: pose estimated by {self.sample.guidance.estimator}, "
-                f"{int(known.sum())} of {len(known)} joints")
-        return dataclasses.replace(found, path=path, notes=(note,), pose=np.concatenate(
-            [found.pose[:, :2], known], 1, dtype=np.float32))
+        found = photo_pose(self.detector, image, person)
+        return dataclasses.replace(found, pose=np.concatenate(
+            [found.pose[:, :2], found.pose[:, 2:] > 0], 1, dtype=np.float32))
 
     def photo_pose(self, image: ImageLike, *, person: Person = "largest") -> NamedPose:
         """The pose in a photo: that of a pose file of its own name beside it, or else estimated.
 
         Args:
           image: a file, a Pillow picture or uint8 [h, w, 3].
-          person: which of several people that the file holds; an estimated pose has one.
+          person: which of several people: a number, "largest", or a box x0, y0, x1, y1 in pixels.
 
         Raises:
           UserError: see `read_pose`, also for a pose file that cannot be used.
         """
         beside = pose_beside(image)
-        if beside is not None:
-            size = read_image(image).shape[:2]
-            found = read_pose(beside, size=size, person=person)
-            return dataclasses.replace(found, size=found.size or size)
-        if person not in ("largest", 0):
-            raise UserError("person", f"is {person}", "pose estimators here see one person; give "
-                            "a pose file")
-        return self.read_pose(image)
+        if beside is None:
+            return self.read_pose(image, person=person)
+        size = read_image(image).shape[:2]
+        found = read_pose(beside, size=size, person=person)
+        return dataclasses.replace(found, size=found.size or size)
 
     def guide(self, config: SampleConfig) -> LoadedGuide | None:
         """What the gradient guidance of a configuration needs; None where there is none.

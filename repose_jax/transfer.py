@@ -16,6 +16,7 @@ from tqdm import tqdm
 from repose_jax.config import to_dict
 from repose_jax.data.images import is_picture, read_image
 from repose_jax.data.picture_index import flattened
+from repose_jax.detection.options import BoxOption, Kind, load_detector, which_person
 from repose_jax.errors import UserError
 from repose_jax.files import check_writable
 from repose_jax.explain import draw_alignment
@@ -23,7 +24,6 @@ from repose_jax.guidance_options import GuidanceOptions, given
 from repose_jax.pipeline import PoseTransfer, Prepared, pose_beside
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.formats import NamedPose, read_pose, read_poses
-from repose_jax.pose.people import Person
 from repose_jax.pose.retarget import Mode
 from repose_jax.trajectory import draw_trajectory
 from repose_jax.provenance import check_png, file_hash, picture_text, write_png
@@ -44,9 +44,15 @@ class TransferOptions:
         it, or else it is estimated.
       source_pose_name: row of the source pose in its file; by default the photo's file name where
         the file has several rows.
+      source_box: left, top, right and bottom in pixels of the photo: the person who is there; by
+        default the largest that its pose file or the detector has.
       pose_name: rows of the target poses, where the file has several.
-      pose_person: which of several people in the target pose's picture: the number in the file,
-        from 0, or the one in the largest box.
+      pose_person: which of several people in the target pose's picture: the number in the file or of
+        the detector, from 0, or the one in the largest box.
+      pose_box: left, top, right and bottom in pixels of that picture: the person who is there.
+      detector: what finds the poses in photos that have no pose file; by default the pose estimator
+        that the model names.
+      detector_model: the file of the detector's network: RTMPose's .onnx, MediaPipe's .task.
       retarget: what of the target pose's body becomes the source's: bones, the lengths of its
         limbs, its size and its place; scale, the last two; none, nothing.
       model: a bundled model, a model file, or the folder of a training run.
@@ -70,8 +76,12 @@ class TransferOptions:
     output: pathlib.Path
     source_pose: pathlib.Path | None = None
     source_pose_name: str | None = None
+    source_box: BoxOption = None
     pose_name: tuple[str, ...] = ()
-    pose_person: Person = "largest"
+    pose_person: int | Literal["largest"] = "largest"
+    pose_box: BoxOption = None
+    detector: Kind | None = None
+    detector_model: pathlib.Path | None = None
     retarget: Mode = "bones"
     model: str = "people"
     seed: int = 0
@@ -112,7 +122,8 @@ def run(
     Raises:
       UserError: model, pictures, poses, settings or output cannot be used.
     """
-    transfer = PoseTransfer.load(options.model)
+    transfer = PoseTransfer.load(
+        options.model, load_detector(options.detector, options.detector_model))
     sample = dataclasses.replace(
         transfer.sample, guidance=options.guidance.over(transfer.sample.guidance),
         **given(options, "steps", "sampler", "eta", "classifier_free", "source_weight",
@@ -165,6 +176,9 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
     one_file = options.output.suffix.lower() == ".png" and not options.output.is_dir()
     if not one_file and options.output.suffix and not options.output.is_dir():
         check_png(options.output)
+    if options.source_box and len(options.sources) > 1:
+        raise UserError("--source-box", f"is one box for {len(options.sources)} photos",
+                        "name one photo")
     if one_file and len(options.sources) * len(options.pose_name or (None,)) > 1:
         raise UserError(options.output, "is one file for several pictures", "name a folder")
     poses, jobs = _target_poses(transfer, options), []
@@ -182,28 +196,31 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
 
 
 def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[NamedPose]:
+    person = which_person(options.pose_person, options.pose_box, "--pose-box")
     if not is_picture(options.pose):
-        return [read_pose(options.pose, row=row, person=options.pose_person)
+        return [read_pose(options.pose, row=row, person=person)
                 for row in options.pose_name or (None,)]
     if options.pose_name:
         raise UserError(options.pose, "is a picture and has no named poses",
                         "leave --pose-name out")
-    return [transfer.photo_pose(options.pose, person=options.pose_person)]
+    return [transfer.photo_pose(options.pose, person=person)]
 
 
 def _source_pose(
     transfer: PoseTransfer, source: pathlib.Path, options: TransferOptions, size: tuple[int, int],
 ) -> NamedPose:
     path, row = options.source_pose or pose_beside(source), options.source_pose_name
+    person = options.source_box or "largest"
     if path is None:
-        return transfer.read_pose(source)
+        return transfer.read_pose(source, person=person)
     table = read_poses(path, size=size)
     rows = len(set(table.pictures or table.names))
     if len(options.sources) > 1 and options.source_pose and (row is not None or rows == 1):
         raise UserError(path, f"gives one pose for {len(options.sources)} photos",
                         "give a file with a row named after each photo, or lay a pose file of its "
                         "name beside each")
-    return read_pose(path, row=source.name if row is None and rows > 1 else row, size=size)
+    return read_pose(path, row=source.name if row is None and rows > 1 else row, size=size,
+                     person=person)
 
 
 def _written(

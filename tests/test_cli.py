@@ -254,7 +254,8 @@ class TestGuidance:
         both = (pose.pose[:, 2] > 0) & (true.pose[:, 2] > 0)
         away = np.linalg.norm(pose.pose[both, :2] - true.pose[both, :2], axis=-1)
         assert both.sum() > 12 and np.median(away) < 8
-        assert "joints, mean confidence" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "of 18 joints" in said and "mean confidence" in said
 
     @pytest.mark.parametrize(("arguments", "word"), [
         (["p.png", "-o", "p.txt"], "p.txt"), (["no.png", "-o", "p.json"], "no.png"),

@@ -12,6 +12,7 @@ from PIL import Image
 
 from repose_jax.config import DataConfig
 from repose_jax.data.people.renderer import render_person
+from repose_jax.detection.photo_pose import photo_pose
 from repose_jax.errors import UserError
 from repose_jax.estimator_trainer import EstimatorExperiment, guess, run
 from repose_jax.guide_file import load_estimator
@@ -174,11 +175,11 @@ class TestReader:
         reader = PoseReader.load(path)
         photo = render_person(0, 3, 0, (96, 64)).image
         with pytest.raises(UserError, match="shows no person"):
-            reader(photo)  # as sure as can be that it is not sure
+            photo_pose(reader, photo)  # as sure as can be that it is not sure
         reader._read = lambda pictures: jnp.full((len(pictures), 18, 3), 0.9) * jnp.array(
             [10 / 0.9, 20 / 0.9, 1])
         Image.fromarray(photo).save(tmp_path / "p.png")
-        found = reader(tmp_path / "p.png")
+        found = photo_pose(reader, tmp_path / "p.png")
         # 96x64 is shown as 24x16 at rows 4 to 28: a quarter of the size.
         assert found.size == (96, 64) and found.name == "p"
         np.testing.assert_allclose(found.pose[0, :2], (4 * 10.5 - 0.5, 4 * 16.5 - 0.5), atol=0.1)

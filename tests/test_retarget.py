@@ -310,7 +310,7 @@ def command(people, monkeypatch, tmp_path):
         return np.zeros((len(prepared), *self.size, 3), np.uint8)
 
     monkeypatch.setattr(PoseTransfer, "run", paint)
-    monkeypatch.setattr(PoseTransfer, "load", lambda name: people)
+    monkeypatch.setattr(PoseTransfer, "load", lambda name, detector: people)
 
     def run(pose, *more):
         return main(["transfer", str(EXAMPLES / "person-a.png"), "--pose", str(pose), "--output",
@@ -374,7 +374,7 @@ class TestCommand:
         ("two.json", ["--pose-person", "4"], "no person 4"),
         ("grey.png", [], "no person"), ("gone.jpg", [], "gone.jpg"), ("text.jpg", [], "text.jpg"),
         ("grey.png", ["--pose-name", "me"], "--pose-name"),
-        ("grey.png", ["--pose-person", "1"], "one person")])
+        ("grey.png", ["--pose-person", "1"], "no person")])
     def test_mistakes_are_one_line(self, command, pose, more, word, tmp_path, capsys):
         pair = [{"pose_keypoints_2d": figure(OPENPOSE18).ravel().tolist()}] * 2
         (tmp_path / "two.json").write_text(json.dumps({"people": pair}))

@@ -7,16 +7,54 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-Person = int | Literal["largest"]
+#: x0, y0, x1, y1 in pixels of a picture: the left, top, right and bottom edge.
+Box = tuple[float, float, float, float]
+#: The number of a person, from 0, the one in the largest box, or the one that is in a box.
+Person = int | Literal["largest"] | Box
+
+
+def boxes(poses: Float[np.ndarray, "people joints 3"]) -> Float[np.ndarray, "people 4"]:
+    """The box around the known joints of each pose, empty at 0 where none is known."""
+    known = poses[..., 2:] > 0
+    low = np.where(known, poses[..., :2], np.inf).min(axis=1)
+    high = np.where(known, poses[..., :2], -np.inf).max(axis=1)
+    found = np.concatenate([low, high], axis=1).astype(np.float64)
+    return np.where(np.isfinite(found), found, 0)
 
 
 def box_areas(poses: Float[np.ndarray, "people joints 3"]) -> Float[np.ndarray, "people"]:
     """Area of the box around the known joints of each pose; 0 for fewer than two joints."""
-    known = poses[..., 2:] > 0
-    low = np.where(known, poses[..., :2], np.inf).min(axis=1)
-    high = np.where(known, poses[..., :2], -np.inf).max(axis=1)
-    return np.prod(np.where(np.isfinite(low), np.maximum(high - low, 0), 0), axis=-1).astype(
-        np.float64)
+    return _areas(boxes(poses))
+
+
+def overlaps(
+    poses: Float[np.ndarray, "people joints 3"], box: Box
+) -> Float[np.ndarray, "people"]:
+    """What the boxes around the joints share with another box, over what both cover; 0 to 1."""
+    each, given = boxes(poses), np.array(box, np.float64)
+    shared = _areas(np.concatenate([np.maximum(each[:, :2], given[:2]),
+                                    np.minimum(each[:, 2:], given[2:])], axis=1))
+    return shared / (_areas(each) + _areas(given[None]) - shared)
+
+
+def _areas(each: np.ndarray) -> np.ndarray:
+    return np.prod(np.maximum(each[:, 2:] - each[:, :2], 0), axis=1)
+
+
+def check_box(box: Box) -> None:
+    """Refuses a box that holds nothing.
+
+    Raises:
+      ValueError: for it, or for a number that is not finite.
+    """
+    if not np.isfinite(box).all() or box[0] >= box[2] or box[1] >= box[3]:
+        raise ValueError(f"cannot have the box {said(box)}: X0 Y0 X1 Y1 are its left, top, right "
+                         "and bottom")
+
+
+def said(box: Box) -> str:
+    """A box as its user types it."""
+    return " ".join(f"{edge:g}" for edge in box)
 
 
 def choose_person(
@@ -26,20 +64,29 @@ def choose_person(
 
     Args:
       poses: of all of them, in the order of their file.
-      person: the number of one, from 0, or "largest" for the one in the largest box.
+      person: the number of one, from 0, "largest" for the one in the largest box, or a box: the
+        one whose own overlaps it most.
 
     Returns:
       Its number, and where there are several a sentence that says so.
 
     Raises:
-      ValueError: there is no person of that number.
+      ValueError: there is no person of that number, or none in that box.
     """
     count = len(poses)
-    if person == "largest":
+    if isinstance(person, tuple):
+        check_box(person)
+        shared = overlaps(poses, person)
+        chosen = int(np.argmax(shared))
+        if not shared[chosen] > 0:
+            raise ValueError(f"has nobody in the box {said(person)}")
+        why = f", whose box overlaps the given one most ({shared[chosen]:.2f} of both)"
+    elif person == "largest":
         chosen = int(np.argmax(box_areas(poses)))
-        return chosen, None if count == 1 else (
-            f"shows {count} people; took number {chosen} (counted from 0), the largest; "
-            "--pose-person N takes another")
-    if not 0 <= person < count:
+        why = ", the largest; another can be chosen by number or by box"
+    elif 0 <= person < count:
+        chosen, why = person, ""
+    else:
         raise ValueError(f"has no person {person}: {count} in all, counted from 0")
-    return person, None if count == 1 else f"shows {count} people; took number {person}"
+    return chosen, None if count == 1 else (
+        f"shows {count} people; took number {chosen} (counted from 0){why}")
