@@ -1,11 +1,18 @@
-"""Cuts the surroundings of a box out of a picture."""
+"""Cuts the surroundings of a box out of a picture, and its pose along."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 from jaxtyping import UInt8
 
+from repose_jax.data.resize import fit_pose
+from repose_jax.pose.named_poses import NamedPose
 from repose_jax.pose.people import Box
+
+#: The rendered people take up so much less than the height of their pictures (the median of 150).
+FILLING = 1.12
 
 
 def framed(box: Box, size: tuple[int, int], margin: float) -> Box:
@@ -38,3 +45,24 @@ def cut_out(
     rows = np.arange(top, bottom).clip(0, image.shape[0] - 1)
     columns = np.arange(left, right).clip(0, image.shape[1] - 1)
     return image[rows[:, None], columns], (left, top)
+
+
+def person_cut_out(
+    image: UInt8[np.ndarray, "height0 width0 3"], pose: NamedPose, box: Box, size: tuple[int, int]
+) -> tuple[UInt8[np.ndarray, "height width 3"], NamedPose]:
+    """The part of a photo that shows one person as the pictures of a model show theirs.
+
+    Args:
+      image: the photo.
+      pose: the person's pose, in pixels of the photo or of a picture of the size that it names.
+      box: around the whole person, in pixels of the photo.
+      size: (height, width) of the model's pictures.
+
+    Returns:
+      The cut-out, of the model's aspect, and the pose in its pixels.
+    """
+    cut, place = cut_out(image, framed(box, size, FILLING))
+    frame = pose.size or image.shape[:2]
+    moved = fit_pose(pose.pose, frame, image.shape[:2])
+    moved[:, :2] -= np.where(moved[:, 2:] > 0, place, 0)
+    return cut, dataclasses.replace(pose, pose=moved, size=cut.shape[:2])

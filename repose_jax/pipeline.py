@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from repose_jax.data.crop import person_cut_out
 from repose_jax.data.images import as_rgb, is_picture, read_image
 from repose_jax.data.resize import fit_pose, letterbox
 from repose_jax.detection.detector import PoseDetector
@@ -24,7 +25,7 @@ from repose_jax.model import to_signal
 from repose_jax.model_file import LoadedModel, load_model
 from repose_jax.networks.rpa import Alignment
 from repose_jax.pose.formats import NamedPose, convert, read_pose
-from repose_jax.pose.people import Person
+from repose_jax.pose.people import Box, Person
 from repose_jax.pose.retarget import MODES, Mode, describe, inside_frame, retarget
 from repose_jax.pose_reader import PoseReader
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
@@ -91,7 +92,7 @@ class PoseTransfer:
 
     def __call__(
         self, image: ImageLike, pose: PoseLike, *, source_pose: PoseLike | None = None,
-        retarget: Mode = "bones", seed: int = 0, **settings: Any,
+        box: Box | None = None, retarget: Mode = "bones", seed: int = 0, **settings: Any,
     ) -> Image.Image:
         """Paints the person of a picture in a pose.
 
@@ -101,6 +102,8 @@ class PoseTransfer:
             `NamedPose`, or [joints, 3] in the model's skeleton and, where it is not retargeted, in
             pixels of the source picture.
           source_pose: the pose in the source picture; see `photo_pose` for the default.
+          box: x0, y0, x1, y1 around the person in the source picture, in pixels: only what is
+            around it is looked at, and a person who is small in their photo fills the frame.
           retarget: what of the target pose's body becomes the source's: "bones" the lengths of its
             limbs, its size and its place, "scale" the last two, "none" nothing (see
             `pose/retarget.py`).
@@ -114,14 +117,14 @@ class PoseTransfer:
           UserError: a file or a pose cannot be used, or a setting is out of range.
         """
         if source_pose is None:
-            source_pose = self.photo_pose(image)
-        prepared = self.prepare(image, source_pose, pose, retarget=retarget)
+            source_pose = self.photo_pose(image, person=box or "largest")
+        prepared = self.prepare(image, source_pose, pose, box=box, retarget=retarget)
         config = dataclasses.replace(self.sample, **settings)
         return Image.fromarray(self.run([prepared], seed, config)[0])
 
     def prepare(
         self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike, *,
-        name: str = "image", retarget: Mode = "bones",
+        name: str = "image", box: Box | None = None, retarget: Mode = "bones",
     ) -> Prepared:
         """Brings a picture and its poses to the model's frame and skeleton; see `__call__`.
 
@@ -136,8 +139,14 @@ class PoseTransfer:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise UserError(where, f"is {image.dtype} {image.shape}", "give uint8 [h, w, 3]")
         size = image.shape[:2]
-        source, notes = self._pose(source_pose, size, "source pose", of_photo=True)
-        target, more = self._pose(target_pose, size, "target pose", anywhere=retarget != "none")
+        target, more = self._pose(
+            _where(target_pose, "target pose"), self._named(target_pose, "target pose"), size,
+            anywhere=retarget != "none")
+        named = self._named(source_pose, "source pose", size)
+        if box is not None:
+            image, named = person_cut_out(image, named, box, self.size)
+        source, notes = self._pose(
+            _where(source_pose, "source pose"), named, image.shape[:2], of_photo=True)
         if retarget != "none":
             target, said = self._retarget(source, target, retarget, target_pose)
             more += said
@@ -156,29 +165,39 @@ class PoseTransfer:
         notes = [f"{where}: {text}" for text in (describe(done, self.skeleton), note) if text]
         return pose, notes + _outside(where, pose, self.size)
 
-    def _pose(self, given: PoseLike, size: tuple[int, int], what: str, of_photo: bool = False,
-              anywhere: bool = False):
-        """A pose in the model's skeleton and frame, and what was done to it.
+    def _named(self, given: PoseLike, what: str, size: tuple[int, int] | None = None) -> NamedPose:
+        """A pose with its skeleton, read where it is a file.
 
         Args:
           given: the pose.
-          size: (height, width) of the photo.
           what: the name of a pose that is no file.
-          of_photo: whether it is the pose in the photo.
-          anywhere: whether it may lie outside of its picture, as it will be moved.
+          size: (height, width) of the photo whose pose it is; None where it is of another.
         """
         where = _where(given, what)
         if isinstance(given, (str, os.PathLike)):
             if is_picture(given):
                 given = self.photo_pose(given)
             else:
-                given = read_pose(given, size=size) if of_photo else read_pose(given)
+                given = read_pose(given, size=size) if size else read_pose(given)
         if not isinstance(given, NamedPose):
             given = NamedPose(pose=np.asarray(given, np.float32), name=what, skeleton=self.skeleton)
-        pose, notes = given.pose, list(given.notes)
-        if pose.shape != (len(given.skeleton.joints), 3) or not np.isfinite(pose).all():
-            raise UserError(where, f"has the shape {pose.shape} or is not finite",
+        if given.pose.shape != (len(given.skeleton.joints), 3) or not np.isfinite(given.pose).all():
+            raise UserError(where, f"has the shape {given.pose.shape} or is not finite",
                             f"give {len(given.skeleton.joints)} rows of x, y, visibility")
+        return given
+
+    def _pose(self, where: str | os.PathLike[str], given: NamedPose, size: tuple[int, int],
+              of_photo: bool = False, anywhere: bool = False):
+        """A pose in the model's skeleton and frame, and what was done to it.
+
+        Args:
+          where: what notes and errors call it.
+          given: the pose.
+          size: (height, width) of the photo.
+          of_photo: whether it is the pose in the photo.
+          anywhere: whether it may lie outside of its picture, as it will be moved.
+        """
+        pose, notes = given.pose, list(given.notes)
         if given.skeleton != self.skeleton:
             pose, lost = convert(pose, given.skeleton, self.skeleton)
             note = f"{where}: converted from {given.skeleton.name} to {self.skeleton.name}"

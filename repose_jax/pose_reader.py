@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from repose_jax.data.crop import cut_out, framed
+from repose_jax.data.crop import FILLING, cut_out, framed
 from repose_jax.data.resize import letterbox, unfit_pose
 from repose_jax.evaluation.parts import in_parts
 from repose_jax.guide_file import load_estimator
@@ -22,8 +22,6 @@ from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
 # Joints below are left out: the estimator does not know where they are, or they do not show.
 MIN_CONFIDENCE = 0.2
-# The rendered people take up so much less than the height of their pictures (the median of 150).
-_MARGIN = 1.12
 
 
 class PoseReader:
@@ -73,7 +71,7 @@ class PoseReader:
         """The pose of the one person; see `PoseDetector`."""
         place, frame = (0, 0), tuple(self.weights.config.image_size)
         if box is not None:
-            photo, place = cut_out(photo, framed(box, frame, _MARGIN))
+            photo, place = cut_out(photo, framed(box, frame, FILLING))
         poses = self.poses(letterbox(photo, None, frame)[0][None])
         poses *= poses[..., 2:] >= MIN_CONFIDENCE
         poses = unfit_pose(poses, photo.shape[:2], frame)

@@ -44,8 +44,9 @@ class TransferOptions:
         it, or else it is estimated.
       source_pose_name: row of the source pose in its file; by default the photo's file name where
         the file has several rows.
-      source_box: left, top, right and bottom in pixels of the photo: the person who is there; by
-        default the largest that its pose file or the detector has.
+      source_box: left, top, right and bottom in pixels of the photo: paint the person who is there
+        from what is around them; by default the whole photo, of the largest person that its pose
+        file or the detector has.
       pose_name: rows of the target poses, where the file has several.
       pose_person: which of several people in the target pose's picture: the number in the file or of
         the detector, from 0, or the one in the largest box.
@@ -147,7 +148,8 @@ def run(
             text = picture_text(
                 model=pathlib.Path(options.model).name, model_sha256=transfer.loaded.sha256,
                 source_sha256=job.source_sha256, seed=options.seed,
-                settings=to_dict(sample) | {"pose": job.pose.name, "retarget": options.retarget},
+                settings=to_dict(sample) | {"pose": job.pose.name, "retarget": options.retarget}
+                | ({"source_box": options.source_box} if options.source_box else {}),
                 guide=guide.sha256 if guide else {})
             write_png(job.output, picture, text)
             painted.append(picture)
@@ -190,7 +192,7 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
             name = f"{source.stem}_2_{flattened(pose.name)}.png"
             output = options.output if one_file else options.output / name
             prepared = transfer.prepare(image, source_pose, pose, name=str(source),
-                                        retarget=options.retarget)
+                                        box=options.source_box, retarget=options.retarget)
             jobs.append(Job(source, digest, pose, prepared, output))
     return jobs
 

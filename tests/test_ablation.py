@@ -120,15 +120,15 @@ class TestRun:
     def test_goes_on_where_it_stopped(self, files, tmp_path, monkeypatch):
         """Killed after two parts, it samples only the other two, and the outcome is the same."""
         painted = []
-        sample = ablation_module._sample
+        sample = ablation_module.sampled
 
-        def counted(loaded, config, *rest):
+        def counted(loaded, people, pairs, config, guide, *, seed, **rest):
             if len(painted) == 2 and not resumed:
                 raise KeyboardInterrupt
-            painted.append((config.guidance.target, rest[2]))
-            return sample(loaded, config, *rest)
+            painted.append((config.guidance.target, seed))
+            return sample(loaded, people, pairs, config, guide, seed=seed, **rest)
 
-        monkeypatch.setattr(ablation_module, "_sample", counted)
+        monkeypatch.setattr(ablation_module, "sampled", counted)
         resumed = False
         with pytest.raises(KeyboardInterrupt):
             run(ablation(files), tmp_path)
