@@ -122,8 +122,6 @@ def build(name: str, data_dir: str | os.PathLike[str], *,
         return build_people(data_dir, workers=workers, progress=progress, **config)
     if source is None:
         raise UserError(name, "needs the folder of its pictures", "give the folder")
-    if not pathlib.Path(source).is_dir():
-        raise UserError(source, "is not a folder", f"give the folder of {name}")
     if wrong := config.keys() - ({"size"} if name != "human-art" else set()):
         raise UserError(name, f"does not take {', '.join(sorted(wrong))}", "leave them out")
     if min(config.get("size", (1,))) < 1:
@@ -162,6 +160,8 @@ def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
     Raises:
       UserError: for input that cannot be used and a folder that cannot be written.
     """
+    if manual_dir is not None and not (os.path.isdir(manual_dir) and os.listdir(manual_dir)):
+        raise UserError(manual_dir, "is empty or not a folder", "give the folder of the pictures")
     folder = pathlib.Path(builder.data_path)
     for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
         shutil.rmtree(stale)

@@ -4,10 +4,11 @@
      "settings": {"size": [256, 176], "skip_broken": true}, "skeletons": ["openpose18"],
      "versions": {"repose_jax": ..., "tensorflow-datasets": ..., "pillow": ...},
      "splits": {"train": {"layout": ..., "pictures": 48674, "people": ..., "pairs": 101966,
-                          "sha256": ..., "skipped": {REASON: [NAME, ...]}, "notes": [...]}}}
+                          "sha256": ..., "files": {FILE: SHA256, ...}, "skipped": {REASON: [NAME, ...]}, "notes": [...]}}}
 
 It names no folder of the machine. The SHA-256 of a split is that of its records' digests in their
-order, and of its list of pairs: two builds with the same one hold the same bytes.
+order, and of its list of pairs, that of a file of its own records' digests: two builds with the same
+one hold the same bytes.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class PartedBuilder(FileReaderBuilder):
                    for name, split in splits.items()}
         # Nothing moves before all parts are there: what moved is lost if the build is killed now.
         self.info.set_splits(tfds.core.SplitDict(
-            [self._shards(name, list_of_parts) for name, list_of_parts in parts.items()]))
+            [self._shards(name, parts[name], entry) for name, entry in entries.items()]))
         write_manifest(target, {
             "dataset": self.name, "config": self.builder_config.name, "version": str(self.version),
             "settings": {**self._settings(), "skip_broken": self.skip_broken},
@@ -129,13 +129,14 @@ class PartedBuilder(FileReaderBuilder):
         return {"layout": split.layout, "pictures": len(kept), **counts,
                 "sha256": content_digest(digests, pairs), "skipped": left_out, "notes": notes}
 
-    def _shards(self, name: str, parts: list[Part]) -> tfds.core.SplitInfo:
+    def _shards(self, name: str, parts: list[Part], entry: dict) -> tfds.core.SplitInfo:
         """Moves the parts of a split to where TensorFlow Datasets looks for them."""
         parts = [part for part in parts if part.file]
-        template, total = self._get_filename_template(name), 0
+        template, total, entry["files"] = self._get_filename_template(name), 0, {}
         for number, part in enumerate(parts):
             path = template.sharded_filepath(shard_index=number, num_shards=len(parts))
             os.replace(part.file, path)
+            entry["files"][path.name] = content_digest(part.digests)
             total += path.stat().length
         return tfds.core.SplitInfo(name=name, shard_lengths=[len(part.kept) for part in parts],
                                    num_bytes=total, filename_template=template)

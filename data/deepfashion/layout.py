@@ -147,16 +147,16 @@ def _pictures(root, split: str, annotations: Annotations, wanted: Int[np.ndarray
     if chosen is not None:
         stored, folder = chosen
         database = DatabasePictures(folder, names, size)
-        lost = set(database.missing())
-        there = [key not in lost for key in database.keys]
+        missing = database.missing()
+        there = ~np.isin(database.keys, missing)
     else:
         folder, found = pathlib.Path(root), find_pictures(root, split, set(keys))
-        there = [key in found for key in keys]
-    missing = [name for name, is_there in zip(names, there, strict=True) if not is_there]
+        there = np.array([key in found for key in keys], bool)
+        missing = [names[i] for i in np.flatnonzero(~there)]
     if missing and not skip_broken:
         raise UserError(folder, f"lacks {len(missing)} of {len(names)} annotated pictures, the "
                         f"first {missing[0]}", "complete it, or drop their rows and pairs")
-    kept = wanted[np.array(there, bool)[wanted]]
+    kept = wanted[there[wanted]]
     note = f"poses from {annotations.where.name}, pictures from "
     if chosen is not None:
         note += f"the database {folder.name}"
