@@ -4,17 +4,16 @@
      "settings": {"size": [256, 176], "skip_broken": true}, "skeletons": ["openpose18"],
      "versions": {"repose_jax": ..., "tensorflow-datasets": ..., "pillow": ...},
      "splits": {"train": {"layout": ..., "pictures": 48674, "people": ..., "pairs": 101966,
-                          "sha256": ..., "files": {FILE: SHA256, ...}, "skipped": {REASON: [NAME, ...]}, "notes": [...]}}}
+                          "sha256": ..., "files": {NAME: SHA256, ...},
+                          "skipped": {REASON: [NAME, ...]}, "notes": [...]}}}
 
-It names no folder of the machine. The SHA-256 of a split is that of its records' digests in their
-order, and of its list of pairs, that of a file of its own records' digests: two builds with the same
-one hold the same bytes.
+It names no folder of the machine. The SHA-256 of a file is that of its records' digests in their
+order, that of a split also covers its list of pairs: two builds with the same one hold the same.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -22,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from repose_jax.errors import UserError
 from repose_jax.files import write_whole
+from repose_jax.versions import versions
 
 FILE = "manifest.json"
 # What a picture's bytes depend on.
@@ -43,7 +43,7 @@ def content_digest(records: Iterable[str], pairs: Sequence[Sequence[str]] | None
 
 def write_manifest(folder: str | os.PathLike[str], facts: Mapping[str, object]) -> None:
     """Writes the manifest of the dataset in a folder; adds the versions."""
-    content = {**facts, "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}}
+    content = {**facts, "versions": versions(_PACKAGES)}
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     write_whole(pathlib.Path(folder, FILE), lambda file: file.write(text.encode()))
 

@@ -239,7 +239,7 @@ def test_what_has_changed_is_prepared_anew(tmp_path, small_parts):
 def damage(root):
     """Breaks a DeepFashion folder of CSV files; the names that cannot be used any more."""
     folder, rows = root / "train_highres", root / "fasion-resize-annotation-train.csv"
-    truncated, missing, broken = (flat(NESTED["train"][i]) for i in (0, 3, 5))
+    truncated, missing, broken = (flat(NESTED["train"][i]) for i in (3, 5, 6))
     content = (folder / truncated).read_bytes()
     (folder / truncated).write_bytes(content[:len(content) // 2])
     (folder / missing).unlink()
@@ -256,11 +256,11 @@ def test_skipping_damage_of_deepfashion(tmp_path, small_parts, capsys):
     args = ["data", "build", "deepfashion", "--source", str(root), "--output",
             str(tmp_path / "built"), "--size", *map(str, SMALL)]
     assert main(args) == 2
-    assert "line 7" in capsys.readouterr().err
+    assert "line 8" in capsys.readouterr().err
     assert not list((tmp_path / "built").rglob("*.array_record"))
     assert main([*args, "--skip-broken"]) == 0
     said = capsys.readouterr().out
-    for what in (f"broken rows: 1 (line 7 ({broken})", f"missing: 1 ({missing})",
+    for what in (f"broken rows: 1 (line 8 ({broken})", f"missing: 1 ({missing})",
                  f"twice: 1 ({flat(NESTED['train'][1])[:-4]})",
                  f"left out: {truncated}: cannot be read as a picture",
                  f"without annotation: 1 ({broken})"):
