@@ -6,7 +6,6 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from repose_jax.data.array_record import RecordImages, open_built

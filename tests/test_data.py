@@ -324,7 +324,8 @@ def test_a_build_that_fails_leaves_no_dataset(market, tmp_path):
     stale.mkdir(parents=True)
     (stale / "dataset_info.json").write_text("{")
     build_market1501(market, tmp_path / "built")
-    assert [p.name for p in stale.parent.iterdir()] == ["2.0.0"] and len(load_array_record(tmp_path / "built")) == 5
+    assert [p.name for p in stale.parent.iterdir()] == ["2.0.0"]
+    assert len(load_array_record(tmp_path / "built")) == 5
 
 
 def test_a_build_into_a_file_is_refused(market, tmp_path):
