@@ -47,33 +47,60 @@ class RecordImages:
         try:
             return self._records[index]
         except (RuntimeError, ValueError, OSError, IndexError) as error:
-            raise UserError(self._folder, f"has a broken file ({error})", "build it anew") from None
+            raise UserError(self._file(index), f"is broken ({error})", "build it anew") from None
+
+    def _file(self, index: int) -> str:
+        """The file that holds picture `index`."""
+        split = tfds.builder_from_directory(self._folder).info.splits[self._split]
+        ends = np.cumsum(split.shard_lengths)
+        return os.fspath(split.filepaths[int(np.searchsorted(ends, index, side="right"))])
 
     def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        record = self.record(index)
+        return self.decode(self.record(index))
+
+    def decode(self, record: dict) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture of a record; UserError where it is broken."""
         return read_image(f"{self._folder} ({record['name'].decode()})", record["image"])
 
 
 def stored_skeletons(folder: str | os.PathLike[str]) -> list[str]:
     """Names of the skeletons whose poses a built dataset has."""
-    return list(_open(folder)[1].info.features["poses"])
+    return list(_open_pairs(folder)[1].info.features["poses"])
 
 
 def stored_notes(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
     """What was left out when a dataset was built: sentences for each split."""
-    return dict((_open(folder)[1].info.metadata or {}).get("notes", {}))
+    return dict((open_built(folder)[1].info.metadata or {}).get("notes", {}))
 
 
-def _open(folder: str | os.PathLike[str]) -> tuple[pathlib.Path, tfds.core.DatasetBuilder]:
+def _open_pairs(folder: str | os.PathLike[str], split: str | None = None
+                ) -> tuple[pathlib.Path, tfds.core.DatasetBuilder]:
+    path, builder = open_built(folder, split)
+    if "scenario" in builder.info.features:
+        raise UserError(path, "is Human-Art, which has no two pictures of one person",
+                        "read it with repose_jax.data.human_art.built, and train on pairs")
+    if "poses" not in builder.info.features:
+        raise UserError(path, "is not a dataset of people", "build one: repose data build")
+    return path, builder
+
+
+def open_built(folder: str | os.PathLike[str], split: str | None = None
+               ) -> tuple[pathlib.Path, tfds.core.DatasetBuilder]:
+    """Finds a built dataset in or below a folder and reads what it tells of itself.
+
+    Raises:
+      UserError: where there is none or several, it cannot be read, or lacks the split.
+    """
     path = find_built(folder)
     if path is None:
         raise UserError(folder, "holds no built dataset", "build one: repose data build")
     try:
         builder = tfds.builder_from_directory(path)
-        if "poses" not in builder.info.features:
-            raise UserError(path, "is not a dataset of people", "build one: repose data build")
+        splits = list(builder.info.splits)
     except (ValueError, OSError, KeyError, AttributeError) as error:
         raise UserError(path, f"cannot be read as a dataset ({error})", "build it anew") from None
+    if split is not None and split not in splits:
+        raise UserError(path, f"has no split {split}", f"it has {', '.join(splits)}")
     return path, builder
 
 
@@ -88,10 +115,7 @@ def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
         one there is.
       cache: keep decoded pictures in memory.
     """
-    path, builder = _open(folder)
-    if split not in builder.info.splits:
-        raise UserError(path, f"has no split {split}",
-                        f"it has {', '.join(builder.info.splits)}")
+    path, builder = _open_pairs(folder, split)
     stored = list(builder.info.features["poses"])
     if skeleton is None:
         skeleton = OPENPOSE18.name if OPENPOSE18.name in stored else stored[0]

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 import tensorflow_datasets as tfds
 from absl import logging
 
+from repose_jax.data.deepfashion.annotations import FRAME
 from repose_jax.data.market1501.layout import load_market1501
+from repose_jax.data.parted_builder import unfinished
 from repose_jax.data.people.source import rendered_people
 from repose_jax.errors import UserError
 
@@ -23,21 +25,53 @@ _SYSTEM_CALL = re.compile(r"\b(?:open|write|fsync|close)\(\) failed: ([^;]+)")
 
 
 def build_market1501(root: str | os.PathLike[str], data_dir: str | os.PathLike[str], *,
-                     skip_broken: bool = False, progress: bool = False) -> pathlib.Path:
+                     size: tuple[int, int] | None = None, skip_broken: bool = False,
+                     workers: int = 0, progress: bool = False) -> pathlib.Path:
     """Writes a Market-1501 folder below `data_dir`.
 
     Args:
       root: the folder.
+      size: (height, width) to which pictures are resized and padded; None stores them as given.
       data_dir, progress: see `prepare`.
       skip_broken: leave out rows and pictures that cannot be used; `stored_notes` of the result
         names them. Otherwise the first of them is refused and nothing is written.
+      workers: processes that prepare pictures; 0 prepares them in this one.
     """
-    from repose_jax.data.market1501 import market1501_dataset_builder
+    from repose_jax.data.market1501 import market1501_dataset_builder as module
 
-    skeleton = load_market1501(root, "train", cache=False, skip_broken=skip_broken).skeleton
-    builder = market1501_dataset_builder.Builder(
-        data_dir=os.fspath(data_dir), config=skeleton.name, file_format="array_record")
-    builder.skip_broken = skip_broken
+    skeleton = load_market1501(root, "train", size=size, cache=False,
+                               skip_broken=skip_broken).skeleton
+    builder = _builder(module, module.MarketConfig(skeleton=skeleton.name, size=size), data_dir)
+    builder.skip_broken, builder.workers = skip_broken, workers
+    return prepare(builder, progress=progress, manual_dir=os.fspath(root))
+
+
+def build_deepfashion(root: str | os.PathLike[str], data_dir: str | os.PathLike[str], *,
+                      size: tuple[int, int] = FRAME, skip_broken: bool = False, workers: int = 0,
+                      progress: bool = False) -> pathlib.Path:
+    """Writes a DeepFashion folder in any layout of `load_deepfashion` below `data_dir`.
+
+    `size`, 256x176 if not given, is that to which pictures are squeezed; the other arguments are
+    those of `build_market1501`.
+    """
+    from repose_jax.data.deepfashion import deepfashion_dataset_builder as module
+
+    builder = _builder(module, module.DeepFashionConfig(size=tuple(size)), data_dir)
+    builder.skip_broken, builder.workers = skip_broken, workers
+    return prepare(builder, progress=progress, manual_dir=os.fspath(root))
+
+
+def build_human_art(root: str | os.PathLike[str], data_dir: str | os.PathLike[str], *,
+                    skip_broken: bool = False, workers: int = 0,
+                    progress: bool = False) -> pathlib.Path:
+    """Writes Human-Art, or HumanSD's packing of it, below `data_dir`, pictures as given.
+
+    The arguments are those of `build_market1501`.
+    """
+    from repose_jax.data.human_art import human_art_dataset_builder as module
+
+    builder = module.Builder(data_dir=os.fspath(data_dir), file_format="array_record")
+    builder.skip_broken, builder.workers = skip_broken, workers
     return prepare(builder, progress=progress, manual_dir=os.fspath(root))
 
 
@@ -51,44 +85,64 @@ def build_people(data_dir: str | os.PathLike[str], *, workers: int = 0,
       progress: see `prepare`.
       **config: the fields of `PeopleConfig`.
     """
-    from repose_jax.data.people import people_dataset_builder
+    from repose_jax.data.people import people_dataset_builder as module
 
-    config = people_dataset_builder.PeopleConfig(**config)
+    config = module.PeopleConfig(**config)
     for split, identities in (("train", config.identities), ("test", config.test_identities)):
         # Checks the arguments before anything is written.
         source = rendered_people(config.seed, identities, config.views, config.size, split=split)
     source.image(0)
-    # TensorFlow Datasets refuses a twin of one of its own configurations.
-    config = people_dataset_builder.Builder.builder_configs.get(config.name, config)
-    level = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        # It would warn of a configuration that it does not know, which is the purpose here.
-        builder = people_dataset_builder.Builder(
-            data_dir=os.fspath(data_dir), config=config, file_format="array_record")
-    finally:
-        logging.set_verbosity(level)
+    builder = _builder(module, config, data_dir)
     builder.workers = workers
     return prepare(builder, progress=progress)
 
 
+_FROM_FOLDER = {"market1501": build_market1501, "deepfashion": build_deepfashion,
+                "human-art": build_human_art}
+NAMES = ("people", *_FROM_FOLDER)
+
+
 def build(name: str, data_dir: str | os.PathLike[str], *,
           source: str | os.PathLike[str] | None = None, skip_broken: bool = False,
-          progress: bool = False, **config) -> pathlib.Path:
-    """Builds "people" (with the arguments of `build_people`) or "market1501" (from a folder)."""
+          workers: int = 0, progress: bool = False, **config) -> pathlib.Path:
+    """Builds "people" (with the arguments of `build_people`), or one of `NAMES` from a folder.
+
+    `config` may hold `size` for all but "human-art", whose pictures keep their sizes.
+    """
+    if name not in NAMES:
+        raise UserError(name, "is not a dataset that can be built",
+                        f"choose one of {', '.join(NAMES)}")
+    if workers < 0:
+        raise UserError("workers", f"is {workers}", "give 0 or more")
     if name == "people":
         if source is not None:
             raise UserError(source, "is not needed to render people", "leave it out")
         if skip_broken:
             raise UserError("skip-broken", "has no effect on rendered people", "leave it out")
-        return build_people(data_dir, progress=progress, **config)
-    if name != "market1501":
-        raise UserError(name, "is not a dataset that can be built", "choose people or market1501")
+        return build_people(data_dir, workers=workers, progress=progress, **config)
     if source is None:
         raise UserError(name, "needs the folder of its pictures", "give the folder")
-    if config:
-        raise UserError(name, f"does not take {', '.join(config)}", "leave them out")
-    return build_market1501(source, data_dir, skip_broken=skip_broken, progress=progress)
+    if wrong := config.keys() - ({"size"} if name != "human-art" else set()):
+        raise UserError(name, f"does not take {', '.join(sorted(wrong))}", "leave them out")
+    if min(config.get("size", (1,))) < 1:
+        raise UserError("size", f"is {' '.join(map(str, config['size']))}", "give 1 or more")
+    return _FROM_FOLDER[name](source, data_dir, skip_broken=skip_broken, workers=workers,
+                              progress=progress, **config)
+
+
+def _builder(module, config: tfds.core.BuilderConfig,
+             data_dir: str | os.PathLike[str]) -> tfds.core.DatasetBuilder:
+    """The builder of a module with a configuration."""
+    # TensorFlow Datasets refuses a twin of one of its own configurations.
+    config = module.Builder.builder_configs.get(config.name, config)
+    level = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        # It would warn of a configuration that it does not know, which is the purpose here.
+        return module.Builder(data_dir=os.fspath(data_dir), config=config,
+                              file_format="array_record")
+    finally:
+        logging.set_verbosity(level)
 
 
 def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
@@ -96,8 +150,9 @@ def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
     """Writes a dataset unless it is there, complete, already.
 
     The files go to a temporary folder that takes the final name at the end, so that an
-    interrupted build leaves nothing that looks like a dataset; what it left is removed here. Only
-    one build at a time may write a dataset. `progress` lets TensorFlow Datasets show bars.
+    interrupted build leaves nothing that looks like a dataset. What it left are the parts that
+    were done, from which the next build goes on. Only one build at a time may write a dataset.
+    `progress` shows bars.
 
     Returns:
       The folder of the dataset, which `load_array_record` takes.
@@ -105,6 +160,8 @@ def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
     Raises:
       UserError: for input that cannot be used and a folder that cannot be written.
     """
+    if manual_dir is not None and not (os.path.isdir(manual_dir) and os.listdir(manual_dir)):
+        raise UserError(manual_dir, "is empty or not a folder", "give the folder of the pictures")
     folder = pathlib.Path(builder.data_path)
     for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
         shutil.rmtree(stale)
@@ -122,8 +179,10 @@ def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
                 raise cause from None
         if reason := next(filter(None, map(_writing_failure, _causes(error))), None):
             raise UserError(folder, f"cannot be written ({reason})", "make room or choose another "
-                            "folder, then build again; nothing was kept") from None
+                            "folder, then build again; what was done is kept") from None
         raise
+    # Only what another configuration of the same name left can be there still.
+    shutil.rmtree(unfinished(folder), ignore_errors=True)
     return folder
 
 

@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from repose_jax.data.array_record import load_array_record
+from repose_jax.data.built_check import check_built
 from repose_jax.data.deepfashion.annotations import is_deepfashion
 from repose_jax.data.deepfashion.check import check_deepfashion
 from repose_jax.data.findings import Count, Finding, Findings, Report
@@ -58,7 +58,7 @@ def check_dataset(path: str | os.PathLike[str], *, sample: int | None = None) ->
     if is_human_art(root):
         return check_human_art(root, sample)
     if built := find_built(root):
-        return _check_built(built)
+        return check_built(built, sample)
     findings, counts = Findings(), []
     for split in ("train", "test"):
         for folder in (root / f"bounding_box_{split}", root / split):
@@ -119,20 +119,3 @@ def _check_split(folder: pathlib.Path, annotation: pathlib.Path, pairs: pathlib.
             Count(f"{split} poses", len(table.names)),
             Count(f"{split} people", len(people)),
             Count(f"{split} pairs", number, published[1] if pairs is not None else None)]
-
-
-def _check_built(folder: pathlib.Path) -> Report:
-    findings, counts = Findings(), []
-    for file in sorted(folder.glob("*.array_record*")):
-        split = file.name.split("-", 1)[1].split(".", 1)[0]
-        try:
-            source = load_array_record(folder, split, cache=False)
-            for i in range(len(source)):
-                source.image(i)
-        except UserError as error:
-            findings.add_error(error)
-        else:
-            counts.append(Count(f"{split} pictures", len(source)))
-    if not any(folder.glob("*.array_record*")):
-        findings.append(Finding(str(folder), "has no array_record files"))
-    return Report(layout="built dataset", counts=tuple(counts), findings=tuple(findings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import io
 import os
 from collections.abc import Sequence
@@ -56,8 +57,18 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
+    except FileNotFoundError:
+        raise UserError(path, "does not exist", _MEND) from None
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", _MEND) from None
+
+
+def encode_png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
+    """A picture as the content of a PNG file."""
+    content = io.BytesIO()
+    # A photo of 256x176 takes 7 ms instead of 22 with the default level, and 9 % more bytes.
+    Image.fromarray(picture).save(content, "PNG", compress_level=3)
+    return content.getvalue()
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
@@ -90,7 +101,42 @@ def image_sizes(folder: str | os.PathLike[str], names: Sequence[str]) -> np.ndar
     return np.array(sizes, np.int32).reshape(-1, 2)
 
 
-class FolderImages:
+class StoredPictures(abc.ABC):
+    """Picture i of some files, brought to one size; picklable."""
+
+    @abc.abstractmethod
+    def file(self, index: int) -> str:
+        """The file that holds picture `index`, perhaps among others."""
+
+    @abc.abstractmethod
+    def fitted(self, index: int, picture: UInt8[np.ndarray, "height0 width0 3"]
+               ) -> UInt8[np.ndarray, "height width 3"]:
+        """Picture `index` in the size; the very array that was given where it has the size."""
+
+    def label(self, index: int) -> str:
+        """What errors call picture `index`."""
+        return self.file(index)
+
+    def content(self, index: int) -> bytes:
+        """Picture `index` as it is stored; UserError where it cannot be read."""
+        return read_bytes(self.file(index))
+
+    def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        return self.fitted(index, read_image(self.label(index), self.content(index)))
+
+    def encoded(self, index: int) -> bytes:
+        """Picture `index` as a file's content: as it is stored where it has the size, else PNG.
+
+        Raises:
+          UserError: where it cannot be decoded.
+        """
+        content = self.content(index)
+        stored = read_image(self.label(index), content)
+        picture = self.fitted(index, stored)
+        return content if picture is stored else encode_png(picture)
+
+
+class FolderImages(StoredPictures):
     """Picture i of a folder in one size; picklable."""
 
     def __init__(self, folder: str | os.PathLike[str], names: Sequence[str],
@@ -103,13 +149,15 @@ class FolderImages:
         self._folder, self._names = os.fspath(folder), tuple(names)
         self._size, self._fit = tuple(size), fit
 
-    def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        path = os.path.join(self._folder, self._names[index])
-        picture = read_image(path)
+    def file(self, index: int) -> str:
+        return os.path.join(self._folder, self._names[index])
+
+    def fitted(self, index: int, picture: UInt8[np.ndarray, "height0 width0 3"]
+               ) -> UInt8[np.ndarray, "height width 3"]:
         if picture.shape[:2] == self._size:
             return picture
         if self._fit:
             return letterbox(picture, None, self._size)[0]
         height, width = picture.shape[:2]
-        raise UserError(path, f"is {height}x{width}, the folder's first picture "
+        raise UserError(self.file(index), f"is {height}x{width}, the folder's first picture "
                         f"{self._size[0]}x{self._size[1]}", "give the size to bring all to")

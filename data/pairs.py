@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt8
 
+from repose_jax.data.images import StoredPictures
 from repose_jax.pose.skeleton import Skeleton
 
 Batch = Mapping[str, np.ndarray]
@@ -74,6 +75,7 @@ class PairSource:
       cameras: number of the camera of each picture, int [N]; None where they are not known.
       cached: whether decoded pictures are kept in memory.
       notes: one sentence for each thing that was left out while loading.
+      left_out: names of the pictures and rows that were left out, by the reason.
     """
 
     def __init__(
@@ -88,11 +90,12 @@ class PairSource:
         pairs: Int32[np.ndarray, "p 2"] | OrderedPairs | None = None,
         cache: bool = True,
         notes: Sequence[str] = (),
+        left_out: Mapping[str, Sequence[str]] | None = None,
         cameras: Sequence[int] | None = None,
         read_mask: Callable[[int], Bool[np.ndarray, "height width"]] | None = None,
     ):
         """Args:
-          skeleton, size, names, persons, notes, cameras: see the class.
+          skeleton, size, names, persons, notes, left_out, cameras: see the class.
           poses: see the class; None where a subclass makes them.
           read: gives picture i; must be picklable to serve worker processes.
           pairs: explicit pairs; None means all ordered pairs of one person.
@@ -106,6 +109,7 @@ class PairSource:
             self.poses = np.asarray(poses, np.float32)
         self._read, self.cached, self._read_mask = read, cache, read_mask
         self.given_pairs = pairs
+        self.left_out = {why: tuple(names) for why, names in (left_out or {}).items() if names}
         self.cameras = None if cameras is None else np.asarray(cameras, np.int32)
 
     def __len__(self) -> int:
@@ -135,6 +139,11 @@ class PairSource:
             read=Chosen(self._read, chosen), pairs=pairs, cache=self.cached, notes=self.notes,
             cameras=None if self.cameras is None else self.cameras[chosen],
             read_mask=Chosen(self._read_mask, chosen) if self.has_masks else None)
+
+    @property
+    def stored(self) -> StoredPictures | None:
+        """The files that the pictures are read from; None where they come from elsewhere."""
+        return self._read if isinstance(self._read, StoredPictures) else None
 
     @property
     def has_masks(self) -> bool:

@@ -22,3 +22,7 @@ class UserError(Exception):
     def __init__(self, where: str | os.PathLike[str], what: str, mend: str):
         self.where, self.what, self.mend = os.fspath(where), what, mend
         super().__init__(" ".join(f"{self.where}: {what}; {mend}".split()))
+
+    def __reduce__(self):
+        # By default it would be rebuilt from its message, and kill the pool it is raised in.
+        return type(self), (self.where, self.what, self.mend)

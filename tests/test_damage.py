@@ -11,11 +11,13 @@ from array_record.python import array_record_module
 from PIL import Image
 
 from repose_jax.cli import main
+from repose_jax.data import parts
 from repose_jax.data.array_record import load_array_record, stored_notes
 from repose_jax.data.build import build, build_market1501
 from repose_jax.data.check import check_folder
-from repose_jax.data.market1501 import market1501_dataset_builder
+from repose_jax.data.manifest import read_manifest
 from repose_jax.data.market1501.layout import load_market1501
+from repose_jax.data.registry import find_built
 from repose_jax.errors import UserError
 
 PEOPLE, EACH = 50, 4
@@ -114,6 +116,14 @@ def test_skipping_damage_loses_nothing_else(damaged, tmp_path, capsys):
     assert listed == {(a, b) for a in kept for b in kept if a != b and a[:4] == b[:4]}
     assert list(built.notes) == stored_notes(tmp_path / "built")["train"]
     assert check_folder(tmp_path / "built") == []
+    path = find_built(tmp_path / "built")
+    skipped = read_manifest(path)["splits"]["train"]["skipped"]
+    assert skipped["pictures that cannot be read"] == [
+        name for name in names if name in (*TRUNCATED, EMPTY, DIRECTORY, DANGLING)]
+    assert skipped["rows without picture"] == [MISSING]
+    assert skipped["pictures of another size than 32x16"] == [OTHER_SIZE]
+    assert skipped["distractors"] == names[:EACH]
+    assert str(tmp_path) not in (path / "manifest.json").read_text()
 
 
 def test_what_is_more_than_damage_is_refused(whole, tmp_path):
@@ -180,6 +190,6 @@ def test_the_writers_own_error(whole, tmp_path):
 
 
 def test_other_exceptions_keep_their_traceback(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(market1501_dataset_builder, "read_image", lambda *_: 1 / 0)
+    monkeypatch.setattr(parts, "record_digest", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_market1501(whole, tmp_path / "built")

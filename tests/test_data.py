@@ -16,7 +16,7 @@ from repose_jax.data.market1501.layout import load_market1501
 from repose_jax.data.people.source import rendered_people
 from repose_jax.data.pairs import OrderedPairs, PairSource
 from repose_jax.data.pipeline import batches, examples
-from repose_jax.data.registry import open_dataset
+from repose_jax.data.registry import find_built, open_dataset
 from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18, flip_pose
 
@@ -301,7 +301,7 @@ def test_built_people_equal_those_in_memory(tmp_path):
                 j = drawn.names.index(name)
                 np.testing.assert_array_equal(built.image(i), drawn.image(j))
                 np.testing.assert_array_equal(built.pose(i), drawn.pose(j))
-    assert path.name == "1.0.0" and "tensorflow" not in sys.modules
+    assert path.name == "2.0.0" and "tensorflow" not in sys.modules
 
 
 def test_builds_that_cannot_be():
@@ -313,19 +313,19 @@ def test_builds_that_cannot_be():
             build(name, "unused", **options)
 
 
-def test_a_build_that_fails_leaves_nothing(market, tmp_path):
+def test_a_build_that_fails_leaves_no_dataset(market, tmp_path):
     (market / "bounding_box_test" / "0007_b.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match="0007_b.png"):
         build_market1501(market, tmp_path / "built")
-    left = [p for p in (tmp_path / "built").rglob("*") if "record" in p.name or "info" in p.name]
-    assert not left
+    assert find_built(tmp_path / "built") is None
     # What a killed build leaves, the next one clears away.
     Image.fromarray(picture(1)).save(market / "bounding_box_test" / "0007_b.png")
-    stale = tmp_path / "built" / "market1501" / "market14" / "incomplete.ABC123_1.0.0"
+    stale = tmp_path / "built" / "market1501" / "market14" / "incomplete.ABC123_2.0.0"
     stale.mkdir(parents=True)
     (stale / "dataset_info.json").write_text("{")
     build_market1501(market, tmp_path / "built")
-    assert not stale.exists() and len(load_array_record(tmp_path / "built")) == 5
+    assert [p.name for p in stale.parent.iterdir()] == ["2.0.0"]
+    assert len(load_array_record(tmp_path / "built")) == 5
 
 
 def test_a_build_into_a_file_is_refused(market, tmp_path):

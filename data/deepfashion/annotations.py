@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from repose_jax.data.deepfashion.names import picture_key
+from repose_jax.data.market1501.salvage import refuse_most
 from repose_jax.data.pair_list import read_pair_list
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_csv_poses, read_poses
@@ -46,6 +47,7 @@ class Annotations:
       poses: [N, 18, 3] in pixels of a 256x176 frame, and a visibility.
       unposed: names in the list of pairs that have no annotation.
       unused: the list of pairs of the other layout where that is there too.
+      broken: rows and pose files that cannot be read, where that is no error.
     """
 
     layout: str
@@ -55,6 +57,7 @@ class Annotations:
     poses: Float[np.ndarray, "n 18 3"]
     unposed: tuple[str, ...] = ()
     unused: pathlib.Path | None = None
+    broken: tuple[str, ...] = ()
 
 
 def is_deepfashion(root: str | os.PathLike[str]) -> bool:
@@ -67,10 +70,17 @@ def has_split(root: str | os.PathLike[str], split: str) -> bool:
     return bool(_csv(root, "*", split)) or _pair_text(root, split).is_file()
 
 
-def read_annotations(root: str | os.PathLike[str], split: str) -> Annotations:
-    """Reads the poses and finds the pairs of a split, "train" or "test".
+def read_annotations(root: str | os.PathLike[str], split: str, *,
+                     skip_broken: bool = False) -> Annotations:
+    """Reads the poses and finds the pairs of a split.
 
     Where both layouts are complete the CSV files are taken, whose pairs are the published ones.
+
+    Args:
+      root: the folder that holds the lists.
+      split: "train" or "test".
+      skip_broken: name rows and pose files that cannot be read in `broken`, unless they are the
+        most; otherwise the first is refused.
 
     Raises:
       UserError: neither layout is there, a file cannot be used or comes in two spellings, or the
@@ -78,12 +88,15 @@ def read_annotations(root: str | os.PathLike[str], split: str) -> Annotations:
     """
     annotation, text = _csv(root, "annotation", split), _pair_text(root, split)
     if annotation:
-        return _read_csv_layout(root, split, _only(root, annotation),
-                                text if text.is_file() else None)
-    if text.is_file():
-        return _read_text_layout(root, text)
-    raise UserError(root, f"has no DeepFashion annotation for {split}",
-                    f"add fasion-resize-annotation-{split}.csv, or {split}_pairs.txt and pose/")
+        read = _read_csv_layout(root, split, _only(root, annotation),
+                                text if text.is_file() else None, skip_broken)
+    elif text.is_file():
+        read = _read_text_layout(root, text, skip_broken)
+    else:
+        raise UserError(root, f"has no DeepFashion annotation for {split}",
+                        f"add fasion-resize-annotation-{split}.csv, or {split}_pairs.txt and pose/")
+    refuse_most(read.where, read.broken, len(read.names))
+    return read
 
 
 def beyond_frame(poses: Float[np.ndarray, "n 18 3"]) -> Bool[np.ndarray, "n 18"]:
@@ -124,8 +137,9 @@ def _pair_text(root: str | os.PathLike[str], split: str) -> pathlib.Path:
 
 
 def _read_csv_layout(root, split: str, annotation: pathlib.Path,
-                     unused: pathlib.Path | None) -> Annotations:
-    table = read_csv_poses(annotation)
+                     unused: pathlib.Path | None, skip_broken: bool) -> Annotations:
+    broken: list[str] = []
+    table = read_csv_poses(annotation, broken=broken if skip_broken else None)
     if table.skeleton is not OPENPOSE18:
         raise UserError(annotation, f"has {len(table.skeleton)} joints a pose",
                         "give DeepFashion's 18")
@@ -137,10 +151,11 @@ def _read_csv_layout(root, split: str, annotation: pathlib.Path,
             if picture_key(name) not in known:
                 unposed[name] = None
     return Annotations(layout="CSV", where=annotation, pair_list=pair_list, names=table.names,
-                       poses=table.poses, unposed=tuple(unposed), unused=unused)
+                       poses=table.poses, unposed=tuple(unposed), unused=unused,
+                       broken=tuple(broken))
 
 
-def _read_text_layout(root, pair_list: pathlib.Path) -> Annotations:
+def _read_text_layout(root, pair_list: pathlib.Path, skip_broken: bool) -> Annotations:
     folder = pathlib.Path(root) / "pose"
     if not folder.is_dir():
         raise UserError(folder, "is not there",
@@ -150,12 +165,19 @@ def _read_text_layout(root, pair_list: pathlib.Path) -> Annotations:
              for name in (pair.target, pair.source)}
     files = {picture_key(path.relative_to(folder).as_posix()): path
              for path in sorted(folder.rglob("*.txt"))}
-    posed = {key: name for key, name in names.items() if key in files}
-    poses = [_read_pose_text(files[key]) for key in posed]
+    poses, broken = {}, []
+    for key in (key for key in names if key in files):
+        try:
+            poses[key] = _read_pose_text(files[key])
+        except UserError as error:
+            if not skip_broken:
+                raise
+            broken.append(f"{files[key].relative_to(root).as_posix()} {error.what}")
     return Annotations(
-        layout="text", where=folder, pair_list=pair_list, names=tuple(posed.values()),
-        poses=np.stack(poses) if poses else np.zeros((0, len(OPENPOSE18), 3), np.float32),
-        unposed=tuple(name for key, name in names.items() if key not in files))
+        layout="text", where=folder, pair_list=pair_list, names=tuple(names[key] for key in poses),
+        poses=np.stack(list(poses.values())) if poses else np.zeros((0, len(OPENPOSE18), 3), np.float32),
+        unposed=tuple(name for key, name in names.items() if key not in poses),
+        broken=tuple(broken))
 
 
 def _read_pose_text(path: pathlib.Path) -> Float[np.ndarray, "18 3"]:

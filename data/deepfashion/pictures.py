@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from repose_jax.data.deepfashion.names import picture_key
-from repose_jax.data.images import SUFFIXES, image_size, read_image
+from repose_jax.data.images import SUFFIXES, StoredPictures, image_size, read_image
 from repose_jax.data.resize import squeeze
 from repose_jax.errors import UserError
 
@@ -57,22 +57,30 @@ def find_databases(root: str | os.PathLike[str]) -> dict[tuple[int, int], pathli
     return found
 
 
-def white_border(paths: Sequence[pathlib.Path]) -> int:
+def white_border(paths: Sequence[pathlib.Path], *, skip_broken: bool = False) -> int:
     """Columns of white at either side of In-shop's low-resolution pictures: 40, else 0.
 
     Those are 256x256 and show the person in columns 40 to 216. The pictures of an LMDB folder or
-    of a program may be 256x256 as well, but squeezed; so a sample of them is looked at.
+    of a program may be 256x256 as well, but squeezed; so a sample of them is looked at. Those that
+    cannot be read do not count if `skip_broken`.
     """
+    border = 0
     for path in [paths[i] for i in np.linspace(0, len(paths) - 1, _SAMPLE).astype(int)]:
-        if image_size(path) != _PADDED_SIZE:
-            return 0
-        picture = read_image(path)
+        try:
+            if image_size(path) != _PADDED_SIZE:
+                return 0
+            picture = read_image(path)
+        except UserError:
+            if not skip_broken:
+                raise
+            continue
         if min(picture[:, :_SURE_BORDER].min(), picture[:, -_SURE_BORDER:].min()) < _WHITE:
             return 0
-    return _BORDER
+        border = _BORDER
+    return border
 
 
-class FilePictures:
+class FilePictures(StoredPictures):
     """Picture i of a list of files, squeezed to one size; picklable."""
 
     def __init__(self, paths: Sequence[pathlib.Path], size: tuple[int, int], border: int):
@@ -83,8 +91,11 @@ class FilePictures:
         """
         self._paths, self._size, self._border = tuple(paths), tuple(size), border
 
-    def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        picture = read_image(self._paths[index])
+    def file(self, index: int) -> str:
+        return os.fspath(self._paths[index])
+
+    def fitted(self, index: int, picture: UInt8[np.ndarray, "height0 width0 3"]
+               ) -> UInt8[np.ndarray, "height width 3"]:
         if self._border:
             picture = picture[:, self._border:-self._border]
         return squeeze(picture, self._size)
@@ -113,7 +124,7 @@ def _environment(folder: str, process: int):
     return opened
 
 
-class DatabasePictures:
+class DatabasePictures(StoredPictures):
     """Picture i of a list of names in an LMDB folder, squeezed to one size; picklable.
 
     As NTED and PIDM write it: the key is the name in the list of pairs with the ending .png, the
@@ -135,14 +146,24 @@ class DatabasePictures:
         with _environment(self.folder, os.getpid()).begin(buffers=True) as transaction:
             return [key for key in self.keys if transaction.get(key.encode()) is None]
 
-    def original(self, index: int) -> UInt8[np.ndarray, "height0 width0 3"]:
-        """Picture i as it is stored."""
+    def file(self, index: int) -> str:
+        return os.path.join(self.folder, "data.mdb")
+
+    def label(self, index: int) -> str:
+        return f"{self.folder}: {self.keys[index]}"
+
+    def content(self, index: int) -> bytes:
         key = self.keys[index]
         with _environment(self.folder, os.getpid()).begin() as transaction:
             content = transaction.get(key.encode())
         if content is None:
             raise UserError(self.folder, f"has no {key}", "prepare it anew")
-        return read_image(f"{self.folder}: {key}", content)
+        return content
 
-    def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        return squeeze(self.original(index), self._size)
+    def original(self, index: int) -> UInt8[np.ndarray, "height0 width0 3"]:
+        """Picture i in the size that the database has."""
+        return read_image(self.label(index), self.content(index))
+
+    def fitted(self, index: int, picture: UInt8[np.ndarray, "height0 width0 3"]
+               ) -> UInt8[np.ndarray, "height width 3"]:
+        return squeeze(picture, self._size)

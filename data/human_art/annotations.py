@@ -9,15 +9,18 @@ in it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from repose_jax.data.market1501.salvage import refuse_most
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_text
 from repose_jax.pose.skeleton import COCO17
@@ -53,6 +56,18 @@ class AnnotatedPicture:
     number: int | str
 
 
+# Names or descriptions of what cannot be used, by the reason.
+LeftOut = dict[str, list[str]]
+
+
+class _Person(NamedTuple):
+    """A person's pose [17, 3], box [4] and area."""
+
+    pose: np.ndarray
+    box: np.ndarray
+    area: np.float32
+
+
 def is_human_art(root: str | os.PathLike[str]) -> bool:
     """Whether a folder holds Human-Art's annotations or HumanSD's mapping files."""
     root = pathlib.Path(root)
@@ -78,13 +93,15 @@ def split_word(split: str) -> str:
 
 
 def load_human_art(root: str | os.PathLike[str], split: str = "train", *,
-                   scenario: str | None = None) -> tuple[AnnotatedPicture, ...]:
+                   scenario: str | None = None,
+                   left_out: LeftOut | None = None) -> tuple[AnnotatedPicture, ...]:
     """Loads the annotations of a split; pictures are not opened.
 
     Args:
       root: the folder that holds annotations/ and images/.
       split: "train" (Human-Art's training) or "test" (its validation).
       scenario: reads the file of one scenario, as cartoon; None reads that of all.
+      left_out: gets what cannot be used, which is left out; without it the first is refused.
 
     Returns:
       The pictures in the order of the file, also those without people. As elsewhere in this
@@ -97,29 +114,58 @@ def load_human_art(root: str | os.PathLike[str], split: str = "train", *,
     if path is None:
         raise UserError(root, f"has no Human-Art annotation for {split}",
                         f"add annotations/{split_word(split)}_humanart.json")
-    pictures = read_human_art(path)
+    pictures = read_human_art(path, left_out=left_out)
     missing = [str(picture.path) for picture in pictures if not picture.path.is_file()]
-    if missing:
+    if missing and left_out is not None:
+        left_out["pictures that are missing"] = [
+            picture_name(root, picture.path) for picture in pictures if not picture.path.is_file()]
+        pictures = tuple(picture for picture in pictures if picture.path.is_file())
+    elif missing:
         raise UserError(path, f"names {len(missing)} of {len(pictures)} pictures that are missing, "
                         f"the first {missing[0]}", "complete the folder images")
     return pictures
 
 
-def read_human_art(path: str | os.PathLike[str]) -> tuple[AnnotatedPicture, ...]:
+def read_human_art(path: str | os.PathLike[str], *,
+                   left_out: LeftOut | None = None) -> tuple[AnnotatedPicture, ...]:
     """Reads one annotation file whether or not its pictures are there; see `load_human_art`."""
     path = pathlib.Path(path)
     content = read_json(path)
-    people: dict[object, list[dict]] = {}
+    people: dict[object, list[_Person]] = {}
+    pictures = []
     images = _entries(path, content, "images")
     for image in images:
-        people[_value(path, image, "id", "an image")] = []
+        with forgiving(left_out, "images that cannot be used"):
+            people[_value(path, image, "id", "an image")] = []
     for row in _entries(path, content, "annotations"):
-        image = _value(path, row, "image_id", "an annotation")
-        if image not in people:
-            raise UserError(path, f"has a person of image {image}, which it lacks",
-                            "give the file whole")
-        people[image].append(row)
-    return tuple(_picture(path, image, people[image["id"]]) for image in images)
+        with forgiving(left_out, "people that cannot be used"):
+            image = _value(path, row, "image_id", "an annotation")
+            if image not in people:
+                raise UserError(path, f"has a person of image {image}, which it lacks",
+                                "give the file whole")
+            people[image].append(_person(path, row))
+    for image in (image for image in images if "id" in image):
+        with forgiving(left_out, "images that cannot be used"):
+            pictures.append(_picture(path, image, people[image["id"]]))
+    lost = [what for names in (left_out or {}).values() for what in names]
+    refuse_most(path, lost, len(pictures))
+    return tuple(pictures)
+
+
+@contextlib.contextmanager
+def forgiving(left_out: LeftOut | None, why: str) -> Iterator[None]:
+    """Adds what a UserError says to `left_out`; without it, raises the error."""
+    try:
+        yield
+    except UserError as error:
+        if left_out is None:
+            raise
+        left_out.setdefault(why, []).append(error.what)
+
+
+def picture_name(root: str | os.PathLike[str], path: pathlib.Path) -> str:
+    """A picture by its path from the folder of the dataset."""
+    return pathlib.Path(os.path.relpath(path, root)).as_posix()
 
 
 def read_json(path: pathlib.Path) -> dict:
@@ -163,23 +209,27 @@ def _value(path: pathlib.Path, entry: dict, key: str, what: str):
     return entry[key]
 
 
-def _picture(path: pathlib.Path, image: dict, rows: Sequence[dict]) -> AnnotatedPicture:
+def _person(path: pathlib.Path, row: dict) -> _Person:
+    pose = coco_pose(path, row.get("keypoints", row.get("keypoints_21")),
+                     f"annotation {row.get('id')}")
+    try:
+        return _Person(pose, np.array(row["bbox"], np.float32).reshape(4), np.float32(row["area"]))
+    except (KeyError, TypeError, ValueError):
+        raise UserError(path, f"has a person without bbox and area in image {row['image_id']}",
+                        "give Human-Art's own file") from None
+
+
+def _picture(path: pathlib.Path, image: dict, people: Sequence[_Person]) -> AnnotatedPicture:
     name = f"image {image['id']}"
     file, height, width = (_value(path, image, key, name)
                            for key in ("file_name", "height", "width"))
-    poses = [coco_pose(path, row.get("keypoints", row.get("keypoints_21")),
-                       f"annotation {row.get('id')}") for row in rows]
-    try:
-        boxes = np.array([row["bbox"] for row in rows], np.float32).reshape(-1, 4)
-        areas = np.array([row["area"] for row in rows], np.float32)
-    except (KeyError, TypeError, ValueError):
-        raise UserError(path, f"has a person without bbox and area in {name}",
-                        "give Human-Art's own file") from None
     return AnnotatedPicture(
         path=_locate(path, str(file)), size=(int(height), int(width)),
         scenario=str(image.get("category") or "").replace(" ", "_"),
         description=str(image.get("description") or ""),
-        people=np.array(poses, np.float32).reshape(-1, len(COCO17), 3), boxes=boxes, areas=areas,
+        people=np.array([p.pose for p in people], np.float32).reshape(-1, len(COCO17), 3),
+        boxes=np.array([p.box for p in people], np.float32).reshape(-1, 4),
+        areas=np.array([p.area for p in people], np.float32),
         number=image["id"])
 
 

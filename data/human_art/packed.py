@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Float
 
 from repose_jax.data.human_art.annotations import (
-    AnnotatedPicture, coco_pose, read_json, split_word)
+    AnnotatedPicture, LeftOut, coco_pose, read_json, split_word)
 from repose_jax.data.images import image_size
+from repose_jax.data.market1501.salvage import refuse_most
 from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import COCO17
 
@@ -51,12 +52,13 @@ def mapping_file(root: str | os.PathLike[str], split: str) -> pathlib.Path | Non
     return found[0] if found else None
 
 
-def load_humansd(root: str | os.PathLike[str],
-                 split: str = "train") -> tuple[AnnotatedPicture, ...]:
+def load_humansd(root: str | os.PathLike[str], split: str = "train", *,
+                 left_out: LeftOut | None = None) -> tuple[AnnotatedPicture, ...]:
     """Loads a split that HumanSD packed; of the pictures only the headers are read.
 
     The scenario is the picture's folder, the description the prompt. A person's box is the
     smallest around the known joints, the area that of the file, or of the box where it has none.
+    What cannot be used is left out and added to `left_out`; without it the first is refused.
 
     Raises:
       UserError: for a file that cannot be used or is missing.
@@ -67,18 +69,31 @@ def load_humansd(root: str | os.PathLike[str],
                         f"add mapping_file_{split_word(split)}.json")
     pictures = []
     for key, entry in read_json(path).items():
-        if not isinstance(entry, dict) or not {"img_path", "pose_path"} <= entry.keys():
-            raise UserError(path, f"has no img_path and pose_path for {key}",
-                            "give HumanSD's own mapping file")
-        image, pose = (_locate(path, str(entry[name])) for name in ("img_path", "pose_path"))
-        people, areas = read_packed_poses(pose)
-        boxes = np.array([_box(person) for person in people], np.float32).reshape(-1, 4)
-        areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
-        pictures.append(AnnotatedPicture(
-            path=image, size=image_size(image), scenario=image.parent.name,
-            description=str(entry.get("prompt") or ""), people=people, boxes=boxes, areas=areas,
-            number=key))
+        try:
+            pictures.append(_picture(path, key, entry))
+        except UserError as error:
+            if left_out is None:
+                raise
+            left_out.setdefault("pictures that cannot be used", []).append(
+                f"{key} ({os.path.basename(error.where)} {error.what})")
+    lost = [what for names in (left_out or {}).values() for what in names]
+    refuse_most(path, lost, len(pictures))
     return tuple(pictures)
+
+
+def _picture(path: pathlib.Path, key: str, entry: object) -> AnnotatedPicture:
+    """The picture of an entry of a mapping file."""
+    if not isinstance(entry, dict) or not {"img_path", "pose_path"} <= entry.keys():
+        raise UserError(path, f"has no img_path and pose_path for {key}",
+                        "give HumanSD's own mapping file")
+    image, pose = (_locate(path, str(entry[name])) for name in ("img_path", "pose_path"))
+    people, areas = read_packed_poses(pose)
+    boxes = np.array([_box(person) for person in people], np.float32).reshape(-1, 4)
+    areas = np.where(np.isnan(areas), boxes[:, 2] * boxes[:, 3], areas)
+    return AnnotatedPicture(
+        path=image, size=image_size(image), scenario=image.parent.name,
+        description=str(entry.get("prompt") or ""), people=people, boxes=boxes, areas=areas,
+        number=key)
 
 
 def read_packed_poses(path: str | os.PathLike[str]) -> tuple[

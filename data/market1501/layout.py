@@ -111,13 +111,13 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     Raises:
       UserError: for a file that cannot be used, a row without picture, a name that comes twice.
     """
-    present, left_out, notes = set(list_pictures(folder)), frozenset(), []
+    present, left_out, reasons, notes = set(list_pictures(folder)), frozenset(), {}, []
     if skip_broken:
-        table, left_out, damage = salvage(folder, annotation, present, one_size=size is None)
+        table, left_out, reasons, damage = salvage(folder, annotation, present,
+                                                   one_size=size is None)
         notes += damage
     else:
         table = read_csv_poses(annotation)
-    bare = 0 if skip_broken else len(present) - len(table.names)
     missing = [name for name in table.names if name not in present]
     if missing:
         raise UserError(annotation, f"has {len(missing)} rows without picture in "
@@ -129,10 +129,12 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     known = (table.poses[..., 2] > 0).sum(1) >= MIN_JOINTS
     human = np.array([person_of(name) not in _NOT_PEOPLE for name in table.names])
     kept = np.flatnonzero(known & human)
-    notes += [f"{n} {what}" for n, what in (
-        (bare, "pictures without annotation were left out"),
-        (int((~known & human).sum()), f"pictures with fewer than {MIN_JOINTS} joints left out"),
-        (int((~human).sum()), "distractors left out")) if n > 0]
+    others = {
+        "pictures without annotation": [] if skip_broken else sorted(present - set(table.names)),
+        f"pictures with fewer than {MIN_JOINTS} joints":
+            [table.names[i] for i in np.flatnonzero(~known & human)],
+        "distractors": [table.names[i] for i in np.flatnonzero(~human)]}
+    notes += [f"{len(names)} {what} left out" for what, names in others.items() if names]
     if not len(kept):
         raise UserError(annotation, f"has no pose of {MIN_JOINTS} or more joints",
                         "check the annotation")
@@ -156,7 +158,7 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     source = PairSource(
         skeleton=table.skeleton, size=size, names=names, persons=[person_of(n) for n in names],
         poses=poses, read=FolderImages(folder, names, size, fit), pairs=pair_array, cache=cache,
-        notes=notes, cameras=cameras_of(names))
+        notes=notes, left_out={**reasons, **others}, cameras=cameras_of(names))
     if not len(source.pairs):
         raise UserError(pairs or annotation, "gives no pair of pictures of one person",
                         "name files PERSON_anything.jpg, two or more a person")

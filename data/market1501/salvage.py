@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from repose_jax.data.findings import Findings
@@ -19,12 +20,21 @@ class Salvage(NamedTuple):
     Attributes:
       table: the rows whose picture can be read.
       left_out: names of other pictures and rows.
+      reasons: the same and the broken rows, by the reason.
       notes: a sentence for each thing that was left out.
     """
 
     table: NamedPoses
     left_out: frozenset[str]
+    reasons: dict[str, list[str]]
     notes: tuple[str, ...]
+
+
+def refuse_most(annotation: str | os.PathLike[str], broken: Sequence[str], whole: int) -> None:
+    """Raises UserError where more rows are broken than whole."""
+    if len(broken) > whole:
+        raise UserError(annotation, f"has {len(broken)} broken rows of {len(broken) + whole}, the "
+                        f"first: {broken[0]}", "this is more than damage; give the right file")
 
 
 def salvage(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],
@@ -45,28 +55,31 @@ def salvage(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],
     """
     broken: list[str] = []
     table = read_csv_poses(annotation, broken=broken)
-    if len(broken) > len(table.names):
-        raise UserError(annotation, f"has {len(broken)} broken rows of "
-                        f"{len(broken) + len(table.names)}, the first: {broken[0]}",
-                        "this is more than damage; give the right file")
-    findings = Findings()
-    findings.add(annotation, broken, "broken rows")
+    refuse_most(annotation, broken, len(table.names))
+    findings, reasons = Findings(), {}
+
+    def leave_out(where: str | os.PathLike[str], names: list[str], why: str) -> None:
+        findings.add(where, names, why)
+        reasons[why] = names
+
+    leave_out(annotation, broken, "broken rows")
     counts = collections.Counter(table.names)
-    findings.add(annotation, [n for n, c in counts.items() if c > 1], "names that come twice")
-    findings.add(annotation, [n for n in counts if n not in present], "rows without picture")
-    findings.add(folder, sorted(present - counts.keys()), "pictures without a row that can be read")
+    leave_out(annotation, [n for n, c in counts.items() if c > 1], "names that come twice")
+    leave_out(annotation, [n for n in counts if n not in present], "rows without picture")
+    leave_out(folder, sorted(present - counts.keys()), "pictures without a row that can be read")
     paths = {name: pathlib.Path(folder, name) for name in counts if name in present}
     sizes = findings.add_pictures(folder, paths, one_size=False)
+    reasons["pictures that cannot be read"] = [name for name in paths if name not in sizes]
     if not sizes:
         raise UserError(folder, "has no picture that can be read and has a row", "complete it")
     if one_size:
         most = collections.Counter(sizes.values()).most_common(1)[0][0]
         other = [name for name, size in sizes.items() if size != most]
-        findings.add(folder, other, f"pictures of another size than {most[0]}x{most[1]}")
+        leave_out(folder, other, f"pictures of another size than {most[0]}x{most[1]}")
         sizes = {name: size for name, size in sizes.items() if size == most}
     first = {name: i for i, name in reversed(list(enumerate(table.names))) if name in sizes}
     rows = sorted(first.values())
     kept = dataclasses.replace(table, poses=table.poses[rows],
                                names=tuple(table.names[i] for i in rows))
     return Salvage(kept, frozenset(present | counts.keys()) - frozenset(kept.names),
-                   tuple(f"left out: {finding}" for finding in findings))
+                   reasons, tuple(f"left out: {finding}" for finding in findings))

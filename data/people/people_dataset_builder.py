@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
-import functools
-import io
-import itertools
-import multiprocessing
-from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from repose_jax.data.array_record import person_features
-from repose_jax.data.people.renderer import render_person
-from repose_jax.data.people.source import identity_numbers, person_label
+from repose_jax.data.parted_builder import PartedBuilder, Split
+from repose_jax.data.people.records import RenderedRecords
 from repose_jax.pose.skeleton import SKELETONS
 
 
@@ -45,56 +38,28 @@ class PeopleConfig(tfds.core.BuilderConfig):
                      f"-seed{self.seed}")
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
-    """Pictures as PNG with exact poses in every skeleton, test people apart from train people.
+class Builder(PartedBuilder):
+    """Pictures as PNG with exact poses in every skeleton, test people apart from train people."""
 
-    Attributes:
-      workers: processes that render; what is built does not depend on it.
-    """
-
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     BUILDER_CONFIGS = [PeopleConfig(description="2000 people of 6 views, 128x64")]
-    workers = 0
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self, features=person_features(list(SKELETONS.values())),
+            metadata=tfds.core.MetadataDict(),
             description="Rendered people in rendered clothes, with exact keypoints.")
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    def _settings(self) -> dict[str, object]:
+        config = self.builder_config
+        return {name: getattr(config, name)
+                for name in ("identities", "test_identities", "views", "size", "seed")}
+
+    def _splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Split]:
         config = self.builder_config
         return {
-            "train": self._generate_examples(identity_numbers("train", config.identities)),
-            "test": self._generate_examples(identity_numbers("test", config.test_identities))}
-
-    def _generate_examples(self, identities: range):
-        config = self.builder_config
-        draw = functools.partial(_example, config.seed, config.size)
-        jobs = itertools.product(identities, range(config.views))
-        if not self.workers:
-            yield from map(draw, jobs)
-            return
-        # A forked process would inherit the locks of JAX's threads.
-        with concurrent.futures.ProcessPoolExecutor(
-                self.workers, multiprocessing.get_context("spawn")) as pool:
-            yield from _in_order(pool, draw, jobs, ahead=8 * self.workers)
-
-
-def _in_order(pool, draw, jobs, ahead: int) -> Iterator:
-    # Executor.map would hold all the pictures that are ready before they are asked for.
-    waiting = [pool.submit(draw, job) for job in itertools.islice(jobs, ahead)]
-    while waiting:
-        done = waiting.pop(0).result()
-        waiting += [pool.submit(draw, job) for job in itertools.islice(jobs, 1)]
-        yield done
-
-
-def _example(seed: int, size: tuple[int, int], job: tuple[int, int]) -> tuple[str, dict]:
-    identity, view = job
-    render = render_person(seed, identity, view, size)
-    content = io.BytesIO()
-    Image.fromarray(render.image).save(content, "PNG")
-    person = person_label(identity)
-    name = f"{person}_{view}"
-    return name, {"image": content.getvalue(), "name": name, "person": person,
-                  "poses": {name: render.annotated(name) for name in SKELETONS}}
+            split: Split(layout="rendered", records=RenderedRecords(
+                split, seed=config.seed, identities=identities, views=config.views,
+                size=config.size))
+            for split, identities in (("train", config.identities),
+                                      ("test", config.test_identities))}

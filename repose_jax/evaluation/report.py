@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import math
 import os
@@ -16,6 +15,7 @@ from repose_jax.evaluation.bootstrap import Bootstrap, Interval, Persons
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.evaluation.torso_color import SHRINK
 from repose_jax.files import write_whole
+from repose_jax.versions import versions
 
 _PACKAGES = ("repose_jax", "jax", "numpy", "pillow")
 
@@ -68,17 +68,7 @@ class Report:
 
 def circumstances() -> dict[str, object]:
     """On what, and with which versions, this process computes."""
-    return {"backend": jax.default_backend(), "versions": _versions()}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"  # run from a source tree
-    return found
+    return {"backend": jax.default_backend(), "versions": versions(_PACKAGES)}
 
 
 _NOTHING = Interval(math.nan, math.nan, math.nan)

@@ -1,0 +1,387 @@
+"""What builders write: the same as the folder, in parts that a stopped build keeps, with a manifest."""
+
+import errno
+import json
+import os
+import signal
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from array_record.python import array_record_module
+from deepfashion_folders import HIGH, NESTED, flat, write_csv, write_database, write_text
+from human_art_folders import file_name, write_human_art, write_humansd
+from PIL import Image
+
+from repose_jax.cli import main
+from repose_jax.data import parts
+from repose_jax.data.array_record import RecordImages, load_array_record
+from repose_jax.data.build import build, build_deepfashion, build_human_art, build_market1501
+from repose_jax.data.check import check_dataset
+from repose_jax.data.human_art.annotations import load_human_art
+from repose_jax.data.human_art.built import load_built_human_art
+from repose_jax.data.human_art.packed import load_humansd
+from repose_jax.data.images import read_image
+from repose_jax.data.manifest import read_manifest
+from repose_jax.data.pairs import OrderedPairs
+from repose_jax.data.registry import open_dataset
+from repose_jax.errors import UserError
+
+SMALL = (64, 44)
+
+
+def assert_same(built, folder):
+    assert built.names == folder.names and built.persons == folder.persons
+    assert built.size == folder.size and built.skeleton is folder.skeleton
+    np.testing.assert_array_equal(built.poses, folder.poses)
+    np.testing.assert_array_equal(built.pairs[:], folder.pairs[:])
+    for i in range(len(folder)):
+        np.testing.assert_array_equal(built.image(i), folder.image(i))
+
+
+def database(root):
+    """The text files, and a database instead of the pictures."""
+    write_text(root)
+    write_database(root, SMALL)
+    shutil.rmtree(root / "img")
+    return root
+
+
+def no_list_of_pairs(root):
+    """Pairs are those of the same clothes, which the names of the people do not tell."""
+    for file in write_csv(root).glob("*-pairs-*.csv"):
+        file.unlink()
+    return root
+
+
+@pytest.mark.parametrize("layout", [write_csv, write_text, database, no_list_of_pairs])
+def test_deepfashion_equals_the_folder(tmp_path, layout):
+    root = layout(tmp_path / "fashion")
+    path = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    for split in NESTED:
+        assert_same(open_dataset(tmp_path / "built", split), open_dataset(root, split, size=SMALL))
+    assert not check_dataset(path).findings and check_dataset(path).layout == "built dataset"
+    for file in path.iterdir():
+        assert str(tmp_path).encode() not in file.read_bytes(), file
+
+
+def test_pictures_are_stored_as_given_or_as_png(tmp_path):
+    root = write_csv(tmp_path / "fashion")
+    path = build_deepfashion(root, tmp_path / "built", size=HIGH)
+    record = RecordImages(path, "train").record(2)
+    assert record["image"] == (root / "train_highres" / flat(NESTED["train"][2])).read_bytes()
+    path = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    assert RecordImages(path, "train").record(2)["image"].startswith(b"\x89PNG")
+    assert path.parent.name == "64x44"
+
+
+def test_market1501_in_another_size(market, tmp_path):
+    path = build("market1501", tmp_path, source=market, size=(48, 32))
+    assert path.parent.name == "market14-48x32"
+    for split in ("train", "test"):
+        assert_same(open_dataset(path, split), open_dataset(market, split, size=(48, 32)))
+
+
+@pytest.mark.parametrize("write, load", [(write_human_art, load_human_art),
+                                         (write_humansd, load_humansd)])
+def test_human_art_equals_the_folder(tmp_path, write, load):
+    root = write(tmp_path / "HumanArt")
+    path = build_human_art(root, tmp_path / "built")
+    for split in ("train", "test"):
+        built = load_built_human_art(tmp_path / "built", split)
+        for i, (mine, given) in enumerate(zip(built.pictures, load(root, split), strict=True)):
+            for key in ("people", "boxes", "areas"):
+                one, other = getattr(mine, key), getattr(given, key)
+                assert one.dtype == other.dtype
+                np.testing.assert_array_equal(one, other, strict=True)
+            for key in ("size", "scenario", "description", "number"):
+                assert getattr(mine, key) == getattr(given, key)
+            assert root / mine.path == given.path
+            np.testing.assert_array_equal(built.read(i), read_image(given.path))
+    assert not check_dataset(path).findings
+    manifest = read_manifest(path)["splits"]["train"]
+    assert (manifest["pictures"], manifest["people"], "pairs" in manifest) == (3, 3, False)
+    with pytest.raises(UserError, match="is Human-Art, which has no two pictures"):
+        open_dataset(tmp_path / "built")
+    with pytest.raises(UserError, match="no split val"):
+        load_built_human_art(path, "val")
+
+
+def digests(path):
+    return {name: split["sha256"] for name, split in read_manifest(path)["splits"].items()}
+
+
+def test_manifest(tmp_path, market):
+    """Counts and settings; the digest follows the contents and nothing else."""
+    root = write_csv(tmp_path / "fashion")
+    path = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    manifest = read_manifest(path)
+    assert manifest["dataset"] == "deepfashion" and manifest["config"] == "64x44"
+    assert manifest["settings"] == {"size": [64, 44], "skip_broken": False}
+    assert manifest["skeletons"] == ["openpose18"]
+    assert manifest["versions"].keys() == {"repose_jax", "tensorflow-datasets", "pillow"}
+    train = manifest["splits"]["train"]
+    assert (train["pictures"], train["people"], train["pairs"]) == (7, 2, 5)
+    assert "DeepFashion" in train["layout"] and "train_highres" in train["layout"]
+    moved = shutil.copytree(root, tmp_path / "elsewhere")
+    helped = build_deepfashion(moved, tmp_path / "helped", size=SMALL, workers=2)
+    assert digests(helped) == digests(path)
+    pairs = root / "fasion-resize-pairs-train.csv"
+    lines = pairs.read_text().splitlines()
+    pairs.write_text("\n".join([lines[0], lines[2], lines[1], *lines[3:]]) + "\n")
+    other = build_deepfashion(root, tmp_path / "other", size=SMALL)
+    assert digests(other)["train"] != digests(path)["train"]
+    assert digests(other)["test"] == digests(path)["test"]
+    people = build("people", tmp_path / "people", identities=2, test_identities=1, views=3,
+                   size=(32, 16))
+    train = read_manifest(people)["splits"]["train"]
+    assert (train["pictures"], train["people"], train["pairs"]) == (6, 2, 12)
+    built = build_market1501(market, tmp_path / "market")
+    for name, split in read_manifest(built)["splits"].items():
+        source = load_array_record(built, name)
+        assert (split["pictures"], split["people"]) == (12, 4)
+        assert split["pairs"] == len(source.pairs) == len(OrderedPairs(source.persons))
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of two records; the list gets the number of each record that is prepared."""
+    prepared, prepare = [], parts._prepare
+    monkeypatch.setattr(parts, "SIZE", 2)
+    monkeypatch.setattr(parts, "_prepare",
+                        lambda records, i: prepared.append(i) or prepare(records, i))
+    return prepared
+
+
+class Full(array_record_module.ArrayRecordWriter):
+    """A disk with room for `room` records."""
+
+    room = 0
+
+    def write(self, record):
+        if not Full.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+        Full.room -= 1
+        return super().write(record)
+
+
+def fill_disk(root, output, room, **options):
+    """Builds onto a disk that is full after `room` records."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(array_record_module, "ArrayRecordWriter", Full)
+        Full.room = room
+        with pytest.raises(UserError, match="No space left.*build again; what was done is kept"):
+            build_deepfashion(root, output, size=SMALL, **options)
+
+
+def test_a_full_disk_loses_no_part(tmp_path, small_parts):
+    root = write_csv(tmp_path / "fashion")
+    whole = build_deepfashion(root, tmp_path / "whole", size=SMALL)
+    assert sorted(p.name[-14:] for p in whole.glob("*train*")) == [
+        f"0000{i}-of-00004" for i in range(4)]
+    small_parts.clear()
+    fill_disk(root, tmp_path / "built", 5)
+    assert small_parts == [0, 1, 2, 3, 4, 5]
+    assert not list((tmp_path / "built").rglob("*.tmp"))
+    fill_disk(root, tmp_path / "built", 0)
+    small_parts.clear()
+    path = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    assert small_parts == [4, 5, 6, 0, 1, 2]
+    assert digests(path) == digests(whole) and not check_dataset(path).findings
+    assert_same(open_dataset(path), open_dataset(root, size=SMALL))
+    assert [p.name for p in path.parent.iterdir()] == ["1.0.0"]
+
+
+def test_a_killed_build_goes_on(tmp_path, small_parts):
+    root = write_csv(tmp_path / "fashion")
+    command = ("import os, signal, sys\n"
+               "from repose_jax.data import parts\n"
+               "from repose_jax.cli import main\n"
+               "prepare = parts._prepare\n"
+               "parts.SIZE, parts._prepare = 2, lambda records, i: (os.kill(os.getpid(), "
+               "signal.SIGKILL) if i == 3 else prepare(records, i))\n"
+               "main(sys.argv[1:])")
+    args = ["data", "build", "deepfashion", "--source", str(root), "--output",
+            str(tmp_path / "built"), "--size", *map(str, SMALL)]
+    done = subprocess.run([sys.executable, "-c", command, *args], check=False,
+                          capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    with pytest.raises(UserError, match="no dataset"):
+        open_dataset(tmp_path / "built")
+    assert main(args) == 0
+    assert small_parts == [2, 3, 4, 5, 6, 0, 1, 2]
+    assert digests(tmp_path / "built" / "deepfashion" / "64x44" / "1.0.0") == digests(
+        build_deepfashion(root, tmp_path / "whole", size=SMALL))
+
+
+def test_what_has_changed_is_prepared_anew(tmp_path, small_parts):
+    """A part holds only for the very pictures, poses and settings that it was made of."""
+    root = write_csv(tmp_path / "fashion")
+    fill_disk(root, tmp_path / "built", 6)
+    path = root / "train_highres" / flat(NESTED["train"][0])
+    Image.fromarray(read_image(path)[::-1]).save(path, quality=95)
+    rows = root / "fasion-resize-annotation-train.csv"
+    name = flat(NESTED["train"][3])
+    lines = rows.read_text().splitlines()
+    rows.write_text("\n".join(f"{name}:{[9] * 18}:{[8] * 18}" if line.startswith(name) else line
+                              for line in lines) + "\n")
+    # Cut short, as it may be where the plug was pulled.
+    part = next((tmp_path / "built").rglob("train-00002.array_record"))
+    part.write_bytes(part.read_bytes()[:100])
+    small_parts.clear()
+    path = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    assert small_parts[:7] == [0, 1, 2, 3, 4, 5, 6]
+    assert_same(open_dataset(path), open_dataset(root, size=SMALL))
+
+
+def damage(root):
+    """Breaks a DeepFashion folder of CSV files; the names that cannot be used any more."""
+    folder, rows = root / "train_highres", root / "fasion-resize-annotation-train.csv"
+    truncated, missing, broken = (flat(NESTED["train"][i]) for i in (3, 5, 6))
+    content = (folder / truncated).read_bytes()
+    (folder / truncated).write_bytes(content[:len(content) // 2])
+    (folder / missing).unlink()
+    lines = rows.read_text().splitlines()
+    rows.write_text("\n".join([line[:-1] if line.startswith(broken) else line for line in lines]
+                              + lines[2:3]) + "\n")
+    return truncated, missing, broken
+
+
+def test_skipping_damage_of_deepfashion(tmp_path, small_parts, capsys):
+    whole = open_dataset(write_csv(tmp_path / "whole"), size=SMALL)
+    root = write_csv(tmp_path / "fashion")
+    lost = truncated, missing, broken = damage(root)
+    args = ["data", "build", "deepfashion", "--source", str(root), "--output",
+            str(tmp_path / "built"), "--size", *map(str, SMALL)]
+    assert main(args) == 2
+    assert "line 8" in capsys.readouterr().err
+    assert not list((tmp_path / "built").rglob("*.array_record"))
+    assert main([*args, "--skip-broken"]) == 0
+    said = capsys.readouterr().out
+    for what in (f"broken rows: 1 (line 8 ({broken})", f"missing: 1 ({missing})",
+                 f"twice: 1 ({flat(NESTED['train'][1])[:-4]})",
+                 f"left out: {truncated}: cannot be read as a picture",
+                 f"without annotation: 1 ({broken})"):
+        assert what in said, what
+    path = tmp_path / "built" / "deepfashion" / "64x44" / "1.0.0"
+    built = open_dataset(path)
+    assert built.names == tuple(name for name in whole.names if name not in lost)
+    for i, name in enumerate(built.names):
+        np.testing.assert_array_equal(built.image(i), whole.image(whole.names.index(name)))
+        np.testing.assert_array_equal(built.pose(i), whole.pose(whole.names.index(name)))
+    assert [[built.names[i] for i in pair] for pair in built.pairs] == [
+        [a, b] for a, b in np.array(whole.names)[whole.pairs] if a not in lost and b not in lost]
+    skipped = read_manifest(path)["splits"]["train"]["skipped"]
+    assert skipped["cannot be read as a picture"] == [truncated]
+    assert skipped["pictures that are missing"] == [missing]
+    assert str(tmp_path) not in (path / "manifest.json").read_text()
+    assert not check_dataset(path).findings
+
+
+def test_what_is_refused_may_be_skipped_afterwards(tmp_path, small_parts):
+    """The parts that were done stay; those that lack a picture count only where it may lack."""
+    root = write_csv(tmp_path / "fashion")
+    path = root / "train_highres" / flat(NESTED["train"][5])
+    good = path.read_bytes()
+    path.write_bytes(good[:len(good) // 2])
+    with pytest.raises(UserError, match=path.name):
+        build_deepfashion(root, tmp_path / "built", size=SMALL)
+    small_parts.clear()
+    fill_disk(root, tmp_path / "built", 1, skip_broken=True)
+    assert small_parts == [4, 5, 6]
+    with pytest.raises(UserError, match=path.name):
+        build_deepfashion(root, tmp_path / "built", size=SMALL)
+    path.write_bytes(good)
+    small_parts.clear()
+    built = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    assert small_parts == [4, 5, 6, 0, 1, 2]
+    assert_same(open_dataset(built), open_dataset(root, size=SMALL))
+
+
+def test_skipping_damage_of_human_art(tmp_path):
+    root = write_human_art(tmp_path / "HumanArt")
+    file = root / "annotations" / "training_humanart.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["keypoints"] = [1, 2, 3]
+    file.write_text(json.dumps(content))
+    (root / file_name(1)).unlink()
+    path = root / file_name(2)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UserError, match="no 17 or 21 joints"):
+        build_human_art(root, tmp_path / "built")
+    built = build_human_art(root, tmp_path / "built", skip_broken=True)
+    art = load_built_human_art(built)
+    assert [str(p.path) for p in art.pictures] == [file_name(0)] and len(art.pictures[0].people) == 1
+    np.testing.assert_array_equal(art.pictures[0].boxes, [[1, 2, 30, 41]])
+    entry = read_manifest(built)["splits"]["train"]
+    assert (entry["pictures"], entry["people"]) == (1, 1)
+    assert entry["skipped"] == {
+        "people that cannot be used": ["has no 17 or 21 joints x, y, visibility in annotation 0"],
+        "pictures that are missing": [file_name(1)], "cannot be read as a picture": [file_name(2)]}
+    packed = write_humansd(tmp_path / "packed")
+    next((packed / "pose").rglob("000000000000.npz")).write_bytes(b"nothing")
+    with pytest.raises(UserError, match="000000000000.npz"):
+        build_human_art(packed, tmp_path / "packed-built")
+    built = build_human_art(packed, tmp_path / "packed-built", skip_broken=True)
+    assert len(load_built_human_art(built).pictures) == 2
+
+
+def findings(path):
+    return "\n".join(map(str, check_dataset(path).findings))
+
+
+def test_check_names_what_is_broken(tmp_path, small_parts, capsys):
+    root = write_csv(tmp_path / "fashion")
+    whole = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    assert main(["data", "check", str(whole)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for line in (["train", "pictures", "7"], ["train", "people", "2"], ["test", "pairs", "2"]):
+        assert line in lines
+    first, second, *_ = (p.name for p in sorted(whole.glob("*train*")))
+
+    def damaged(name, change):
+        path = shutil.copytree(whole, tmp_path / name)
+        change(path)
+        return findings(path)
+
+    def flip(path):
+        content = bytearray((path / second).read_bytes())
+        place = content.index(b"\x89PNG") + 500
+        content[place] ^= 1
+        (path / second).write_bytes(content)
+
+    said = damaged("cut", lambda p: (p / second).write_bytes((p / second).read_bytes()[:70_000]))
+    assert f"{second}: is broken" in said and first not in said
+    assert f"{second}: " in damaged("flipped", flip)
+    assert f"{second}" in damaged("missing", lambda p: (p / second).unlink())
+    said = damaged("swapped", lambda p: shutil.copy(p / first, p / second))
+    assert f"{second}: holds something else than manifest.json tells" in said
+    said = damaged("miscounted", lambda p: (p / "manifest.json").write_text(
+        (p / "manifest.json").read_text().replace('"pairs": 5', '"pairs": 6')))
+    assert "other counts of train: 1 (6 pairs, not 5)" in said
+    said = damaged("pairless", lambda p: (p / "metadata.json").write_text(
+        (p / "metadata.json").read_text().replace("3back", "4back")))
+    assert "tells of other contents of train" in said
+    assert "manifest.json: cannot be read" in damaged(
+        "garbled", lambda p: (p / "manifest.json").write_text("{"))
+    (whole / "manifest.json").unlink()
+    assert "has no manifest.json" in findings(whole) and not check_dataset(whole).hurts
+
+
+@pytest.mark.parametrize("args, says", [
+    (["human-art", "--size", "64", "44"], "human-art: does not take size"),
+    (["deepfashion", "--views", "2"], "deepfashion: does not take views"),
+    (["deepfashion", "--workers", "-1"], "workers: is -1"),
+    (["deepfashion", "--size", "0", "44"], "size: is 0 44"),
+    (["human-art"], "has neither training_humanart.json nor"),
+    (["deepfashion"], "has no DeepFashion annotation for train")])
+def test_wrong_use_is_one_line(tmp_path, capsys, args, says):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "readme.txt").write_text("nothing of the kind")
+    assert main(["data", "build", *args, "--source", str(tmp_path / "other"), "--output",
+                 str(tmp_path / "built")]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if "repose: error" in line]
+    assert len(error) == 1 and says in error[0]
+    assert not list((tmp_path / "built").rglob("*.array_record"))
