@@ -87,9 +87,9 @@ class PictureEvaluation:
       tables: the scores of each picture that they average.
       differences: of the other tables to the first, see `repose_jax.evaluation.paired`.
       groups: the first report for easy and hard pairs.
-      denoising: of a model; None for pictures.
+      denoising: of a model; None for pictures, and where it is absent.
       facts: JSON-able, on what was evaluated and how.
-      notes: sentences on the data, and on pictures that are squeezed.
+      notes: sentences on the data, on pictures that are squeezed, on a loss that is absent.
       test, pairs: the people, and which of their pairs.
       pictures: of the first report.
       seed: of what is drawn.
@@ -154,6 +154,9 @@ class PictureEvaluation:
                                          progress=progress)
             made = {loaded.name: in_memory(generated)}
             table = denoising(loaded, test, pairs, seed=wanted.seed, progress=progress)
+            if table is None:
+                notes.append("denoising loss: absent, as one person has more than half of the "
+                             "pairs from which wrong conditions are dealt")
             facts |= {"model": {"name": loaded.name, "sha256": loaded.sha256,
                                 "facts": loaded.facts},
                       "sample": dataclasses.asdict(sample), "seconds_per_picture": seconds}
