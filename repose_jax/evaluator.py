@@ -15,6 +15,7 @@ from repose_jax.data.pipeline import examples
 from repose_jax.errors import UserError
 from repose_jax.evaluation.baselines import COPY, mean_image, trivial_baselines
 from repose_jax.evaluation.denoising import DenoisingTable, denoising_table, timestep_at_noise
+from repose_jax.evaluation.derangement import can_derange
 from repose_jax.evaluation.parts import parts, split
 from repose_jax.evaluation.score_table import ScoreTable
 from repose_jax.generate import SampleConfig, generate
@@ -102,14 +103,19 @@ def denoising(
     *,
     seed: int = 0,
     progress: Progress = silent,
-) -> DenoisingTable:
-    """A model's denoising loss at each noise level with right and wrong conditions."""
+) -> DenoisingTable | None:
+    """A model's denoising loss at each noise level with right and wrong conditions.
+
+    None where wrong conditions cannot be dealt: one person has more than half of a batch.
+    """
     model = loaded.model
     alpha_bars = model.config.schedule.alpha_bars()
     error = jax.jit(functools.partial(model.picture_error, loaded.params))
     persons = np.asarray(test.persons)[np.asarray(test.pairs[pairs])[:, 0]]
     size = min(100, len(pairs))
     whole = len(pairs) - len(pairs) % size  # wrong conditions are dealt within a batch: no fillers
+    if not all(can_derange(persons[start:start + size]) for start in range(0, whole, size)):
+        return None
 
     def labelled():
         for start in range(0, whole, size):

@@ -37,7 +37,7 @@ from repose_jax.model_file import load_model
 from repose_jax.pose_reader import PoseReader
 from repose_jax.provenance import PICTURE_COMMENT, SOURCE_TYPE, write_png
 from repose_jax.published_networks import published, reference
-from repose_jax.scorer import Pictures, Scorer, from_folder, in_memory, with_pair_list
+from repose_jax.scorer import FolderPictures, Pictures, Scorer, in_memory, with_pair_list
 
 BESIDE = "beside"
 _BROKEN_DOWN = ("gaussian_ssim", "pose_error", "leakage", "found_first", "found_precision")
@@ -87,9 +87,9 @@ class PictureEvaluation:
       tables: the scores of each picture that they average.
       differences: of the other tables to the first, see `repose_jax.evaluation.paired`.
       groups: the first report for easy and hard pairs.
-      denoising: of a model; None for pictures.
+      denoising: of a model; None for pictures, and where it is absent.
       facts: JSON-able, on what was evaluated and how.
-      notes: sentences on the data.
+      notes: sentences on the data, on pictures that are squeezed, on a loss that is absent.
       test, pairs: the people, and which of their pairs.
       pictures: of the first report.
       seed: of what is drawn.
@@ -133,12 +133,15 @@ class PictureEvaluation:
                          lambda: train or _open(wanted, rules, loaded, "train"))
         facts: dict[str, Any] = {"data": dataclasses.asdict(wanted.data),
                                  "protocol": None if rules is None else dataclasses.asdict(rules)}
-        table = None
+        table, notes = None, list(test.notes)
         if loaded is None:
-            made = {_name(folder): from_folder(folder, test, pairs) for folder in wanted.images}
+            made = {_name(folder): FolderPictures.of(folder, test, pairs)
+                    for folder in wanted.images}
             if len(made) < len(wanted.images):
                 raise UserError("images", "are folders of one name", "give folders of other names")
-            facts |= {"images": list(made)}
+            facts |= {"images": list(made),
+                      "stored_sizes": {name: folder.stored for name, folder in made.items()}}
+            notes += [f"{name}: {folder.note}" for name, folder in made.items() if folder.note]
         else:
             sample = dataclasses.replace(
                 loaded.sample, guidance=wanted.guidance.over(loaded.sample.guidance),
@@ -151,6 +154,9 @@ class PictureEvaluation:
                                          progress=progress)
             made = {loaded.name: in_memory(generated)}
             table = denoising(loaded, test, pairs, seed=wanted.seed, progress=progress)
+            if table is None:
+                notes.append("denoising loss: absent, as one person has more than half of the "
+                             "pairs from which wrong conditions are dealt")
             facts |= {"model": {"name": loaded.name, "sha256": loaded.sha256,
                                 "facts": loaded.facts},
                       "sample": dataclasses.asdict(sample), "seconds_per_picture": seconds}
@@ -164,7 +170,7 @@ class PictureEvaluation:
         reports = [scorer.report(t, ceiling=t.name == REAL) for t in tables]
         return cls(reports, tables,
                    differences(tables, scorer.persons, seed=wanted.seed), groups, table, facts,
-                   test.notes, test, pairs, next(iter(made.values())), wanted.seed)
+                   notes, test, pairs, next(iter(made.values())), wanted.seed)
 
     def markdown(self) -> str:
         """The scores, and of a model its denoising loss, as Markdown."""

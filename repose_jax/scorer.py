@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import math
 import os
+import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from repose_jax.data.images import read_image
+from repose_jax.data.images import image_size, read_image
 from repose_jax.data.pair_list import read_pair_list
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.picture_index import flattened, generated_pictures
@@ -142,7 +144,7 @@ class Scorer:
         return table.with_sets(**sets)
 
     def _features(self, network: FeatureNetwork, pictures: np.ndarray) -> np.ndarray:
-        return features_of(network, at_size(pictures, self.feature_size), _AT_ONCE)
+        return features_of(network, at_size(pictures, self.feature_size), len(pictures))
 
     def report(self, table: ScoreTable, **conditions) -> Report:
         """Averages a table that `table` gave."""
@@ -153,7 +155,7 @@ class Scorer:
             "size": list(self.test.size), "skeleton": self.test.skeleton.name} | facts | conditions)
 
     def _batches(self, pictures: Pictures) -> Iterator[tuple[PictureBatch, int]]:
-        for some, real in parts(len(self.pairs), _AT_ONCE):
+        for some, real in parts(len(self.pairs), min(_AT_ONCE, len(self.pairs))):
             batch = examples(self.test, self.pairs[some])
             yield PictureBatch(pictures(some), batch["target"], batch["source"],
                                batch["source_pose"], batch["target_pose"]), real
@@ -164,20 +166,50 @@ def in_memory(pictures: UInt8[np.ndarray, "pairs height width 3"]) -> Pictures:
     return lambda some: pictures[some]
 
 
-def from_folder(
-    folder: str | os.PathLike[str], test: PairSource, pairs: Int[np.ndarray, "pairs"]
-) -> Pictures:
-    """Pictures of a folder, by the names that PIDM's and CFLD's published results have.
+@dataclasses.dataclass(frozen=True)
+class FolderPictures:
+    """The generated pictures of a folder, squeezed to the data's size where theirs is another.
 
-    A picture of another size is squeezed to the data's, as these do.
-
-    Raises:
-      UserError: see `repose_jax.data.picture_index.generated_pictures`.
+    Attributes:
+      paths: of the pictures, in the order of the pairs.
+      stored: (height, width) of all of them.
+      size: (height, width) to give.
     """
-    names = [(test.names[a], test.names[b]) for a, b in np.asarray(test.pairs[pairs])]
-    paths = generated_pictures(folder, names)
 
-    return lambda some: np.stack([squeeze(read_image(paths[i]), test.size) for i in some])
+    paths: Sequence[pathlib.Path]
+    stored: tuple[int, int]
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, folder: str | os.PathLike[str], test: PairSource,
+           pairs: Int[np.ndarray, "pairs"]) -> FolderPictures:
+        """Finds them by the names that PIDM's and CFLD's published results have.
+
+        Raises:
+          UserError: see `repose_jax.data.picture_index.generated_pictures`; or they are of several
+            sizes, of which the rarest is named.
+        """
+        names = [(test.names[a], test.names[b]) for a, b in np.asarray(test.pairs[pairs])]
+        paths = generated_pictures(folder, names)
+        sizes = [image_size(path) for path in paths]
+        counts = collections.Counter(sizes).most_common()
+        (stored, most), (rarest, _) = counts[0], counts[-1]
+        if rarest != stored:
+            raise UserError(
+                paths[sizes.index(rarest)], f"is {rarest[0]}x{rarest[1]}, where {most} of "
+                f"{len(paths)} pictures are {stored[0]}x{stored[1]}", "bring all to one size")
+        return cls(paths, stored, test.size)
+
+    @property
+    def note(self) -> str | None:
+        """A sentence where the pictures are squeezed."""
+        if self.stored == self.size:
+            return None
+        (height, width), (new_height, new_width) = self.stored, self.size
+        return f"pictures of {height}x{width} are squeezed to {new_height}x{new_width}"
+
+    def __call__(self, some: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n height width 3"]:
+        return np.stack([squeeze(read_image(self.paths[i]), self.size) for i in some])
 
 
 def with_pair_list(source: PairSource, path: str | os.PathLike[str]) -> PairSource:

@@ -1,4 +1,8 @@
-"""Miniatures of DeepFashion in every layout of its users, written as their own scripts write them."""
+"""Miniatures of DeepFashion In-shop, byte by byte as the programs of the field leave them on disk.
+
+The scripts themselves were run beside these (docs/data.md): databases are equal in every key and
+value, the files of poses, names and pairs in their form.
+"""
 
 import functools
 import io
@@ -53,13 +57,17 @@ def save(path, picture, **options):
     Image.fromarray(picture).save(path, **options)
 
 
-def write_csv(root, prefix="fasion-resize", pictures="{split}_highres", nested=False):
-    """PATN's, GFLA's, DPTN's and CFLD's folder: pandas writes both CSV files, -1 is missing."""
+def write_csv(root, prefix="fasion-resize", pictures="{split}_highres", nested=False,
+              separator=":"):
+    """PATN's, GFLA's, DPTN's and CFLD's folder, -1 is missing.
+
+    pandas writes the CSV files; the separator ": " is that of PATN's compute_coordinates.py.
+    """
     for split, names in NESTED.items():
         rows = ["name:keypoints_y:keypoints_x"]
         for name, pose in zip(names, frame_poses(split, True), strict=True):
             y, x = (np.where(pose[:, 2] > 0, pose[:, i], -1).astype(int).tolist() for i in (1, 0))
-            rows.append(f"{flat(name)}:{y}:{x}")
+            rows.append(separator.join(map(str, (flat(name), y, x))))
         lists = {f"{prefix}-annotation-{split}.csv": rows, f"{split}.lst": map(flat, names),
                  f"{prefix}-pairs-{split}.csv": [
                      "from,to", *(f"{flat(names[a])},{flat(names[b])}" for a, b in PAIRS[split])]}
@@ -87,7 +95,15 @@ def write_text(root, sources_together=False):
         lines = [[b if isinstance(b, int) else b[1], *a] for b, a in sources.items()]
         (root / f"{split}_pairs.txt").write_text("".join(
             ",".join(f"img/{names[i]}" for i in line) + "\n" for line in lines))
+        (root / f"{split}.lst").write_text("".join(f"{flat(name)}\n" for name in names))
     return root
+
+
+def with_borders(picture):
+    """In-shop's low resolution: 256x256, the person in columns 40 to 216 of white."""
+    padded = np.full((256, 256, 3), 255, np.uint8)
+    padded[:, 40:216] = np.asarray(Image.fromarray(picture).resize((176, 256)))
+    return padded
 
 
 def write_database(root, size, names=None):
@@ -104,3 +120,8 @@ def write_database(root, size, names=None):
                     picture.convert("RGB").resize(size[::-1], Image.Resampling.BICUBIC).save(
                         content, format="png")
                 transaction.put((name.rsplit(".", 1)[0] + ".png").encode(), content.getvalue())
+
+
+def squeezed(path, size):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize(size[::-1], Image.Resampling.BICUBIC))

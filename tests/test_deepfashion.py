@@ -1,13 +1,15 @@
 """DeepFashion in every layout of its users."""
 
 import pickle
+import re
 import shutil
 import sys
 
 import numpy as np
 import pytest
 from deepfashion_folders import (
-    CLOTHES, NESTED, PAIRS, flat, frame_poses, save, write_csv, write_database, write_text)
+    CLOTHES, NESTED, PAIRS, flat, frame_poses, renders, save, squeezed, with_borders, write_csv,
+    write_database, write_text)
 from PIL import Image
 
 from repose_jax.cli import main
@@ -19,11 +21,6 @@ from repose_jax.data.pipeline import batches
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import OPENPOSE18
-
-
-def squeezed(path, size):
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB").resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def assert_equal(source, split, files, size, tolerance, order=None):
@@ -72,6 +69,56 @@ def test_csv_layout(tmp_path, prefix, pictures, nested):
     assert any("3 pictures where 4,038 test pictures were published" in note
                for note in source.notes)
     assert any("2 pairs where 8,570" in note for note in source.notes)
+
+
+def cfld(root):
+    """generate_fashion_datasets.py copies from MEN/ and WOMEN/, which stay there."""
+    write_csv(write_csv(root, pictures=".", nested=True))
+    return [[root / f"{split}_highres" / flat(name) for name in names]
+            for split, names in NESTED.items()]
+
+
+def cfld_without_pictures(root):
+    """The archive's img_highres/ left in place: the script makes folders and copies nothing."""
+    write_csv(root, pictures="img_highres", nested=True)
+    for split in NESTED:
+        (root / f"{split}_highres").mkdir()
+    return [[root / "img_highres" / name for name in names] for names in NESTED.values()]
+
+
+def gfla(root):
+    write_csv(write_csv(root, "fasion", "img_highres", nested=True), "fasion", "{split}")
+    return [[root / split / flat(name) for name in names] for split, names in NESTED.items()]
+
+
+def patn(root):
+    """Low resolution without its borders, in Pillow's own quality; poses as PATN's detector's."""
+    write_csv(root, pictures="{split}", separator=": ")
+    for split, names in NESTED.items():
+        for name, render in zip(names, renders(split), strict=True):
+            whole = Image.fromarray(with_borders(render.image))
+            save(root / split / flat(name), np.asarray(whole.crop((40, 0, 216, 256))))
+    return [[root / split / flat(name) for name in names] for split, names in NESTED.items()]
+
+
+@pytest.mark.parametrize("prepare", [cfld, cfld_without_pictures, gfla, patn])
+def test_folders_as_the_preparation_scripts_leave_them(tmp_path, prepare):
+    root = tmp_path / "fashion"
+    for split, files in zip(NESTED, prepare(root), strict=True):
+        assert_equal(open_dataset(root, split), split, files, (256, 176), 0.51)
+    assert not check_dataset(root).hurts
+
+
+def test_what_numpy_2_makes_of_patns_annotation_is_refused(tmp_path, capsys):
+    """Its resize_fashion.py writes str(list(array)), which names the type of each number."""
+    root = write_csv(tmp_path / "fashion")
+    path = root / "fasion-resize-annotation-train.csv"
+    path.write_text(re.sub(r"(?<=[\[ ])(-?\d+)", r"np.int64(\1)", path.read_text()))
+    assert "[np.int64(" in path.read_text()
+    assert main(["data", "show", str(root), "--output", str(tmp_path / "sheet.png")]) == 2
+    error = capsys.readouterr().err
+    assert "line 2 (fashionWOMENDressesid0000009301_1front.jpg)" in error
+    assert error.count("\n") == 1 and not (tmp_path / "sheet.png").exists()
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -146,9 +193,9 @@ def test_both_layouts_and_no_list_of_pairs(tmp_path):
 def test_white_borders_are_cut(tmp_path):
     root = write_csv(tmp_path / "fashion", pictures="img", nested=True)
     for name in NESTED["train"]:
-        picture = np.full((256, 256, 3), 255, np.uint8)
-        picture[:, 40:216] = squeezed(root / "img" / name, (256, 176))
-        save(root / "img" / name, picture, quality=95)
+        with Image.open(root / "img" / name) as picture:
+            padded = with_borders(np.asarray(picture))
+        save(root / "img" / name, padded, quality=95)
     source = load_deepfashion(root)
     assert any("borders of 40" in note for note in source.notes)
     with Image.open(root / "img" / NESTED["train"][2]) as picture:

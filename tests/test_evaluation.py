@@ -15,7 +15,7 @@ from repose_jax.evaluation.baselines import as_unit, blurred, mean_image, trivia
 from repose_jax.evaluation.bootstrap import Bootstrap
 from repose_jax.evaluation.contact_sheet import SheetRow, contact_sheet
 from repose_jax.evaluation.denoising import denoising_table, timestep_at_noise
-from repose_jax.evaluation.derangement import derangement
+from repose_jax.evaluation.derangement import can_derange, derangement
 from repose_jax.evaluation.l1 import l1
 from repose_jax.evaluation.psnr import psnr
 from repose_jax.evaluation.measures import PictureBatch, reconstruction, torso
@@ -197,6 +197,7 @@ def test_derangement_never_keeps_the_person():
     assert (derangement(np.arange(50), 0) != derangement(np.arange(50), 1)).any()
     with pytest.raises(UserError, match="more than half"):
         derangement(["a", "a", "b"])
+    assert can_derange([1, 1, 2, 3]) and not can_derange([1, 1, 1, 2, 3]) and not can_derange([])
 
 
 def _batches(sizes=(8, 8), value=None):

@@ -9,6 +9,12 @@ from repose_jax.errors import UserError
 from repose_jax.evaluation.bootstrap import Persons
 
 
+def can_derange(persons: Persons) -> bool:
+    """Whether `derangement` exists: there are examples, and nobody has more than half of them."""
+    _, counts = np.unique(np.asarray(persons), return_counts=True)
+    return len(counts) > 0 and 2 * counts.max() <= counts.sum()
+
+
 def derangement(persons: Persons, seed: int = 0) -> Int[np.ndarray, "n"]:
     """A random permutation that takes each example to one of another person.
 
@@ -26,10 +32,10 @@ def derangement(persons: Persons, seed: int = 0) -> Int[np.ndarray, "n"]:
     Raises:
       UserError: if one person has more than half of the examples: no such permutation exists.
     """
-    _, person, counts = np.unique(np.asarray(persons), return_inverse=True, return_counts=True)
-    if len(person) == 0 or 2 * counts.max() > len(person):
+    if not can_derange(persons):
         raise UserError("pairs", "more than half of the examples show one person, so nobody else's "
                         "condition is left for each", "evaluate on pairs of more people")
+    _, person, counts = np.unique(np.asarray(persons), return_inverse=True, return_counts=True)
     rng = np.random.default_rng(seed)
     # lexsort: by person in a random order, ties by chance.
     order = np.lexsort((rng.random(len(person)), rng.permutation(len(counts))[person]))

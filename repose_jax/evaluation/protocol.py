@@ -7,9 +7,8 @@ today, the protocol says so and does it too, as the number would not be reproduc
 There is none for the 512x352 of NTED and PIDM: we could see no program of NTED's that scores (its
 issue 9 announces one), PIDM's only scores at 256x176, and the question for the other, issue 40 of
 ankanbhunia/PIDM, is open.
-GFLA's and PIDM's Inception is in files of theirs that we could not see; it is taken for that which
-a program made from GFLA's carries (script/inception.py of Jarvisss/PoseFuseNet_clean), and that is
-torchvision's.
+GFLA's and PIDM's Inception (script/inception.py, utils/inception.py) are one file: torchvision's
+network with its published weights, which CFLD takes too.
 """
 
 from __future__ import annotations
