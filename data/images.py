@@ -19,6 +19,7 @@ _ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
 _MEND = "give a readable JPEG or PNG picture"
 
 
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
@@ -50,6 +51,21 @@ def read_image(path: str | os.PathLike[str],
     except (OSError, SyntaxError, ValueError) as error:
         # Pillow reports broken PNG chunks as SyntaxError and broken headers as ValueError.
         raise UserError(path, f"cannot be read as a picture ({error})", _MEND) from None
+
+
+def pixels_of(image: ImageLike, name: str | os.PathLike[str] = "image"
+              ) -> UInt8[np.ndarray, "height width 3"]:
+    """A picture that a caller gives as a file, as Pillow has it, or as uint8 [height, width, 3].
+
+    Raises:
+      UserError: names it `name` where it is none of these; see also `read_image`.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(image)
+    image = np.asarray(as_rgb(image) if isinstance(image, Image.Image) else image)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise UserError(name, f"is {image.dtype} {image.shape}", "give uint8 [h, w, 3]")
+    return image
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

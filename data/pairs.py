@@ -137,6 +137,7 @@ class PairSource:
             skeleton=self.skeleton, size=self.size, names=[self.names[i] for i in chosen],
             persons=[self.persons[i] for i in chosen], poses=self.poses[chosen],
             read=Chosen(self._read, chosen), pairs=pairs, cache=self.cached, notes=self.notes,
+            left_out=self.left_out,
             cameras=None if self.cameras is None else self.cameras[chosen],
             read_mask=Chosen(self._read_mask, chosen) if self.has_masks else None)
 

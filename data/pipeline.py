@@ -166,6 +166,9 @@ def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True
     """
     if batch_size < 1:
         raise UserError("batch_size", f"is {batch_size}", "give 1 or more")
+    if not len(source.pairs):
+        raise UserError("data", "holds no pair of two pictures of one person",
+                        "give more pictures of each, named PERSON_anything, or a larger share")
     if not repeat and len(source.pairs) < batch_size:
         raise UserError("batch_size", f"is {batch_size}, the data has {len(source.pairs)} pairs",
                         "give a smaller batch")

@@ -171,7 +171,8 @@ def _generated(
     pairs = rng.choice(len(kept), (count, 2)).astype(np.int32)
     sample = wanted.sample or loaded.sample
     facts = json.dumps([loaded.sha256, to_dict(sample), wanted.seed,
-                        hashlib.sha256(pairs.tobytes()).hexdigest()])
+                        [[kept.names[i] for i in pair] for pair in pairs.tolist()]])
+    facts = hashlib.sha256(facts.encode()).hexdigest()
     path, person = place / "generated.npz", numbered(kept.persons)[pairs[:, 0]]
     if path.is_file():
         with np.load(path) as file:

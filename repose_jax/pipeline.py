@@ -13,10 +13,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from repose_jax.data.crop import person_cut_out
-from repose_jax.data.images import as_rgb, is_picture, read_image
+from repose_jax.data.images import ImageLike, is_picture, pixels_of, read_image
 from repose_jax.data.resize import fit_pose, letterbox
 from repose_jax.detection.detector import PoseDetector
-from repose_jax.detection.photo_pose import photo_pose
+from repose_jax.detection.photo_pose import box_inside, photo_pose
 from repose_jax.errors import UserError
 from repose_jax.diffusion.samplers import Step
 from repose_jax.generate import SampleConfig, generate
@@ -30,7 +30,6 @@ from repose_jax.pose.retarget import MODES, Mode, describe, inside_frame, retarg
 from repose_jax.pose_reader import PoseReader
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
-ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 PoseLike = str | os.PathLike[str] | NamedPose | np.ndarray
 
 
@@ -133,16 +132,14 @@ class PoseTransfer:
         if retarget not in MODES:
             raise UserError("retarget", f"is {retarget}", f"choose one of {', '.join(MODES)}")
         where = image if isinstance(image, (str, os.PathLike)) else name
-        if isinstance(image, (str, os.PathLike)):
-            image = read_image(image)
-        image = np.asarray(as_rgb(image) if isinstance(image, Image.Image) else image)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise UserError(where, f"is {image.dtype} {image.shape}", "give uint8 [h, w, 3]")
+        image = pixels_of(image, where)
         size = image.shape[:2]
+        if box is not None:
+            box = box_inside(box, size, where)
         target, more = self._pose(
             _where(target_pose, "target pose"), self._named(target_pose, "target pose"), size,
             anywhere=retarget != "none")
-        named = self._named(source_pose, "source pose", size)
+        named = self._named(source_pose, "source pose", size, box or "largest")
         if box is not None:
             image, named = person_cut_out(image, named, box, self.size)
         source, notes = self._pose(
@@ -165,20 +162,20 @@ class PoseTransfer:
         notes = [f"{where}: {text}" for text in (describe(done, self.skeleton), note) if text]
         return pose, notes + _outside(where, pose, self.size)
 
-    def _named(self, given: PoseLike, what: str, size: tuple[int, int] | None = None) -> NamedPose:
+    def _named(self, given: PoseLike, what: str, size: tuple[int, int] | None = None,
+               person: Person = "largest") -> NamedPose:
         """A pose with its skeleton, read where it is a file.
 
         Args:
           given: the pose.
           what: the name of a pose that is no file.
           size: (height, width) of the photo whose pose it is; None where it is of another.
+          person: which of several people in a file or a photo.
         """
         where = _where(given, what)
         if isinstance(given, (str, os.PathLike)):
-            if is_picture(given):
-                given = self.photo_pose(given)
-            else:
-                given = read_pose(given, size=size) if size else read_pose(given)
+            given = (self.photo_pose(given, person=person) if is_picture(given)
+                     else read_pose(given, size=size, person=person))
         if not isinstance(given, NamedPose):
             given = NamedPose(pose=np.asarray(given, np.float32), name=what, skeleton=self.skeleton)
         if given.pose.shape != (len(given.skeleton.joints), 3) or not np.isfinite(given.pose).all():

@@ -61,9 +61,6 @@ def run(
     for text in source.notes:
         if on_event is not None:
             on_event("note", {"data": text})
-    if not len(source.pairs):
-        raise UserError(config.data.path, "holds no two pictures of one person",
-                        "pairs are made of pictures whose names begin alike up to the first _")
     stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
                      flip=config.data.flip, augment=config.data.augment,
                      workers=config.data.workers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import sys
 import types
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from repose_jax.cli import main
-from repose_jax.data.crop import FILLING, cut_out, framed, person_cut_out
+from repose_jax.data.crop import cut_out, framed
 from repose_jax.data.people.renderer import render_person
 from repose_jax.detection.options import load_detector, which_person
 from repose_jax.detection.photo_pose import photo_pose
@@ -23,7 +22,6 @@ from repose_jax.generate import SampleConfig
 from repose_jax.pipeline import PoseTransfer
 from repose_jax.pose.detectors import BODY25, HALPE26, MEDIAPIPE33, WHOLEBODY23
 from repose_jax.pose.formats import read_pose
-from repose_jax.pose.named_poses import NamedPose
 from repose_jax.pose.people import boxes, choose_person, overlaps
 from repose_jax.pose.skeleton import COCO17, OPENPOSE18
 from repose_jax.pose_reader import PoseReader
@@ -427,42 +425,3 @@ class TestMediaPipe:
         for path, word in ((tmp_path / "m.task", "zip archive"), (tmp_path / "n", "not a file")):
             with pytest.raises(UserError, match=word):
                 load_detector("mediapipe", path)
-
-
-def test_a_person_cut_out_of_a_photo_is_painted_as_if_alone():
-    """A render put small into a larger photo: its box gives the model what it would have got."""
-    render = render_person(0, 3, 0, (128, 64))
-    photo = np.full((300, 400, 3), 90, np.uint8)
-    photo[100:228, 250:314] = render.image
-    inside = NamedPose(pose=render.annotated("openpose18"), name="a", skeleton=OPENPOSE18)
-    moved = inside.pose + np.where(inside.pose[:, 2:] > 0, [250, 100, 0], 0)
-    # FILLING around the box is the frame of the render.
-    height = 128 / FILLING
-    box = (282 - height / 4, 164 - height / 2, 282 + height / 4, 164 + height / 2)
-    cut, pose = person_cut_out(photo, dataclasses.replace(inside, pose=moved, size=(300, 400)),
-                               box, (128, 64))
-    assert abs(cut.shape[0] - 128) <= 2 and abs(cut.shape[1] - 64) <= 2
-    np.testing.assert_array_equal(cut[:128, :64], render.image)
-    np.testing.assert_allclose(pose.pose, inside.pose, atol=1e-4)
-    assert pose.size == cut.shape[:2]
-    # A pose in the pixels of a smaller copy of the photo.
-    half = dataclasses.replace(inside, pose=moved * [0.5, 0.5, 1] - [0.25, 0.25, 0] * (
-        moved[:, 2:] > 0), size=(150, 200))
-    np.testing.assert_allclose(person_cut_out(photo, half, box, (128, 64))[1].pose, inside.pose,
-                               atol=1e-3)
-
-
-def test_transfer_takes_the_box():
-    transfer = PoseTransfer.load("people")
-    render = render_person(0, 3, 0, (128, 64))
-    photo = np.full((300, 400, 3), 90, np.uint8)
-    photo[100:228, 250:314] = render.image
-    known = render.annotated("openpose18")
-    moved = known + np.where(known[:, 2:] > 0, [250, 100, 0], 0).astype(np.float32)
-    target = render_person(0, 3, 1, (128, 64)).annotated("openpose18")
-    box = (250.0, 100.0, 314.0, 228.0)
-    found = transfer.prepare(photo, moved, target, box=box)
-    spread = np.ptp(found.source_pose[found.source_pose[:, 2] > 0, 1])
-    assert spread == pytest.approx(np.ptp(known[known[:, 2] > 0, 1]) / FILLING, rel=0.02)
-    whole = transfer.prepare(photo, moved, target)
-    assert np.ptp(whole.source_pose[whole.source_pose[:, 2] > 0, 1]) < spread / 5

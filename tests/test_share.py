@@ -7,6 +7,7 @@ import pytest
 
 from repose_jax.config import DataConfig
 from repose_jax.data.pairs import PairSource
+from repose_jax.data.pipeline import batches
 from repose_jax.data.share import share_of, subset
 from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import MARKET14
@@ -59,3 +60,10 @@ def test_a_configuration_takes_its_share_for_training_alone(market):
         DataConfig(path=str(market), share=0).open("train")
     with pytest.raises(UserError, match="identities"):
         DataConfig(share=0.5).open("train")
+
+
+def test_a_share_without_pairs_is_refused_in_one_line():
+    part = share_of(numbered_source(people=3, views=2), 0.5, seed=0)
+    assert len(part) == 3 and len(part.pairs) == 0
+    with pytest.raises(UserError, match="no pair of two pictures of one person; .* larger share"):
+        batches(part, batch_size=1, seed=0)

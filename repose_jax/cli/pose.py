@@ -62,6 +62,8 @@ def pose(argv: Sequence[str]) -> int:
         check_png(options.draw)
     for path in filter(None, (options.output, options.draw)):
         check_writable(path.parent)
+        if path.resolve() == options.photo.resolve():
+            raise UserError(path, "would replace the photo", "choose another output")
     person = which_person(options.person, options.box, "--box")
     image = read_image(options.photo)
     if options.detector and options.estimator:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-from PIL import Image
-
-from repose_jax.data.images import as_rgb, read_image
+from repose_jax.data.images import ImageLike, pixels_of
 from repose_jax.detection.detector import PoseDetector
 from repose_jax.errors import UserError
 from repose_jax.pose.named_poses import NamedPose
-from repose_jax.pose.people import Person, check_box, choose_person, said
+from repose_jax.pose.people import Box, Person, choose_person, clipped, said
 
 # What shows fewer joints is taken for nobody.
 MIN_JOINTS = 4
 
 
+def box_inside(box: Box, size: tuple[int, int], where: str | os.PathLike[str]) -> Box:
+    """The part of a box that lies in a photo of a size; UserError names the photo by `where`."""
+    try:
+        return clipped(tuple(box), size)
+    except ValueError as error:
+        raise UserError(where, str(error), "give X0 Y0 X1 Y1 in its pixels") from None
+
+
 def photo_pose(
-    detector: PoseDetector, image: str | os.PathLike[str] | Image.Image | np.ndarray,
+    detector: PoseDetector, image: ImageLike,
     person: Person = "largest",
 ) -> NamedPose:
     """Finds the pose of a picture's person.
@@ -37,20 +42,9 @@ def photo_pose(
     """
     path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
     where = path or "image"
-    if path is not None:
-        image = read_image(path)
-    image = np.asarray(as_rgb(image) if isinstance(image, Image.Image) else image)
+    image = pixels_of(image, where)
     height, width = image.shape[:2]
-    box = person if isinstance(person, tuple) else None
-    if box is not None:
-        try:
-            check_box(box)
-        except ValueError as error:
-            raise UserError(where, str(error), "give another box") from None
-        box = max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)
-        if box[0] >= box[2] or box[1] >= box[3]:
-            raise UserError(where, f"of {height}x{width} has nothing in the box {said(person)}",
-                            "give X0 Y0 X1 Y1 in its pixels")
+    box = None if isinstance(person, (int, str)) else box_inside(person, (height, width), where)
     poses, skeleton = detector.people(image, box)
     poses = poses[(poses[..., 2] > 0).sum(axis=1) >= MIN_JOINTS]
     inside = f" in the box {said(person)}" if box is not None else ""

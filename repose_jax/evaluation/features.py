@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from repose_jax.errors import UserError
-from repose_jax.evaluation.parts import copied, parts, split
+from repose_jax.evaluation.parts import copied, part_size, parts, split
 from repose_jax.interop.torch_file import FROM_NAME, check_hash, read_state_dict
 from repose_jax.networks.inception import (
     Inception, Params, Resize, Scaling, Tap, Variant, params_from_torch, prepare)
@@ -87,7 +87,7 @@ def feature_batches(
       ValueError: for a batch of none, or pictures that are not uint8 or of different sizes.
     """
     stream = iter(pictures)
-    while batch := list(itertools.islice(stream, batch_size)):
+    while batch := list(itertools.islice(stream, part_size(batch_size))):
         stacked = np.stack(batch)
         if stacked.dtype != np.uint8 or stacked.ndim != 4 or stacked.shape[3] != 3:
             raise ValueError(f"pictures must be uint8 [h, w, 3], not {stacked.dtype} "

@@ -17,21 +17,26 @@ from jaxtyping import Int
 _AXIS = "batch"
 
 
+def part_size(at_once: int) -> int:
+    """`at_once`, raised to a multiple of the number of local devices; ValueError for none."""
+    if at_once < 1:
+        raise ValueError(f"parts of {at_once}")
+    devices = jax.local_device_count()
+    return -(-at_once // devices) * devices
+
+
 def parts(count: int, at_once: int) -> Iterator[tuple[Int[np.ndarray, "size"], int]]:
     """The numbers of the examples of each part, and how many of them count.
 
     Args:
       count: examples in all.
-      at_once: examples a part; raised to a multiple of the number of local devices. The last part
-        is filled up with its own first example.
+      at_once: examples a part, see `part_size`. The last part is filled up with its own first
+        example.
 
     Raises:
       ValueError: for parts of none.
     """
-    if at_once < 1:
-        raise ValueError(f"parts of {at_once}")
-    devices = jax.local_device_count()
-    size = -(-at_once // devices) * devices
+    size = part_size(at_once)
     for start in range(0, count, size):
         some = np.arange(start, min(start + size, count))
         yield np.concatenate([some, np.full(size - len(some), start)]), len(some)

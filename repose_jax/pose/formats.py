@@ -157,20 +157,22 @@ def read_poses(path: str | os.PathLike[str], *,
 
 
 def read_pose(path: str | os.PathLike[str], *, row: str | None = None,
-              size: tuple[int, int] = (256, 176), person: Person = "largest") -> NamedPose:
+              size: tuple[int, int] | None = None, person: Person = "largest") -> NamedPose:
     """Reads one pose.
 
     Args:
       path: a file that `read_poses` knows.
       row: name of the pose or of its picture; may be left out where the file has only one.
-      size: see `read_poses`.
-      person: of several people in the picture the number, from 0, or the one in the largest box.
+      size: (height, width) of the photo whose pose it is, in whose pixels a box is given; None
+        where it is the pose of no photo at hand.
+      person: of several people in the picture the number, from 0, the one in the largest box, or
+        the one in a box.
 
     Raises:
       UserError: also where the row is needed and not given, is not there or is there twice, and
         where every joint of the pose is missing.
     """
-    table = read_poses(path, size=size)
+    table = read_poses(path, size=size) if size else read_poses(path)
     some = ", ".join(table.names[:3]) + (", ..." if len(table.names) > 3 else "")
     pictures = table.pictures or table.names
     found = [i for i, name in enumerate(table.names) if row in (None, name, pictures[i])]
@@ -180,8 +182,14 @@ def read_pose(path: str | os.PathLike[str], *, row: str | None = None,
         raise UserError(path, f"has {count} named {row}", f"it has {some}")
     if len(found) > 1 and not together:
         raise UserError(path, f"has {len(found)} poses", f"name one of them: {some}")
+    people = table.poses[found]
+    if size and table.size:
+        # The file may be of a larger or smaller copy of the photo.
+        ratio = np.array(size[::-1]) / table.size[::-1]
+        people = np.concatenate([(people[..., :2] + 0.5) * ratio - 0.5, people[..., 2:]], axis=-1,
+                                dtype=np.float32)
     try:
-        chosen, note = choose_person(table.poses[found], person)
+        chosen, note = choose_person(people, person)
     except ValueError as error:
         raise UserError(path, str(error), "choose another person") from None
     pose, name = table.poses[found[chosen]], table.names[found[chosen]]

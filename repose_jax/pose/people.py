@@ -42,14 +42,23 @@ def _areas(each: np.ndarray) -> np.ndarray:
 
 
 def check_box(box: Box) -> None:
-    """Refuses a box that holds nothing.
-
-    Raises:
-      ValueError: for it, or for a number that is not finite.
-    """
+    """Refuses, with a ValueError, a box that holds nothing or has a number that is not finite."""
     if not np.isfinite(box).all() or box[0] >= box[2] or box[1] >= box[3]:
         raise ValueError(f"cannot have the box {said(box)}: X0 Y0 X1 Y1 are its left, top, right "
                          "and bottom")
+
+
+def clipped(box: Box, size: tuple[int, int]) -> Box:
+    """The part of a box that lies in a picture of a size (height, width).
+
+    Raises:
+      ValueError: see `check_box`; also where there is no such part.
+    """
+    check_box(box)
+    inside = max(box[0], 0), max(box[1], 0), min(box[2], size[1]), min(box[3], size[0])
+    if inside[0] >= inside[2] or inside[1] >= inside[3]:
+        raise ValueError(f"of {size[0]}x{size[1]} has nothing in the box {said(box)}")
+    return inside
 
 
 def said(box: Box) -> str:
@@ -74,7 +83,7 @@ def choose_person(
       ValueError: there is no person of that number, or none in that box.
     """
     count = len(poses)
-    if isinstance(person, tuple):
+    if isinstance(person, (tuple, list)):
         check_box(person)
         shared = overlaps(poses, person)
         chosen = int(np.argmax(shared))
