@@ -118,6 +118,10 @@ class StoredPictures(abc.ABC):
                ) -> UInt8[np.ndarray, "height width 3"]:
         """Picture `index` in the size; the very array that was given where it has the size."""
 
+    def manner(self) -> str:
+        """What `fitted` depends on besides the picture and the size; the same for all pictures."""
+        return ""
+
     def label(self, index: int) -> str:
         """What errors call picture `index`."""
         return self.file(index)
