@@ -116,6 +116,8 @@ def build(name: str, data_dir: str | os.PathLike[str], *,
                         f"choose one of {', '.join(NAMES)}")
     if workers < 0:
         raise UserError("workers", f"is {workers}", "give 0 or more")
+    # TensorFlow Datasets would do so for some of the files.
+    data_dir = os.path.expanduser(data_dir)
     if name == "people":
         if source is not None:
             raise UserError(source, "is not needed to render people", "leave it out")

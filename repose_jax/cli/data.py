@@ -54,7 +54,7 @@ def data_build(argv: Sequence[str]) -> int:
 
     extra = {name: value for name in ("size", "identities", "views")
              if (value := getattr(options, name)) is not None}
-    there = {file.parent for file in options.output.glob("*/*/*/dataset_info.json")}
+    there = {file.parent for file in options.output.expanduser().glob("*/*/*/dataset_info.json")}
     path = build(options.name, options.output, source=options.source,
                  skip_broken=options.skip_broken, workers=options.workers, progress=True, **extra)
     if path in there:
