@@ -15,8 +15,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from repose_jax.data.deepfashion.annotations import FRAME
+from repose_jax.data.lock import alone
+from repose_jax.data.manifest import read_manifest
 from repose_jax.data.market1501.layout import load_market1501
-from repose_jax.data.parted_builder import unfinished
+from repose_jax.data.parted_builder import PartedBuilder, unfinished
 from repose_jax.data.people.source import rendered_people
 from repose_jax.errors import UserError
 
@@ -114,6 +116,8 @@ def build(name: str, data_dir: str | os.PathLike[str], *,
                         f"choose one of {', '.join(NAMES)}")
     if workers < 0:
         raise UserError("workers", f"is {workers}", "give 0 or more")
+    # TensorFlow Datasets would do so for some of the files.
+    data_dir = os.path.expanduser(data_dir)
     if name == "people":
         if source is not None:
             raise UserError(source, "is not needed to render people", "leave it out")
@@ -131,7 +135,7 @@ def build(name: str, data_dir: str | os.PathLike[str], *,
 
 
 def _builder(module, config: tfds.core.BuilderConfig,
-             data_dir: str | os.PathLike[str]) -> tfds.core.DatasetBuilder:
+             data_dir: str | os.PathLike[str]) -> PartedBuilder:
     """The builder of a module with a configuration."""
     # TensorFlow Datasets refuses a twin of one of its own configurations.
     config = module.Builder.builder_configs.get(config.name, config)
@@ -145,9 +149,9 @@ def _builder(module, config: tfds.core.BuilderConfig,
         logging.set_verbosity(level)
 
 
-def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
+def prepare(builder: PartedBuilder, *, progress: bool = False,
             manual_dir: str | None = None) -> pathlib.Path:
-    """Writes a dataset unless it is there, complete, already.
+    """Writes a dataset unless it is there, complete and of the same settings, already.
 
     The files go to a temporary folder that takes the final name at the end, so that an
     interrupted build leaves nothing that looks like a dataset. What it left are the parts that
@@ -158,20 +162,26 @@ def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
       The folder of the dataset, which `load_array_record` takes.
 
     Raises:
-      UserError: for input that cannot be used and a folder that cannot be written.
+      UserError: for input that cannot be used, a folder that cannot be written or that another
+        build writes, and a dataset that is there with other settings.
     """
     if manual_dir is not None and not (os.path.isdir(manual_dir) and os.listdir(manual_dir)):
         raise UserError(manual_dir, "is empty or not a folder", "give the folder of the pictures")
     folder = pathlib.Path(builder.data_path)
-    for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
-        shutil.rmtree(stale)
+    if _is_there(folder, builder):
+        return folder
     tfds.display_progress_bar(progress)
     talk = contextlib.nullcontext() if progress else contextlib.redirect_stdout(io.StringIO())
     try:
-        with tempfile.TemporaryDirectory() as downloads, talk:
-            builder.download_and_prepare(
-                file_format="array_record", download_dir=downloads,
-                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+        with alone(unfinished(folder)), tempfile.TemporaryDirectory() as downloads, talk:
+            for stale in folder.parent.glob(f"incomplete.*_{folder.name}"):
+                shutil.rmtree(stale)
+            if not _is_there(folder, builder):  # a build that has ended since may have come first
+                builder.download_and_prepare(
+                    file_format="array_record", download_dir=downloads,
+                    download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+            # Only what another configuration of the same name left can be there still.
+            shutil.rmtree(unfinished(folder), ignore_errors=True)
     except Exception as error:
         # TensorFlow Datasets wraps what a generator raises.
         for cause in _causes(error):
@@ -181,9 +191,23 @@ def prepare(builder: tfds.core.DatasetBuilder, *, progress: bool = False,
             raise UserError(folder, f"cannot be written ({reason})", "make room or choose another "
                             "folder, then build again; what was done is kept") from None
         raise
-    # Only what another configuration of the same name left can be there still.
-    shutil.rmtree(unfinished(folder), ignore_errors=True)
     return folder
+
+
+def _is_there(folder: pathlib.Path, builder: PartedBuilder) -> bool:
+    """Whether a dataset is there; UserError where it was built with other settings."""
+    if not folder.exists():
+        return False
+    manifest = read_manifest(folder)
+    if manifest is None:  # built before there were manifests
+        return True
+    built, asked = manifest["settings"], builder.settings()
+    other = [f"{key} {built.get(key)}, not {asked.get(key)}" for key in sorted(built | asked)
+             if built.get(key) != asked.get(key)]
+    if other:
+        raise UserError(folder, f"is there already and was built with {', '.join(other)}",
+                        "choose another output or delete it")
+    return True
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

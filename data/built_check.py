@@ -36,6 +36,9 @@ def check_built(folder: pathlib.Path, sample: int | None = None) -> Report:
         told = manifest["splits"] if manifest else {}
         if manifest is None:
             findings.append(Finding(os.fspath(folder), f"has no {FILE} to compare with", False))
+        else:
+            findings.add(folder / FILE, sorted(info.splits.keys() - told.keys()),
+                         "splits that it does not tell of")
         findings.add(folder, sorted(told.keys() - info.splits.keys()), "splits that are missing")
     pairs = (info.metadata or {}).get("pairs", {})
     for name, split in info.splits.items():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -39,9 +40,16 @@ def read_image(path: str | os.PathLike[str],
     Raises:
       UserError: where the file is missing, empty or corrupt.
     """
+    with _opened(path, content) as picture:
+        return np.asarray(as_rgb(picture))
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
+    """A picture of which Pillow has read the header; UserError for what is found wrong in the block."""
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as picture:
-            return np.asarray(as_rgb(picture))
+            yield picture
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
     except Image.UnidentifiedImageError:
@@ -103,12 +111,9 @@ def as_rgb(picture: Image.Image) -> Image.Image:
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of a picture from its header alone; UserError where it has none."""
-    try:
-        with Image.open(path) as picture:
-            lying = picture.getexif().get(_ORIENTATION, 1) >= 5
-            return picture.size if lying else picture.size[::-1]
-    except OSError:
-        raise UserError(path, "is not a picture", _MEND) from None
+    with _opened(path) as picture:
+        lying = picture.getexif().get(_ORIENTATION, 1) >= 5
+        return picture.size if lying else picture.size[::-1]
 
 
 def image_sizes(folder: str | os.PathLike[str], names: Sequence[str]) -> np.ndarray:
@@ -128,6 +133,10 @@ class StoredPictures(abc.ABC):
     def fitted(self, index: int, picture: UInt8[np.ndarray, "height0 width0 3"]
                ) -> UInt8[np.ndarray, "height width 3"]:
         """Picture `index` in the size; the very array that was given where it has the size."""
+
+    def manner(self) -> str:
+        """What `fitted` depends on besides the picture and the size; the same for all pictures."""
+        return ""
 
     def label(self, index: int) -> str:
         """What errors call picture `index`."""

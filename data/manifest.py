@@ -25,7 +25,7 @@ from repose_jax.versions import versions
 
 FILE = "manifest.json"
 # What a picture's bytes depend on.
-_PACKAGES = ("repose_jax", "tensorflow-datasets", "pillow")
+PACKAGES = ("repose_jax", "tensorflow-datasets", "pillow")
 
 
 def content_digest(records: Iterable[str], pairs: Sequence[Sequence[str]] | None = None) -> str:
@@ -43,7 +43,7 @@ def content_digest(records: Iterable[str], pairs: Sequence[Sequence[str]] | None
 
 def write_manifest(folder: str | os.PathLike[str], facts: Mapping[str, object]) -> None:
     """Writes the manifest of the dataset in a folder; adds the versions."""
-    content = {**facts, "versions": versions(_PACKAGES)}
+    content = {**facts, "versions": versions(PACKAGES)}
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     write_whole(pathlib.Path(folder, FILE), lambda file: file.write(text.encode()))
 
@@ -52,7 +52,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict | None:
     """The manifest of the dataset in a folder; None where it was built without one.
 
     Raises:
-      UserError: where it cannot be read.
+      UserError: where it cannot be read, or lacks what every manifest has.
     """
     path = pathlib.Path(folder, FILE)
     try:
@@ -61,6 +61,13 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict | None:
         return None
     except (OSError, ValueError) as error:
         raise UserError(path, f"cannot be read ({error})", "build the dataset anew") from None
-    if not isinstance(content, dict) or not isinstance(content.get("splits"), dict):
-        raise UserError(path, "tells of no splits", "build the dataset anew")
-    return content
+    told = content if isinstance(content, dict) else {}
+    for key in ("settings", "splits"):
+        if not isinstance(told.get(key), dict):
+            raise UserError(path, f"tells of no {key}", "build the dataset anew")
+    for name, split in told["splits"].items():
+        if not (isinstance(split, dict) and isinstance(split.get("files"), dict)
+                and isinstance(split.get("sha256"), str)):
+            raise UserError(path, f"tells of no files with a SHA-256 of {name}",
+                            "build the dataset anew")
+    return told

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,11 +16,12 @@ from jaxtyping import Int32
 from tensorflow_datasets.core import example_serializer, utils
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 
-from repose_jax.data.manifest import content_digest, write_manifest
+from repose_jax.data.manifest import PACKAGES, content_digest, write_manifest
 from repose_jax.data.pairs import PairSource
 from repose_jax.data.parts import Part, Records, write_parts
 from repose_jax.data.person_records import PersonRecords
 from repose_jax.errors import UserError
+from repose_jax.versions import versions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,10 +46,12 @@ class Split:
 def split_of(source: PairSource, root: str | os.PathLike[str], layout: str) -> Split:
     """The split of a source whose pictures lie below `root`, which its notes do not tell."""
     pairs = source.given_pairs
+    # Only where a path begins: a root like "train" is also within other names.
+    below = re.compile(rf"(?<![^\s'\"(]){re.escape(f'{os.fspath(root)}{os.sep}')}")
     return Split(
         records=PersonRecords(source), layout=layout,
         pairs=None if pairs is None else np.asarray(pairs),
-        notes=[note.replace(f"{os.fspath(root)}{os.sep}", "") for note in source.notes],
+        notes=[below.sub("", note) for note in source.notes],
         left_out=source.left_out)
 
 
@@ -76,6 +80,10 @@ class PartedBuilder(FileReaderBuilder):
     def _settings(self) -> dict[str, object]:
         """What the user chose, ready for JSON, but for `skip_broken`."""
 
+    def settings(self) -> dict[str, object]:
+        """What the user chose, as the manifest tells it."""
+        return json.loads(json.dumps({**self._settings(), "skip_broken": self.skip_broken}))
+
     def _download_and_prepare(self, dl_manager: tfds.download.DownloadManager,
                               download_config: tfds.download.DownloadConfig | None = None) -> None:
         target = pathlib.Path(self.data_dir)  # a temporary one, which TensorFlow Datasets renames
@@ -88,7 +96,8 @@ class PartedBuilder(FileReaderBuilder):
                 parts[name] = write_parts(
                     unfinished(target.with_name(str(self.version))), name, split.records,
                     lambda record: serializer.serialize_example(features.encode_example(record)),
-                    settings=json.dumps([self.name, str(self.version), self._settings()]),
+                    settings=json.dumps([self.name, str(self.version), self._settings(),
+                                         versions(PACKAGES)]),
                     workers=self.workers, skip_broken=self.skip_broken, tell=bar.update)
         entries = {name: self._described(name, split, parts[name])
                    for name, split in splits.items()}
@@ -96,7 +105,7 @@ class PartedBuilder(FileReaderBuilder):
             [self._shards(name, parts[name], entry) for name, entry in entries.items()]))
         write_manifest(target, {
             "dataset": self.name, "config": self.builder_config.name, "version": str(self.version),
-            "settings": {**self._settings(), "skip_broken": self.skip_broken},
+            "settings": self.settings(),
             "skeletons": self._skeletons(), "splits": entries})
 
     def _skeletons(self) -> list[str]:

@@ -29,7 +29,9 @@ class PersonRecords:
         return self._source.names[index]
 
     def identity(self, index: int) -> str:
-        return f"{record_digest(self._facts(index))} {file_stamp(self._source.stored.file(index))}"
+        stored = self._source.stored
+        return " ".join([record_digest(self._facts(index)), file_stamp(stored.file(index)),
+                         stored.manner()])
 
     def counts(self, kept: list[int]) -> dict[str, int]:
         persons = [self._source.persons[i] for i in kept]

@@ -1,6 +1,7 @@
 """What builders write: the same as the folder, in parts that a stopped build keeps, with a manifest."""
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -20,14 +21,18 @@ from repose_jax.data import parts
 from repose_jax.data.array_record import RecordImages, load_array_record
 from repose_jax.data.build import build, build_deepfashion, build_human_art, build_market1501
 from repose_jax.data.check import check_dataset
+from repose_jax.data.deepfashion.layout import load_deepfashion
 from repose_jax.data.human_art.annotations import load_human_art
 from repose_jax.data.human_art.built import load_built_human_art
 from repose_jax.data.human_art.packed import load_humansd
 from repose_jax.data.images import read_image
+from repose_jax.data.lock import alone
 from repose_jax.data.manifest import read_manifest
-from repose_jax.data.pairs import OrderedPairs
+from repose_jax.data.pairs import OrderedPairs, PairSource
+from repose_jax.data.parted_builder import split_of
 from repose_jax.data.registry import open_dataset
 from repose_jax.errors import UserError
+from repose_jax.pose.skeleton import OPENPOSE18
 
 SMALL = (64, 44)
 
@@ -328,6 +333,124 @@ def test_skipping_damage_of_human_art(tmp_path):
     assert len(load_built_human_art(built).pictures) == 2
 
 
+def build_args(root, output, *more):
+    return ["data", "build", "deepfashion", "--source", str(root), "--output", str(output), "--size",
+            *map(str, SMALL), *more]
+
+
+def test_what_is_there_is_not_built_again_and_said_so(tmp_path, capsys, monkeypatch):
+    root = write_csv(tmp_path / "fashion")
+    path = tmp_path / "built" / "deepfashion" / "64x44" / "1.0.0"
+    assert main(build_args(root, tmp_path / "built")) == 0
+    assert f"wrote {path}" in capsys.readouterr().out
+    before = digests(path), path.stat().st_mtime_ns
+    monkeypatch.setenv("HOME", str(tmp_path))  # which TensorFlow Datasets puts in the place of ~
+    assert main(build_args(root, "~/built")) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines() == [f"{path} is there already, nothing was built; delete it to build it "
+                                 "anew"]
+    assert main(build_args(root, tmp_path / "built", "--skip-broken")) == 2
+    said = capsys.readouterr()
+    assert (f"{path}: is there already and was built with skip_broken False, not True; choose another "
+            "output or delete it") in said.err and "wrote" not in said.out
+    assert build_deepfashion(root, tmp_path / "built", size=SMALL) == path
+    assert (digests(path), path.stat().st_mtime_ns) == before
+    assert [p.name for p in path.parent.iterdir()] == ["1.0.0"]
+    (path / "manifest.json").unlink()
+    assert main(build_args(root, tmp_path / "built", "--skip-broken")) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and "has no manifest" in said[0] and "nothing was built" in said[1]
+
+
+def test_one_build_at_a_time(tmp_path):
+    """The second is refused and takes nothing away from the first, whose end sets the folder free."""
+    root = write_csv(tmp_path / "fashion")
+    unfinished = tmp_path / "built" / "deepfashion" / "64x44" / "unfinished.1.0.0"
+    stale = unfinished.with_name("incomplete.ABC123_1.0.0")
+    command = ("import sys\nfrom repose_jax.data.lock import alone\n"
+               "with alone(sys.argv[1]):\n    print('in', flush=True)\n    sys.stdin.read()")
+    with subprocess.Popen([sys.executable, "-c", command, str(unfinished)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"in\n"
+        stale.mkdir()
+        with pytest.raises(UserError, match="unfinished.1.0.0: is in use by another process"):
+            build_deepfashion(root, tmp_path / "built", size=SMALL)
+        assert stale.is_dir() and [p.name for p in unfinished.iterdir()] == ["lock"]
+        other.kill()  # a lock that is left over holds nobody up
+    path = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    assert [p.name for p in path.parent.iterdir()] == ["1.0.0"]
+
+
+def test_a_lock_leaves_no_folder_and_takes_none_of_others(tmp_path, monkeypatch):
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(ZeroDivisionError), alone(folder):
+        assert (folder / "lock").is_file()
+        with pytest.raises(UserError, match="in use"), alone(folder):
+            pass
+        1 / 0
+    assert not folder.exists()
+    first, second = alone(folder), alone(folder)
+    first.__enter__()
+    shutil.rmtree(folder)
+    second.__enter__()  # whose lock is another file by now
+    first.__exit__(None, None, None)
+    assert [p.name for p in folder.iterdir()] == ["lock"]
+    second.__exit__(None, None, None)
+    flock, locked = fcntl.flock, []
+
+    def delete_first(file, operation):
+        """Whoever was in the folder leaves it between the opening and the locking of the file."""
+        if not locked:
+            shutil.rmtree(folder)
+        locked.append(file)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", delete_first)
+    with alone(folder):
+        assert (folder / "lock").is_file() and len(locked) == 2
+        (folder / "kept").write_text("")
+    assert [p.name for p in folder.iterdir()] == ["kept"]
+
+
+def test_a_part_follows_from_all_that_its_pictures_depend_on(tmp_path, small_parts, monkeypatch):
+    """Borders that are cut off, and versions of the packages, change pictures with the same files."""
+    root = write_csv(tmp_path / "fashion")
+    fill_disk(root, tmp_path / "built", 6)
+    small_parts.clear()
+    fill_disk(root, tmp_path / "built", 0)
+    assert small_parts == [6]
+    monkeypatch.setattr("repose_jax.data.deepfashion.layout.white_border", lambda *_, **__: 4)
+    small_parts.clear()
+    fill_disk(root, tmp_path / "built", 6)
+    assert small_parts == [0, 1, 2, 3, 4, 5, 6]
+    monkeypatch.setattr("repose_jax.data.parted_builder.versions",
+                        lambda names: dict.fromkeys(names, "9"))
+    small_parts.clear()
+    path = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    assert small_parts[:7] == [0, 1, 2, 3, 4, 5, 6]
+    np.testing.assert_array_equal(open_dataset(path).image(0), load_deepfashion(
+        root, size=SMALL).image(0))
+
+
+def test_notes_count_what_was_kept(tmp_path):
+    """What is not a published count is told of the folder; the manifest has counts of its own."""
+    root = write_csv(tmp_path / "fashion")
+    file = root / "train_highres" / flat(NESTED["train"][3])
+    file.write_bytes(file.read_bytes()[:-500])
+    entry = read_manifest(build_deepfashion(root, tmp_path / "built", size=SMALL,
+                                            skip_broken=True))["splits"]["train"]
+    assert entry["pictures"] == 6 and not any("published" in n for n in entry["notes"])
+    assert any("7 pictures where 48,674" in note for note in open_dataset(root).notes)
+
+
+def test_notes_lose_the_folder_and_nothing_else():
+    source = PairSource(
+        skeleton=OPENPOSE18, size=SMALL, names=["a"], persons=["a"], poses=np.zeros((1, 18, 3)),
+        read=len, notes=("left out: train/x.jpg: no '/a/train/x' ('train/y')", "s/train/z is there"))
+    assert list(split_of(source, "train", "x").notes) == [
+        "left out: x.jpg: no '/a/train/x' ('y')", "s/train/z is there"]
+
+
 def findings(path):
     return "\n".join(map(str, check_dataset(path).findings))
 
@@ -364,6 +487,17 @@ def test_check_names_what_is_broken(tmp_path, small_parts, capsys):
     said = damaged("pairless", lambda p: (p / "metadata.json").write_text(
         (p / "metadata.json").read_text().replace("3back", "4back")))
     assert "tells of other contents of train" in said
+    def told(change):
+        def write(path):
+            content = json.loads((path / "manifest.json").read_text())
+            change(content["splits"])
+            (path / "manifest.json").write_text(json.dumps(content))
+        return write
+
+    assert "tells of no files with a SHA-256 of train" in damaged(
+        "fileless", told(lambda splits: splits["train"].pop("files")))
+    assert "splits that it does not tell of: 1 (train)" in damaged(
+        "untold", told(lambda splits: splits.pop("train")))
     assert "manifest.json: cannot be read" in damaged(
         "garbled", lambda p: (p / "manifest.json").write_text("{"))
     (whole / "manifest.json").unlink()

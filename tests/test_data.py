@@ -2,7 +2,9 @@
 
 import json
 import pickle
+import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from repose_jax.data import build as build_module
 from repose_jax.data.array_record import load_array_record
 from repose_jax.data.build import build, build_market1501
 from repose_jax.data.check import check_dataset, check_folder
+from repose_jax.data.images import image_size, read_image
 from repose_jax.data.market1501.layout import load_market1501
 from repose_jax.data.people.source import rendered_people
 from repose_jax.data.pairs import OrderedPairs, PairSource
@@ -363,6 +366,26 @@ def test_open_dataset_resizes_and_converts(market):
     np.testing.assert_allclose(source.pose(0)[2, :2], plain.pose(0)[2, :2] + [0, 8])
     assert any("lack nose" in note for note in source.notes)
     assert any("1 pictures of 16x16" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("read", [image_size, read_image])
+def test_pictures_that_cannot_be_are_refused_alike(tmp_path, read):
+    """By the header alone as by the whole."""
+    def chunk(kind, content):
+        return (struct.pack(">I", len(content)) + kind + content
+                + struct.pack(">I", zlib.crc32(kind + content)))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
+    for name, content, says in (
+            ("huge.png", b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""),
+             "is too large to be a photo"),
+            ("short.png", (b"\x89PNG\r\n\x1a\n" + header)[:20], "cannot be read as a picture"),
+            ("text.png", b"no picture", "is not a picture")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}: {says}"):
+            read(tmp_path / name)
+    with pytest.raises(UserError, match="none.png: does not exist"):
+        read(tmp_path / "none.png")
 
 
 def test_unusable_folders(market, tmp_path):

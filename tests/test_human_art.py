@@ -70,6 +70,16 @@ def edit(root, change):
      "no 17 or 21 joints .*annotation 0"),
     (lambda c: c["annotations"][0].pop("bbox"), "person without bbox and area in image 1000"),
     (lambda c: c["images"][1].pop("height"), "has image 1001 without height"),
+    (lambda c: c["images"][1].update(height=None), "image 1001 of height None and width"),
+    (lambda c: c["images"][1].update(width=1e300), "image 1001 of height .* and width 1e"),
+    (lambda c: c["images"][1].update(id=[1]), r"has an image whose id is \[1\]"),
+    (lambda c: c["images"].append(c["images"][0]), "has image 1000 2 times"),
+    (lambda c: c["annotations"][0].update(image_id=[1]), r"annotation whose image_id is \[1\]"),
+    (lambda c: c["annotations"][0].update(bbox=[0, 0, 1, float("nan")]), "without bbox and area in"),
+    (lambda c: c["annotations"][0].update(bbox=[0, 0, 1, 10**400]), "without bbox and area in"),
+    (lambda c: c["annotations"][0].update(area=None), "without bbox and area in"),
+    (lambda c: c["annotations"][0].update(area=[1, 2]), "without bbox and area in"),
+    (lambda c: c["annotations"][0].update(keypoints=[10**400] * 51), "17 or 21 joints"),
     (lambda c: c["images"][1].update(file_name="x.jpg"), "names 1 of 3 pictures that are missing"),
 ])
 def test_damaged_annotations(tmp_path, change, says):
@@ -78,6 +88,43 @@ def test_damaged_annotations(tmp_path, change, says):
     with pytest.raises(UserError, match=f"training_humanart.json: .*{says}") as caught:
         load_human_art(root)
     assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_told_is_left_out_and_named(tmp_path):
+    """Of an id that comes twice nobody knows whose the people are; the other images stay."""
+    root = write_human_art(tmp_path / "HumanArt")
+    edit(root, lambda c: (c["images"][1].update(id=1000), c["images"].append({"id": [7]}),
+                          c["annotations"][2].update(image_id=1002),
+                          c["images"].append({**c["images"][2], "id": 1003})))
+    left_out = {}
+    pictures = load_human_art(root, left_out=left_out)
+    assert [(p.number, len(p.people)) for p in pictures] == [(1002, 1), (1003, 0)]
+    assert left_out == {"images that cannot be used": [
+        "has an image whose id is [7]", "has image 1000 2 times"]}
+
+
+def test_more_than_damage_is_judged_by_kind(tmp_path):
+    """Broken people beside whole people, broken images beside whole images."""
+    root = write_human_art(tmp_path / "HumanArt")
+
+    def ten_people(broken):
+        def change(content):
+            content["annotations"] = [
+                {**content["annotations"][0], "id": i, "keypoints": [1] if i < broken else [1] * 51}
+                for i in range(10)]
+        return change
+
+    edit(root, ten_people(4))
+    left_out = {}
+    assert len(load_human_art(root, left_out=left_out)[0].people) == 6
+    assert len(left_out["people that cannot be used"]) == 4
+    edit(root, ten_people(6))
+    with pytest.raises(UserError, match="has 6 broken people of 10, the first: has no 17 or 21"):
+        load_human_art(root, left_out={})
+    edit(root, ten_people(0))
+    edit(root, lambda c: [image.pop("height") for image in c["images"][:2]])
+    with pytest.raises(UserError, match="has 2 broken images of 3, the first: has image 1000 wit"):
+        load_human_art(root, left_out={})
 
 
 def test_pose_files_run_no_code(tmp_path):
@@ -94,7 +141,9 @@ def test_pose_files_run_no_code(tmp_path):
     assert not (tmp_path / "owned").exists()
     with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
         archive.writestr("arr_0.npy", pickle.dumps([1]))
-    for name, says in (("text.npz", "cannot be read"), ("none.npz", "does not exist")):
+    np.savez(tmp_path / "area.npz", [{"keypoints": np.ones((17, 3)), "area": [1, 2]}])
+    for name, says in (("text.npz", "cannot be read"), ("none.npz", "does not exist"),
+                       ("area.npz", "an area that is not a number")):
         with pytest.raises(UserError, match=says):
             read_packed_poses(tmp_path / name)
 

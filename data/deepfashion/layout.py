@@ -47,7 +47,7 @@ def choose_database(root: str | os.PathLike[str], annotations: Annotations,
 
 def load_deepfashion(root: str | os.PathLike[str], split: str = "train", *,
                      size: tuple[int, int] | None = None, cache: bool = True,
-                     skip_broken: bool = False) -> PairSource:
+                     skip_broken: bool = False, compare: bool = True) -> PairSource:
     """Loads a split of DeepFashion In-shop in the layouts of `annotations` and `pictures`.
 
     Pictures are squeezed to one size, not padded, as all programs of the field do. Poses move
@@ -64,10 +64,11 @@ def load_deepfashion(root: str | os.PathLike[str], split: str = "train", *,
       skip_broken: leave out rows that cannot be read, second rows of a name, missing pictures and
         the pairs of these, and name them in `notes`; otherwise the first is refused. Pictures are
         not decoded for this.
+      compare: say in `notes` which counts are not the published ones.
 
     Returns:
       The annotated pictures with at least `MIN_JOINTS` known joints, in skeleton openpose18;
-      `notes` says which files were read, what was left out and which counts are not the published.
+      `notes` says which files were read and what was left out.
 
     Raises:
       UserError: for files that cannot be used, a pair without annotation, an annotation without
@@ -117,7 +118,8 @@ def load_deepfashion(root: str | os.PathLike[str], split: str = "train", *,
         notes.append(f"{dropped} pairs of pictures that were left out are dropped")
     if not len(pairs):
         raise UserError(pair_list or where, "gives no pair", "check the lists")
-    notes += differences(split, len(annotations.names), len(pairs))
+    if compare:
+        notes += differences(split, len(annotations.names), len(pairs))
     return PairSource(
         skeleton=OPENPOSE18, size=size, names=names, persons=[person_of(name) for name in names],
         poses=squeeze_pose(annotations.poses[kept], FRAME, size), read=read, pairs=pairs,

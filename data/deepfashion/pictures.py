@@ -94,6 +94,9 @@ class FilePictures(StoredPictures):
     def file(self, index: int) -> str:
         return os.fspath(self._paths[index])
 
+    def manner(self) -> str:
+        return f"without {self._border} columns at either side"
+
     def fitted(self, index: int, picture: UInt8[np.ndarray, "height0 width0 3"]
                ) -> UInt8[np.ndarray, "height width 3"]:
         if self._border:

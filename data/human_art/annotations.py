@@ -58,6 +58,7 @@ class AnnotatedPicture:
 
 # Names or descriptions of what cannot be used, by the reason.
 LeftOut = dict[str, list[str]]
+_IMAGES, _PEOPLE = "images that cannot be used", "people that cannot be used"
 
 
 class _Person(NamedTuple):
@@ -108,7 +109,8 @@ def load_human_art(root: str | os.PathLike[str], split: str = "train", *,
       package COCO's visibility 1 (hidden, but marked) counts as known, as 2 does.
 
     Raises:
-      UserError: for a file that cannot be used, a person of no picture, a picture that is missing.
+      UserError: for a file that cannot be used, a person of no picture, an id that comes twice, a
+        picture that is missing, and where more images or people are broken than whole.
     """
     path = annotation_file(root, split, scenario)
     if path is None:
@@ -131,24 +133,27 @@ def read_human_art(path: str | os.PathLike[str], *,
     """Reads one annotation file whether or not its pictures are there; see `load_human_art`."""
     path = pathlib.Path(path)
     content = read_json(path)
-    people: dict[object, list[_Person]] = {}
-    pictures = []
-    images = _entries(path, content, "images")
-    for image in images:
-        with forgiving(left_out, "images that cannot be used"):
-            people[_value(path, image, "id", "an image")] = []
+    named: dict[int | str, list[dict]] = {}
+    for image in _entries(path, content, "images"):
+        with forgiving(left_out, _IMAGES):
+            named.setdefault(_number(path, image, "id", "an image"), []).append(image)
+    people: dict[int | str, list[_Person]] = {number: [] for number in named}
     for row in _entries(path, content, "annotations"):
-        with forgiving(left_out, "people that cannot be used"):
-            image = _value(path, row, "image_id", "an annotation")
-            if image not in people:
-                raise UserError(path, f"has a person of image {image}, which it lacks",
+        with forgiving(left_out, _PEOPLE):
+            number = _number(path, row, "image_id", "an annotation")
+            if number not in people:
+                raise UserError(path, f"has a person of image {number}, which it lacks",
                                 "give the file whole")
-            people[image].append(_person(path, row))
-    for image in (image for image in images if "id" in image):
-        with forgiving(left_out, "images that cannot be used"):
-            pictures.append(_picture(path, image, people[image["id"]]))
-    lost = [what for names in (left_out or {}).values() for what in names]
-    refuse_most(path, lost, len(pictures))
+            people[number].append(_person(path, row))
+    pictures = []
+    for number, images in named.items():
+        with forgiving(left_out, _IMAGES):
+            if len(images) > 1:  # whose the people are cannot be told
+                raise UserError(path, f"has image {number} {len(images)} times", "keep one of them")
+            pictures.append(_picture(path, images[0], people[number]))
+    lost = left_out or {}
+    refuse_most(path, lost.get(_IMAGES, ()), len(pictures), "images")
+    refuse_most(path, lost.get(_PEOPLE, ()), sum(map(len, people.values())), "people")
     return tuple(pictures)
 
 
@@ -187,7 +192,7 @@ def coco_pose(where: pathlib.Path, values: object, what: str) -> Float[np.ndarra
     """
     try:
         pose = np.asarray(values, np.float32).reshape(-1, 3)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pose = np.zeros((0, 3))
     if len(pose) not in _JOINT_COUNTS or not np.isfinite(pose).all():
         raise UserError(where, f"has no 17 or 21 joints x, y, visibility in {what}",
@@ -209,22 +214,41 @@ def _value(path: pathlib.Path, entry: dict, key: str, what: str):
     return entry[key]
 
 
+def _number(path: pathlib.Path, entry: dict, key: str, what: str) -> int | str:
+    """The id of an image; UserError for anything that is neither a whole number nor text."""
+    number = _value(path, entry, key, what)
+    if type(number) not in (int, str):  # True is an int, too, and the same as 1
+        raise UserError(path, f"has {what} whose {key} is {str(number)[:40]}",
+                        "give Human-Art's own file")
+    return number
+
+
 def _person(path: pathlib.Path, row: dict) -> _Person:
     pose = coco_pose(path, row.get("keypoints", row.get("keypoints_21")),
                      f"annotation {row.get('id')}")
     try:
-        return _Person(pose, np.array(row["bbox"], np.float32).reshape(4), np.float32(row["area"]))
-    except (KeyError, TypeError, ValueError):
+        box, area = np.array(row["bbox"], np.float32).reshape(4), np.float32(float(row["area"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        box, area = np.zeros(0), np.nan
+    if not (len(box) and np.isfinite([*box, area]).all()):
         raise UserError(path, f"has a person without bbox and area in image {row['image_id']}",
-                        "give Human-Art's own file") from None
+                        "give Human-Art's own file")
+    return _Person(pose, box, area)
 
 
 def _picture(path: pathlib.Path, image: dict, people: Sequence[_Person]) -> AnnotatedPicture:
     name = f"image {image['id']}"
     file, height, width = (_value(path, image, key, name)
                            for key in ("file_name", "height", "width"))
+    try:
+        size = int(height), int(width)
+    except (TypeError, ValueError, OverflowError):
+        size = 0, 0
+    if not all(0 < side < 1 << 31 for side in size):
+        raise UserError(path, f"has {name} of height {str(height)[:40]} and width {str(width)[:40]}",
+                        "give Human-Art's own file")
     return AnnotatedPicture(
-        path=_locate(path, str(file)), size=(int(height), int(width)),
+        path=_locate(path, str(file)), size=size,
         scenario=str(image.get("category") or "").replace(" ", "_"),
         description=str(image.get("description") or ""),
         people=np.array([p.pose for p in people], np.float32).reshape(-1, len(COCO17), 3),

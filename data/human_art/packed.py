@@ -29,7 +29,7 @@ from repose_jax.pose.skeleton import COCO17
 _HARMLESS = {("numpy", "ndarray"), ("numpy", "dtype")} | {
     (f"numpy.{core}.{module}", name) for core in ("core", "_core") for module, name in (
         ("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))}
-_MEND = "fetch the pose files again"
+_MEND, _PICTURES = "fetch the pose files again", "pictures that cannot be used"
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -74,10 +74,9 @@ def load_humansd(root: str | os.PathLike[str], split: str = "train", *,
         except UserError as error:
             if left_out is None:
                 raise
-            left_out.setdefault("pictures that cannot be used", []).append(
+            left_out.setdefault(_PICTURES, []).append(
                 f"{key} ({os.path.basename(error.where)} {error.what})")
-    lost = [what for names in (left_out or {}).values() for what in names]
-    refuse_most(path, lost, len(pictures))
+    refuse_most(path, (left_out or {}).get(_PICTURES, ()), len(pictures), "pictures")
     return tuple(pictures)
 
 
@@ -126,7 +125,10 @@ def read_packed_poses(path: str | os.PathLike[str]) -> tuple[
         raise UserError(path, "has no list of people", _MEND)
     poses = [coco_pose(path, person.get("keypoints"), f"person {number}")
              for number, person in enumerate(people)]
-    areas = [float(person.get("area", np.nan)) for person in people]
+    try:
+        areas = [float(person.get("area", np.nan)) for person in people]
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(path, "has an area that is not a number", _MEND) from None
     return (np.array(poses, np.float32).reshape(-1, len(COCO17), 3),
             np.array(areas, np.float32))
 

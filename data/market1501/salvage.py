@@ -30,10 +30,11 @@ class Salvage(NamedTuple):
     notes: tuple[str, ...]
 
 
-def refuse_most(annotation: str | os.PathLike[str], broken: Sequence[str], whole: int) -> None:
-    """Raises UserError where more rows are broken than whole."""
+def refuse_most(annotation: str | os.PathLike[str], broken: Sequence[str], whole: int,
+                what: str = "rows") -> None:
+    """Raises UserError where more rows, or what else is counted, are broken than whole."""
     if len(broken) > whole:
-        raise UserError(annotation, f"has {len(broken)} broken rows of {len(broken) + whole}, the "
+        raise UserError(annotation, f"has {len(broken)} broken {what} of {len(broken) + whole}, the "
                         f"first: {broken[0]}", "this is more than damage; give the right file")
 
 

@@ -19,11 +19,12 @@ Name = tyro.conf.Positional[str]
 class BuildOptions:
     """Write a dataset as array_record files, pictures decoded and resized once.
 
-    A build that was stopped goes on from what it had done at the same command.
+    A build that was stopped goes on from what it had done at the same command. A dataset that is
+    there with the same settings is left as it is, also where the source has changed since.
 
     Attributes:
       name: "people", "market1501", "deepfashion" or "human-art".
-      output: folder that gets NAME/CONFIG/VERSION.
+      output: folder that gets NAME/CONFIG/VERSION, as human_art/coco17/1.0.0.
       source: folder of the pictures; not for "people".
       size: height and width to bring the pictures to; without it 256 176 for "deepfashion", 128 64
         for "people", as given for "market1501"; those of "human-art" keep theirs.
@@ -49,11 +50,18 @@ def data_build(argv: Sequence[str]) -> int:
     options = parse(BuildOptions, "data build", argv)
     from repose_jax.data.array_record import stored_notes
     from repose_jax.data.build import build
+    from repose_jax.data.manifest import read_manifest
 
     extra = {name: value for name in ("size", "identities", "views")
              if (value := getattr(options, name)) is not None}
+    there = {file.parent for file in options.output.expanduser().glob("*/*/*/dataset_info.json")}
     path = build(options.name, options.output, source=options.source,
                  skip_broken=options.skip_broken, workers=options.workers, progress=True, **extra)
+    if path in there:
+        if read_manifest(path) is None:
+            say(f"note: {path} has no manifest, so with which settings it was built is not known")
+        say(f"{path} is there already, nothing was built; delete it to build it anew")
+        return 0
     for split, notes in stored_notes(path).items():
         for note in notes:
             say(f"note: {split}: {note}")
