@@ -71,3 +71,15 @@ def market_model(market, tmp_path_factory) -> pathlib.Path:
     assert main(["train", "tiny", "--data.path", str(market), "--model.network.skeleton",
                  "market14", "--output", str(folder), "--train.total-images", "8"]) == 0
     return folder
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of two records; the list gets the number of each record that is prepared."""
+    from repose_jax.data import parts
+
+    prepared, prepare = [], parts._prepare
+    monkeypatch.setattr(parts, "SIZE", 2)
+    monkeypatch.setattr(parts, "_prepare",
+                        lambda records, i: prepared.append(i) or prepare(records, i))
+    return prepared
