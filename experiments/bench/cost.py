@@ -1,8 +1,10 @@
 """What a model costs: sampling and training speed, start-up, memory; one JSON on standard output.
 
     python -m repose_jax.experiments.bench.cost people [--batch 1] [--steps 50]
+    python -m repose_jax.experiments.bench.cost base --count
 
-Medians of repeated runs after one that compiles; the machine should do nothing else meanwhile.
+Medians of repeated runs after one that compiles; the machine should do nothing else meanwhile. With
+--count nothing is run: the operations of a training step are counted.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import statistics
 import time
 
 import jax
+import jax.numpy as jnp
 
 from repose_jax.data.people.source import rendered_people
 from repose_jax.data.pipeline import batches, examples
 from repose_jax.generate import GuidanceConfig, SampleConfig, generate
 from repose_jax.guide_file import guide_parts, load_guide
 from repose_jax.model import RePoseModel
+from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.training.parallel import data_parallel
 from repose_jax.training.state import create_state, make_optimizer
 from repose_jax.training.step import make_train_step
@@ -89,6 +93,23 @@ def training_speed(model: RePoseModel, config, params, people, repeats: int) -> 
     return {"batch": size, "images_per_s": size / spent, "first_step_s": first}
 
 
+def training_operations(model: RePoseModel, config) -> float:
+    """Floating-point operations of the gradient of the loss, a pair, as XLA counts them unoptimised.
+
+    Neither compiles nor runs anything. The optimizer is left out.
+    """
+    network, size = config.model.network, 8
+    poses = jax.ShapeDtypeStruct((size, len(SKELETONS[network.skeleton]), 3), jnp.float32)
+    pictures = jax.ShapeDtypeStruct((size, *network.image_size, 3), jnp.uint8)
+    batch = {"source": pictures, "target": pictures, "source_pose": poses, "target_pose": poses}
+    gradient = jax.jit(lambda params, batch, keys: jax.grad(
+        lambda params: model.loss(params, batch, keys, objective=config.objective)[0])(params))
+    key = jax.random.key(0)
+    lowered = gradient.lower(jax.eval_shape(model.init, key), batch,
+                             jax.ShapeDtypeStruct((size,), key.dtype))
+    return lowered.cost_analysis()["flops"] / size
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset")
@@ -96,9 +117,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-training", action="store_true", help="only sampling")
+    parser.add_argument("--count", action="store_true", help="only count a pair's operations")
     options = parser.parse_args()
     config = importlib.import_module(f"repose_jax.experiments.presets.{options.preset}").CONFIG
     model, network = RePoseModel(config.model), config.model.network
+    if options.count:
+        print(json.dumps({"preset": options.preset, "size": network.image_size,
+                          "training_gflop_per_pair": training_operations(model, config) / 1e9}))
+        return
     people = rendered_people(identities=16, views=4, size=network.image_size,
                              skeleton=network.skeleton)
     begun = time.perf_counter()
