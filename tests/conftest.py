@@ -6,6 +6,7 @@ and types that its signature promises. Users do not pay for this: the hook is in
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 
@@ -64,12 +65,20 @@ def market(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def market_model(market, tmp_path_factory) -> pathlib.Path:
-    """The run of a model of that folder's size and skeleton, trained for one step."""
-    from repose_jax.cli import main
+    """The folder of a model of that size and skeleton, of random weights: nothing is trained."""
+    from repose_jax.experiments.presets.tiny import CONFIG
+    from repose_jax.model import RePoseModel
+    from repose_jax.model_file import FILE_NAME, save_model
 
+    network = dataclasses.replace(CONFIG.model.network, skeleton="market14")
+    config = dataclasses.replace(CONFIG.model, network=network)
+    rng = np.random.default_rng(0)
+    # The heads start at zero, and all pictures would be grey.
+    params = jax.tree.map(
+        lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(leaf.dtype),
+        jax.eval_shape(RePoseModel(config).init, jax.random.key(0)))
     folder = tmp_path_factory.mktemp("market-model")
-    assert main(["train", "tiny", "--data.path", str(market), "--model.network.skeleton",
-                 "market14", "--output", str(folder), "--train.total-images", "8"]) == 0
+    save_model(folder / FILE_NAME, config, params, {"images": 0}, CONFIG.sample)
     return folder
 
 

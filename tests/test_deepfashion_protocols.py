@@ -71,7 +71,8 @@ def as_scripted(made, target, sigma):
     pytest.param("deepfashion-256-gfla", (256, 256), (256, 256), "_vis.jpg", 1.5, "csv",
                  marks=pytest.mark.slow),
     ("deepfashion-256-cfld", (256, 176), (256, 176), "_vis.png", 1.5, "csv"),
-    ("deepfashion-512-cfld", (512, 352), (512, 352), "_vis.png", 1.5, "csv")])
+    pytest.param("deepfashion-512-cfld", (512, 352), (512, 352), "_vis.png", 1.5, "csv",
+                 marks=pytest.mark.slow)])
 def test_reports_hold_the_scores_of_the_scripts(tmp_path, capsys, protocol, size, stored, ending,
                                                 sigma, layout):
     root = (write_text if layout == "text" else write_csv)(tmp_path / "fashion")

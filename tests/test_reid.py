@@ -49,10 +49,11 @@ class TestNetwork:
         network, params = ReidNetwork(SMALL), jax.jit(fresh_reid(SMALL))(jax.random.key(0))
         params = params | moments(network, params, pictures, at_once=16)
         images = jnp.stack([pictures.read(i) for i in range(40)]) / 127.5 - 1
-        features = network.apply({"params": params}, images).features
+        run = jax.jit(lambda images: network.apply({"params": params}, images))
+        features = run(images).features
         np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
         np.testing.assert_allclose(features.std(0), 1, atol=1e-2)
-        alone = network.apply({"params": params}, images[7:8])
+        alone = run(images[7:8])
         np.testing.assert_allclose(alone.features[0], features[7], atol=1e-3)
         assert (jnp.abs(alone.cosines) <= 1 + 1e-5).all()
 
@@ -63,7 +64,7 @@ class TestNetwork:
         def loss(params):
             return network.apply({"params": params}, images, train=True).cosines.sum()
 
-        gradient = jax.grad(loss)(params)
+        gradient = jax.jit(jax.grad(loss))(params)
         assert not gradient["mean"].any() and not gradient["deviation"].any()
         assert jnp.abs(gradient["people"]).max() > 0
 
