@@ -153,12 +153,14 @@ class TestRun:
         assert content["cells"][1]["sample"]["guidance"]["target"] == 1.0
         assert (tmp_path / "pareto.png").stat().st_size > 1000
 
+    @pytest.mark.slow
     def test_other_pairs_are_other_cells(self, files, tmp_path):
         one = dataclasses.replace(ablation(files), seeds=(0,), cells=({},))
         run(one, tmp_path)
         run(dataclasses.replace(one, pairs=4), tmp_path)
         assert len(list((tmp_path / "cells").iterdir())) == 2
 
+    @pytest.mark.slow
     def test_batches_do_not_change_the_outcome(self, files, tmp_path):
         one = dataclasses.replace(ablation(files), seeds=(0,), cells=({},))
         a = run(one, tmp_path / "a").cells[0].values

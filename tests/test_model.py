@@ -165,6 +165,7 @@ class TestConditions:
         c_skip, _, _ = precondition(OURS.schedule.alpha_bar(T))
         np.testing.assert_allclose(out.x0, c_skip * Y, atol=1e-5)
 
+    @pytest.mark.slow
     def test_bfloat16_stays_near_float32(self):
         config = with_unet(OURS, bfloat16=True)
         assert jax.tree.structure(params_of(config)) == jax.tree.structure(self.params)
@@ -196,6 +197,7 @@ class TestLoss:
         assert together == pytest.approx(self.losses(self.objective)[:4].mean(), rel=1e-4)
         assert parts["mse"] == together and together > 0
 
+    @pytest.mark.slow
     def test_draws_are_different_noise_levels(self):
         """The loss is their mean: with four, it varies half as much as with one."""
         one = self.losses(dataclasses.replace(self.objective, draws=1))

@@ -295,6 +295,7 @@ class TestUNet:
         turned = run(y[::-1], t[::-1], maps[::-1], {k: f[::-1] for k, f in features.items()})
         np.testing.assert_allclose(turned[::-1], out, rtol=1e-4, atol=1e-4)
 
+    @pytest.mark.slow
     def test_injection_of_nothing_is_no_injection(self):
         """So that a checkpoint without conditional channels can be fine-tuned with them."""
         inputs = unet_inputs(TINY)

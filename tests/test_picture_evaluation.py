@@ -132,6 +132,7 @@ def test_poses_beside_the_pictures_judge(folder, market, pairs, tmp_path, capsys
     assert "--no-baselines" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_models_pictures_are_saved_as_they_are_read(market, market_model, tmp_path):
     common = ["--data", str(market), "--pairs", "24", "--no-baselines"]
     assert main(["evaluate", "--model", str(market_model), "--steps", "2", "--save",

@@ -207,6 +207,7 @@ class TestTraining:
             experiment(**changes)
 
 
+@pytest.mark.slow
 def test_a_field_that_is_the_true_distance_scores_perfectly():
     """Scores of a made-up field: exact distances give Spearman 1 and AUROC 1 against nonsense."""
     poses, valid = standing(24), valid_poses(standing(30, seed=5), MARKET14)
