@@ -56,7 +56,10 @@ from repose_jax.model_file import LoadedModel
 
 assert jax.local_device_count() == int(sys.argv[1])
 model = RePoseModel(CONFIG.model)
-params = jax.jit(model.init)(jax.random.key(0))
+rng = np.random.default_rng(0)
+# The heads start at zero, and all pictures would be grey.
+params = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype),
+                      jax.eval_shape(model.init, jax.random.key(0)))
 loaded = LoadedModel("tiny", model, params, {}, CONFIG.sample, "")
 people = rendered_people(identities=4, views=4, size=(32, 16))
 pictures, _ = sampled(loaded, people, np.arange(11), CONFIG.sample, None, batch_size=4)
