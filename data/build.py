@@ -44,8 +44,7 @@ def build_market1501(root: str | os.PathLike[str], data_dir: str | os.PathLike[s
     skeleton = load_market1501(root, "train", size=size, cache=False,
                                skip_broken=skip_broken).skeleton
     builder = _builder(module, module.MarketConfig(skeleton=skeleton.name, size=size), data_dir)
-    builder.skip_broken, builder.workers = skip_broken, workers
-    return prepare(builder, progress=progress, manual_dir=os.fspath(root))
+    return _prepare_folder(builder, root, skip_broken, workers, progress)
 
 
 def build_deepfashion(root: str | os.PathLike[str], data_dir: str | os.PathLike[str], *,
@@ -59,8 +58,7 @@ def build_deepfashion(root: str | os.PathLike[str], data_dir: str | os.PathLike[
     from repose_jax.data.deepfashion import deepfashion_dataset_builder as module
 
     builder = _builder(module, module.DeepFashionConfig(size=tuple(size)), data_dir)
-    builder.skip_broken, builder.workers = skip_broken, workers
-    return prepare(builder, progress=progress, manual_dir=os.fspath(root))
+    return _prepare_folder(builder, root, skip_broken, workers, progress)
 
 
 def build_human_art(root: str | os.PathLike[str], data_dir: str | os.PathLike[str], *,
@@ -73,8 +71,7 @@ def build_human_art(root: str | os.PathLike[str], data_dir: str | os.PathLike[st
     from repose_jax.data.human_art import human_art_dataset_builder as module
 
     builder = module.Builder(data_dir=os.fspath(data_dir), file_format="array_record")
-    builder.skip_broken, builder.workers = skip_broken, workers
-    return prepare(builder, progress=progress, manual_dir=os.fspath(root))
+    return _prepare_folder(builder, root, skip_broken, workers, progress)
 
 
 def build_people(data_dir: str | os.PathLike[str], *, workers: int = 0,
@@ -147,6 +144,12 @@ def _builder(module, config: tfds.core.BuilderConfig,
                               file_format="array_record")
     finally:
         logging.set_verbosity(level)
+
+
+def _prepare_folder(builder: PartedBuilder, root: str | os.PathLike[str], skip_broken: bool,
+                    workers: int, progress: bool) -> pathlib.Path:
+    builder.skip_broken, builder.workers = skip_broken, workers
+    return prepare(builder, progress=progress, manual_dir=os.fspath(root))
 
 
 def prepare(builder: PartedBuilder, *, progress: bool = False,

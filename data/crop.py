@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import UInt8
 
-from repose_jax.data.resize import fit_pose
+from repose_jax.data.resize import fit_pose, shifted
 from repose_jax.pose.named_poses import NamedPose
 from repose_jax.pose.people import Box
 
@@ -63,6 +63,5 @@ def person_cut_out(
     """
     cut, place = cut_out(image, framed(box, size, FILLING))
     frame = pose.size or image.shape[:2]
-    moved = fit_pose(pose.pose, frame, image.shape[:2])
-    moved[:, :2] -= np.where(moved[:, 2:] > 0, place, 0)
+    moved = shifted(fit_pose(pose.pose, frame, image.shape[:2]), (-place[0], -place[1]))
     return cut, dataclasses.replace(pose, pose=moved, size=cut.shape[:2])

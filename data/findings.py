@@ -144,3 +144,11 @@ class Findings(list[Finding]):
                 (~known.any(1), "poses without any joint", False),
                 (few, f"poses of fewer than {min_joints} joints", False)):
             self.add(where, [names[i] for i in np.flatnonzero(rows)], what, hurts=bool(hurts))
+
+
+def refuse_most(annotation: str | os.PathLike[str], broken: Sequence[str], whole: int,
+                what: str = "rows") -> None:
+    """Raises UserError where more rows, or what else is counted, are broken than whole."""
+    if len(broken) > whole:
+        raise UserError(annotation, f"has {len(broken)} broken {what} of {len(broken) + whole}, the "
+                        f"first: {broken[0]}", "this is more than damage; give the right file")

@@ -67,10 +67,22 @@ class PartedBuilder(FileReaderBuilder):
     Attributes:
       workers: processes that prepare records; what is built does not depend on it.
       skip_broken: leave out and name what cannot be used; otherwise the first of it is refused.
+      DESCRIPTION, HOMEPAGE: of the dataset.
     """
 
     workers = 0
     skip_broken = False
+    DESCRIPTION: str
+    HOMEPAGE: str | None = None
+
+    @abc.abstractmethod
+    def _features(self) -> tfds.features.FeaturesDict:
+        """What a record holds."""
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self, features=self._features(), metadata=tfds.core.MetadataDict(),
+            description=self.DESCRIPTION, homepage=self.HOMEPAGE)
 
     @abc.abstractmethod
     def _splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Split]:

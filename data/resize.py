@@ -54,6 +54,14 @@ def unfit_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[int,
     return moved
 
 
+def shifted(pose: Float[np.ndarray, "*batch joints 3"],
+            by: tuple[float, float]) -> Float[np.ndarray, "*batch joints 3"]:
+    """Poses moved by (x, y); joints that are not known stay where they are."""
+    moved = np.array(pose, np.float32)
+    moved[..., :2] += np.where(moved[..., 2:] > 0, by, 0)
+    return moved
+
+
 def squeeze(image: UInt8[np.ndarray, "height0 width0 3"],
             size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
     """Resizes a picture to (height, width) whatever that does to its aspect.

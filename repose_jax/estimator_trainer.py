@@ -173,6 +173,7 @@ def run(
 
     shown = next(Guesses(batches(source, batch_size=config.train.batch_size, seed=1),
                          denoiser, config))
+
     def draw(ema: Params, seen: int) -> Image.Image:
         return sample_picture(estimator, ema, shown)
 

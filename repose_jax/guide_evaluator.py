@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from repose_jax.config import DataConfig
-from repose_jax.data.registry import open_dataset
 from repose_jax.evaluation.bootstrap import Bootstrap, Interval
 from repose_jax.evaluation.denoising import timestep_at_noise
 from repose_jax.evaluation.field import FieldScores, evaluate_field
@@ -128,19 +127,15 @@ def score_field(
       seed: of poses, corruptions and intervals.
     """
     skeleton = SKELETONS[weights.config.skeleton]
-    people = {}
-    if data.path == "people":
-        people = {"views": data.views, "seed": data.seed}
-    test = open_dataset(data.path, "test", skeleton=skeleton.name, **people | (
-        {"identities": max(1, count // data.views)} if people else {}))
-    train = open_dataset(data.path, "train", skeleton=skeleton.name, **people | (
-        {"identities": data.identities} if people else {}))
+    train = data.open("train", skeleton=skeleton.name)
+    test = dataclasses.replace(data, identities=max(1, count // data.views)).open(
+        "test", skeleton=skeleton.name)
     some = np.random.default_rng(seed).permutation(len(test))[:count]
     return evaluate_field(
         PoseField(weights.config), weights.params, test.poses[some],
         np.asarray(test.persons)[some], valid_poses(train.poses, skeleton), skeleton,
         lambda poses: bones_of(poses, skeleton),
-        illegal=_illegal_poses(skeleton.name) if people else None, seed=seed)
+        illegal=_illegal_poses(skeleton.name) if data.people else None, seed=seed)
 
 
 def _illegal_poses(skeleton: str) -> tuple[np.ndarray, np.ndarray]:

@@ -29,25 +29,17 @@ class FeatureReader:
 
     Attributes:
       weights: of the network.
+      name: how the user called it.
+      sha256: of its file.
     """
 
     def __init__(self, weights: Weights):
-        self.weights = weights
+        self.weights, self.name, self.sha256 = weights, weights.name, weights.sha256
         network = ReidNetwork(weights.config)
         # An argument: weights that are constants would be compiled in.
         self._read = functools.partial(jax.jit(
             lambda params, pictures: network.apply(
                 {"params": params}, to_signal(pictures)).features), weights.params)
-
-    @property
-    def name(self) -> str:
-        """How the user called the network."""
-        return self.weights.name
-
-    @property
-    def sha256(self) -> str:
-        """Of its file."""
-        return self.weights.sha256
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], size: tuple[int, int]) -> FeatureReader:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.data.crop import FILLING, cut_out, framed
-from repose_jax.data.resize import letterbox, unfit_pose
+from repose_jax.data.resize import letterbox, shifted, unfit_pose
 from repose_jax.evaluation.parts import in_parts
 from repose_jax.guide_file import load_estimator
 from repose_jax.model import to_signal
@@ -31,12 +31,14 @@ class PoseReader:
 
     Attributes:
       weights: of the estimator.
+      name: how the user called it.
+      sha256: of its file.
     """
 
     finds_people = False
 
     def __init__(self, weights: Weights):
-        self.weights = weights
+        self.weights, self.name, self.sha256 = weights, weights.name, weights.sha256
         module = PoseEstimator(weights.config)
 
         def read(params, pictures):
@@ -45,16 +47,6 @@ class PoseReader:
             return peak(heatmaps, pictures.shape[1:3]).pose
 
         self._read = functools.partial(jax.jit(read), weights.params)
-
-    @property
-    def name(self) -> str:
-        """How the user called the estimator."""
-        return self.weights.name
-
-    @property
-    def sha256(self) -> str:
-        """Of its file."""
-        return self.weights.sha256
 
     @classmethod
     def load(cls, name: str | os.PathLike[str]) -> PoseReader:
@@ -74,9 +66,7 @@ class PoseReader:
             photo, place = cut_out(photo, framed(box, frame, FILLING))
         poses = self.poses(letterbox(photo, None, frame)[0][None])
         poses *= poses[..., 2:] >= MIN_CONFIDENCE
-        poses = unfit_pose(poses, photo.shape[:2], frame)
-        poses[..., :2] += np.where(poses[..., 2:] > 0, place, 0)
-        return poses, SKELETONS[self.weights.config.skeleton]
+        return shifted(unfit_pose(poses, photo.shape[:2], frame), place), SKELETONS[self.weights.config.skeleton]
 
     def poses(
         self, pictures: UInt8[np.ndarray, "n height width 3"], at_once: int = 50

@@ -1,11 +1,8 @@
 """The real model on one device and on eight: the same step, the same picture."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from devices import on_devices
 
 SCRIPT = """
 import functools
@@ -66,15 +63,6 @@ pictures, _ = sampled(loaded, people, np.arange(11), CONFIG.sample, None, batch_
 assert pictures.shape == (11, 32, 16, 3) and pictures.std() > 1
 np.save(sys.argv[2], pictures)
 """
-
-
-def on_devices(count, script, *args):
-    """Runs a script in a process of its own that sees so many devices."""
-    flags = f"--xla_force_host_platform_device_count={count} --xla_cpu_multi_thread_eigen=false"
-    done = subprocess.run(
-        [sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=600,
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"})
-    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.slow

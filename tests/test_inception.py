@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from devices import on_devices
 
 from repose_jax.errors import UserError
 from repose_jax.evaluation.features import (
@@ -222,10 +220,7 @@ np.testing.assert_allclose(whole, pictures.mean((1, 2))[:, :2], rtol=1e-5)
 
 
 def test_batches_are_split_over_the_devices():
-    flags = "--xla_force_host_platform_device_count=2 --xla_cpu_multi_thread_eigen=false"
-    done = subprocess.run([sys.executable, "-c", _TWO], capture_output=True, text=True,
-                          env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"})
-    assert done.returncode == 0, done.stderr
+    on_devices(2, _TWO)
 
 
 def test_pictures_that_cannot_be_taken(toy):

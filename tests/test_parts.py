@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import pytest
+from devices import on_devices
 
 from repose_jax.evaluation.parts import in_parts, parts, split
 
@@ -74,11 +71,6 @@ print(*(f"{x:.6f}" for name in sorted(found) for x in np.concatenate(found[name]
 def test_eight_devices_measure_as_one():
     told = []
     for count in (1, 8):
-        flags = f"--xla_force_host_platform_device_count={count}"
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(count)], capture_output=True, text=True, timeout=300,
-            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"})
-        assert done.returncode == 0, done.stderr[-2000:]
-        told.append(np.array(done.stdout.split(), float))
+        told.append(np.array(on_devices(count, SCRIPT, str(count)).split(), float))
     assert len(told[0]) == 11 * 9
     np.testing.assert_allclose(told[1], told[0], atol=1e-5)

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from repose_jax.data.deepfashion.names import picture_key
-from repose_jax.data.market1501.salvage import refuse_most
+from repose_jax.data.findings import refuse_most
 from repose_jax.data.pair_list import read_pair_list
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_csv_poses, read_poses

@@ -37,19 +37,17 @@ class Builder(PartedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
+    DESCRIPTION = ("Photos of models with machine-made poses, DeepFashion In-shop (Liu et al., CVPR "
+                   "2016) as programs of pose-guided synthesis have it.")
+    HOMEPAGE = "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "manual_dir is the folder that holds fasion-resize-annotation-train.csv, or "
         "train_pairs.txt and pose/, and the pictures")
     BUILDER_CONFIGS = [DeepFashionConfig(size=size, description=f"{size[0]}x{size[1]}")
                        for size in (FRAME, (512, 352))]
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self, features=person_features([OPENPOSE18]),
-            metadata=tfds.core.MetadataDict(),
-            description="Photos of models with machine-made poses, DeepFashion In-shop (Liu et "
-                        "al., CVPR 2016) as programs of pose-guided synthesis have it.",
-            homepage="https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html")
+    def _features(self) -> tfds.features.FeaturesDict:
+        return person_features([OPENPOSE18])
 
     def _settings(self) -> dict[str, object]:
         return {"size": self.builder_config.size}

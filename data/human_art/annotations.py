@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from repose_jax.data.market1501.salvage import refuse_most
+from repose_jax.data.findings import refuse_most
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import read_text
 from repose_jax.pose.skeleton import COCO17

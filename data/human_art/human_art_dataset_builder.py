@@ -23,29 +23,26 @@ class Builder(PartedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
+    DESCRIPTION = ("Pictures of people, natural and artificial, with poses, Human-Art (Ju et al., CVPR "
+                   "2023).")
+    HOMEPAGE = "https://idea-research.github.io/HumanArt/"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "manual_dir is the folder that holds annotations/training_humanart.json and images/, or "
         "HumanSD's mapping_file_training.json")
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=COCO17.name, description="poses in coco17")]
 
-    def _info(self) -> tfds.core.DatasetInfo:
+    def _features(self) -> tfds.features.FeaturesDict:
         def numbers(*shape: int | None) -> tfds.features.Tensor:
             return tfds.features.Tensor(shape=shape, dtype=np.float32)
 
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=tfds.features.FeaturesDict({
-                "image": tfds.features.Image(shape=(None, None, 3)),
-                "name": tfds.features.Text(),
-                "number": tfds.features.Text(),  # as JSON, which tells 7 from "7"
-                "size": tfds.features.Tensor(shape=(2,), dtype=np.int32),
-                "scenario": tfds.features.Text(), "description": tfds.features.Text(),
-                "people": numbers(None, len(COCO17), 3), "boxes": numbers(None, 4),
-                "areas": numbers(None)}),
-            metadata=tfds.core.MetadataDict(),
-            description="Pictures of people, natural and artificial, with poses, Human-Art (Ju et "
-                        "al., CVPR 2023).",
-            homepage="https://idea-research.github.io/HumanArt/")
+        return tfds.features.FeaturesDict({
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "name": tfds.features.Text(),
+            "number": tfds.features.Text(),  # as JSON, which tells 7 from "7"
+            "size": tfds.features.Tensor(shape=(2,), dtype=np.int32),
+            "scenario": tfds.features.Text(), "description": tfds.features.Text(),
+            "people": numbers(None, len(COCO17), 3), "boxes": numbers(None, 4),
+            "areas": numbers(None)})
 
     def _settings(self) -> dict[str, object]:
         return {}

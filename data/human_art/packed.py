@@ -18,10 +18,10 @@ import zipfile
 import numpy as np
 from jaxtyping import Float
 
+from repose_jax.data.findings import refuse_most
 from repose_jax.data.human_art.annotations import (
     AnnotatedPicture, LeftOut, coco_pose, read_json, split_word)
 from repose_jax.data.images import image_size
-from repose_jax.data.market1501.salvage import refuse_most
 from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import COCO17
 

@@ -40,6 +40,9 @@ class Builder(PartedBuilder):
     """
 
     VERSION = tfds.core.Version("2.0.0")
+    DESCRIPTION = ("Photos of pedestrians with machine-made poses, in the layout of Market-1501 (Zheng "
+                   "et al., ICCV 2015).")
+    HOMEPAGE = "https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "manual_dir is the folder that holds bounding_box_train, bounding_box_test and "
         "market-annotation-{train,test}.csv")
@@ -47,14 +50,8 @@ class Builder(PartedBuilder):
         MarketConfig(skeleton=name, description=f"poses in {name}")
         for name in sorted(SKELETONS, key=lambda name: name != MARKET14.name)]
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=person_features([SKELETONS[self.builder_config.skeleton]]),
-            metadata=tfds.core.MetadataDict(),
-            description="Photos of pedestrians with machine-made poses, in the layout of "
-                        "Market-1501 (Zheng et al., ICCV 2015).",
-            homepage="https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html")
+    def _features(self) -> tfds.features.FeaturesDict:
+        return person_features([SKELETONS[self.builder_config.skeleton]])
 
     def _settings(self) -> dict[str, object]:
         return {"skeleton": self.builder_config.skeleton, "size": self.builder_config.size}

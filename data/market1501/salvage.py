@@ -6,10 +6,9 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from repose_jax.data.findings import Findings
+from repose_jax.data.findings import Findings, refuse_most
 from repose_jax.errors import UserError
 from repose_jax.pose.formats import NamedPoses, read_csv_poses
 
@@ -28,14 +27,6 @@ class Salvage(NamedTuple):
     left_out: frozenset[str]
     reasons: dict[str, list[str]]
     notes: tuple[str, ...]
-
-
-def refuse_most(annotation: str | os.PathLike[str], broken: Sequence[str], whole: int,
-                what: str = "rows") -> None:
-    """Raises UserError where more rows, or what else is counted, are broken than whole."""
-    if len(broken) > whole:
-        raise UserError(annotation, f"has {len(broken)} broken {what} of {len(broken) + whole}, the "
-                        f"first: {broken[0]}", "this is more than damage; give the right file")
 
 
 def salvage(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],

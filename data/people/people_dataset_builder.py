@@ -42,13 +42,11 @@ class Builder(PartedBuilder):
     """Pictures as PNG with exact poses in every skeleton, test people apart from train people."""
 
     VERSION = tfds.core.Version("2.0.0")
+    DESCRIPTION = "Rendered people in rendered clothes, with exact keypoints."
     BUILDER_CONFIGS = [PeopleConfig(description="2000 people of 6 views, 128x64")]
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self, features=person_features(list(SKELETONS.values())),
-            metadata=tfds.core.MetadataDict(),
-            description="Rendered people in rendered clothes, with exact keypoints.")
+    def _features(self) -> tfds.features.FeaturesDict:
+        return person_features(list(SKELETONS.values()))
 
     def _settings(self) -> dict[str, object]:
         config = self.builder_config

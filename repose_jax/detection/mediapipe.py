@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.data.crop import cut_out, framed
+from repose_jax.data.resize import shifted
 from repose_jax.errors import UserError
 from repose_jax.pose.detectors import MEDIAPIPE33, landmarks
 from repose_jax.pose.people import Box
@@ -65,6 +66,4 @@ class MediaPipe:
         # Opened anew each time, as one that is left open cannot be closed when Python ends.
         with self._landmarker() as landmarker:
             found = landmarker.detect(picture).pose_landmarks
-        poses = landmarks(found, photo.shape[:2])
-        poses[..., :2] += np.where(poses[..., 2:] > 0, place, 0)
-        return poses, MEDIAPIPE33
+        return shifted(landmarks(found, photo.shape[:2]), place), MEDIAPIPE33

@@ -23,8 +23,7 @@ def box_inside(box: Box, size: tuple[int, int], where: str | os.PathLike[str]) -
 
 
 def photo_pose(
-    detector: PoseDetector, image: ImageLike,
-    person: Person = "largest",
+    detector: PoseDetector, image: ImageLike, person: Person = "largest"
 ) -> NamedPose:
     """Finds the pose of a picture's person.
 

@@ -30,6 +30,7 @@ INCEPTION_FILES: dict[Variant, tuple[str, ...]] = {
 
 _SCALING: dict[Variant, Scaling] = {"tf": "symmetric", "imagenet": "transform"}
 
+
 class WeightsAbsent(UserError):
     """A file of weights that does not come with this package is not there.
 
