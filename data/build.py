@@ -14,13 +14,13 @@ from collections.abc import Iterator
 import tensorflow_datasets as tfds
 from absl import logging
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.annotations import FRAME
-from repose_jax.data.lock import alone
-from repose_jax.data.manifest import read_manifest
 from repose_jax.data.market1501.layout import load_market1501
-from repose_jax.data.parted_builder import PartedBuilder, unfinished
 from repose_jax.data.people.source import rendered_people
-from repose_jax.errors import UserError
+from repose_jax.data.records.builder import PartedBuilder, unfinished
+from repose_jax.data.records.lock import alone
+from repose_jax.data.records.manifest import read_manifest
 
 
 _SYSTEM_CALL = re.compile(r"\b(?:open|write|fsync|close)\(\) failed: ([^;]+)")

@@ -8,13 +8,13 @@ import pathlib
 
 import numpy as np
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.annotations import is_deepfashion
 from repose_jax.data.deepfashion.layout import load_deepfashion
 from repose_jax.data.human_art.annotations import is_human_art
+from repose_jax.data.image.resize import fit_pose, letterbox
 from repose_jax.data.market1501.layout import load_layout, load_market1501, plain_annotation
-from repose_jax.data.pairs import PairSource
-from repose_jax.data.resize import fit_pose, letterbox
-from repose_jax.errors import UserError
+from repose_jax.data.pairs.source import PairSource
 from repose_jax.pose.formats import convert
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -93,7 +93,7 @@ def find_built(folder: str | os.PathLike[str]) -> pathlib.Path | None:
 def _open_built(folder: pathlib.Path, split: str, skeleton: str | None,
                 cache: bool) -> PairSource:
     # TensorFlow Datasets takes seconds to import, which a plain folder does not need.
-    from repose_jax.data.array_record import load_array_record, stored_skeletons
+    from repose_jax.data.records.array_record import load_array_record, stored_skeletons
     stored = stored_skeletons(folder)
     return load_array_record(folder, split, cache=cache,
                              skeleton=skeleton if skeleton in stored else None)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pathlib
 import sys
 
+from repose_jax.common.provenance import write_png
 from repose_jax.data.people.renderer import render_person
 from repose_jax.data.people.source import FIRST_TEST_IDENTITY
 from repose_jax.pose.formats import NamedPose, write_pose
 from repose_jax.pose.skeleton import OPENPOSE18
-from repose_jax.provenance import write_png
 
 SIZE = (256, 128)
 # (file name, identity, view): sources, and the views that only lend their pose.

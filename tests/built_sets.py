@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from repose_jax.data.manifest import read_manifest
+from repose_jax.data.records.manifest import read_manifest
 
 SMALL = (64, 44)
 

@@ -31,7 +31,9 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 # Not network.py: its containers also carry shapes and shardings, which are no arrays.
 _networks = pathlib.Path(__file__).parents[1] / "repose_jax" / "networks"
 install_import_hook(
-    [f"repose_jax.{name}" for name in ("pose", "diffusion", "model", "generate", "config")]
+    [f"repose_jax.{name}" for name in (
+        "common.fields", "data.config", "diffusion", "models.pose_transfer", "models.sampling",
+        "pose")]
     + [f"repose_jax.networks.{file.stem}" for file in _networks.glob("*.py")
        if file.stem not in ("__init__", "network")],
     # The numeric tower: an int where a float is asked for is fine.
@@ -67,8 +69,8 @@ def market(tmp_path_factory) -> pathlib.Path:
 def market_model(market, tmp_path_factory) -> pathlib.Path:
     """The folder of a model of that size and skeleton, of random weights: nothing is trained."""
     from repose_jax.experiments.presets.tiny import CONFIG
-    from repose_jax.model import RePoseModel
-    from repose_jax.model_file import FILE_NAME, save_model
+    from repose_jax.models.pose_transfer import RePoseModel
+    from repose_jax.models.weights import FILE_NAME, save_model
 
     network = dataclasses.replace(CONFIG.model.network, skeleton="market14")
     config = dataclasses.replace(CONFIG.model, network=network)
@@ -85,10 +87,10 @@ def market_model(market, tmp_path_factory) -> pathlib.Path:
 @pytest.fixture
 def small_parts(monkeypatch):
     """Parts of two records; the list gets the number of each record that is prepared."""
-    from repose_jax.data import parts
+    from repose_jax.data.records import shards
 
-    prepared, prepare = [], parts._prepare
-    monkeypatch.setattr(parts, "SIZE", 2)
-    monkeypatch.setattr(parts, "_prepare",
+    prepared, prepare = [], shards._prepare
+    monkeypatch.setattr(shards, "SIZE", 2)
+    monkeypatch.setattr(shards, "_prepare",
                         lambda records, i: prepared.append(i) or prepare(records, i))
     return prepared

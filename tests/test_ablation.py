@@ -10,23 +10,23 @@ import jax
 import numpy as np
 import pytest
 
-from repose_jax import ablation as ablation_module
-from repose_jax.ablation import Ablation, Cell, Result, grid, run, with_settings
-from repose_jax.ablation_report import axes_of, rows, write_report
 from repose_jax.cli.ablate import PRESETS, parse_grid
-from repose_jax.config import DataConfig
+from repose_jax.common.errors import UserError
+from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.errors import UserError
-from repose_jax.evaluation.bootstrap import Bootstrap
-from repose_jax.evaluation.pose_accuracy import leaked, pck, pose_error
-from repose_jax.generate import SampleConfig
-from repose_jax.model import ModelConfig, RePoseModel
-from repose_jax.model_file import save_model, save_weights
+from repose_jax.evaluation.metrics.pose_accuracy import leaked, pck, pose_error
+from repose_jax.evaluation.statistics.bootstrap import Bootstrap
+from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
+from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.weights import save_model, save_weights
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.pif import FieldConfig, fresh_field
 from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
+from repose_jax.studies import ablation as ablation_module
+from repose_jax.studies.ablation import Ablation, Cell, Result, grid, run, with_settings
+from repose_jax.studies.ablation_report import axes_of, rows, write_report
 
 SIZE = (32, 16)
 

@@ -12,16 +12,16 @@ import pytest
 from PIL import Image
 from skimage.color import deltaE_cie76, rgb2lab
 
-from repose_jax.acceptance import (
-    CHECKS, Acceptance, Result, Thresholds, failures, pictures_in, read_thresholds)
-from repose_jax.acceptance_page import page
 from repose_jax.cli import main
-from repose_jax.errors import UserError
-from repose_jax.evaluation.lab_color import color_difference, lab
-from repose_jax.evaluation.texture import detail_kept, torso_detail
-from repose_jax.model_file import save_weights
+from repose_jax.common.errors import UserError
+from repose_jax.evaluation.metrics.lab_color import color_difference, lab
+from repose_jax.evaluation.metrics.texture import detail_kept, torso_detail
+from repose_jax.models.weights import save_weights
 from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
 from repose_jax.pose.skeleton import MARKET14
+from repose_jax.studies.acceptance import (
+    CHECKS, Acceptance, Result, Thresholds, failures, pictures_in, read_thresholds)
+from repose_jax.studies.acceptance_page import page
 
 GOOD = {"pose_error": 0.02, "identity": 0.9, "color": 3.0, "detail": 1.0}
 

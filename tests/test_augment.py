@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from repose_jax.cli import main
-from repose_jax.config import DataConfig, from_dict, to_dict
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.data.augment.affine import draw_affine, moved_image, moved_pose
 from repose_jax.data.augment.background import draw_background, with_background
 from repose_jax.data.augment.body_mask import body_mask
@@ -16,12 +17,12 @@ from repose_jax.data.augment.color import draw_color_map, recolored
 from repose_jax.data.augment.config import NAMES, AugmentConfig
 from repose_jax.data.augment.degrade import blurred, compressed, noisy
 from repose_jax.data.augment.occluder import Box, draw_box, occluded, without_hidden
-from repose_jax.data.pairs import PairSource
+from repose_jax.data.config import DataConfig
+from repose_jax.data.pairs.source import PairSource
+from repose_jax.data.pairs.stream import augmented_examples, batches, examples
 from repose_jax.data.people.renderer import render_person
 from repose_jax.data.people.source import rendered_people
-from repose_jax.data.pipeline import augmented_examples, batches, examples
 from repose_jax.data.registry import resized
-from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import OPENPOSE18, SKELETONS, flip_pose
 
 SIZE = (64, 32)

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from repose_jax.augment_reid import ARMS, AugmentReid, augment_reid, markdown, write
 from repose_jax.cli import main
-from repose_jax.config import DataConfig
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
+from repose_jax.data.config import DataConfig
 from repose_jax.networks.reid import ReidConfig
-from repose_jax.reid_trainer import ReidExperiment, load_reid
+from repose_jax.studies.reid_augmentation import ARMS, AugmentReid, augment_reid, markdown, write
+from repose_jax.tasks.reid import ReidExperiment, load_reid
 from repose_jax.training.loop import LoopConfig
 
 SMALL = ReidConfig(image_size=(32, 16), people=4, channels=(8, 8), blocks=1, parts=2, embedding=8,

@@ -16,13 +16,13 @@ from deepfashion_folders import NESTED, flat, write_csv
 from PIL import Image
 
 from repose_jax.cli import main
+from repose_jax.common.errors import UserError
 from repose_jax.data.build import build_deepfashion
 from repose_jax.data.check import check_dataset
 from repose_jax.data.deepfashion.layout import load_deepfashion
-from repose_jax.data.images import read_image
-from repose_jax.data.lock import alone
+from repose_jax.data.image.files import read_image
+from repose_jax.data.records.lock import alone
 from repose_jax.data.registry import open_dataset
-from repose_jax.errors import UserError
 
 
 class Full(array_record_module.ArrayRecordWriter):
@@ -67,10 +67,10 @@ def test_a_full_disk_loses_no_part(tmp_path, small_parts):
 def test_a_killed_build_goes_on(tmp_path, small_parts):
     root = write_csv(tmp_path / "fashion")
     command = ("import os, signal, sys\n"
-               "from repose_jax.data import parts\n"
+               "from repose_jax.data.records import shards\n"
                "from repose_jax.cli import main\n"
-               "prepare = parts._prepare\n"
-               "parts.SIZE, parts._prepare = 2, lambda records, i: (os.kill(os.getpid(), "
+               "prepare = shards._prepare\n"
+               "shards.SIZE, shards._prepare = 2, lambda records, i: (os.kill(os.getpid(), "
                "signal.SIGKILL) if i == 3 else prepare(records, i))\n"
                "main(sys.argv[1:])")
     args = ["data", "build", "deepfashion", "--source", str(root), "--output",
@@ -111,7 +111,7 @@ def test_one_build_at_a_time(tmp_path):
     root = write_csv(tmp_path / "fashion")
     unfinished = tmp_path / "built" / "deepfashion" / "64x44" / "unfinished.1.0.0"
     stale = unfinished.with_name("incomplete.ABC123_1.0.0")
-    command = ("import sys\nfrom repose_jax.data.lock import alone\n"
+    command = ("import sys\nfrom repose_jax.data.records.lock import alone\n"
                "with alone(sys.argv[1]):\n    print('in', flush=True)\n    sys.stdin.read()")
     with subprocess.Popen([sys.executable, "-c", command, str(unfinished)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as other:
@@ -167,7 +167,7 @@ def test_a_part_follows_from_all_that_its_pictures_depend_on(tmp_path, small_par
     small_parts.clear()
     fill_disk(root, tmp_path / "built", 6)
     assert small_parts == [0, 1, 2, 3, 4, 5, 6]
-    monkeypatch.setattr("repose_jax.data.parted_builder.versions",
+    monkeypatch.setattr("repose_jax.data.records.builder.versions",
                         lambda names: dict.fromkeys(names, "9"))
     small_parts.clear()
     path = build_deepfashion(root, tmp_path / "built", size=SMALL)

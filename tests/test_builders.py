@@ -10,18 +10,18 @@ from deepfashion_folders import HIGH, NESTED, flat, write_csv, write_database, w
 from human_art_folders import file_name, write_human_art, write_humansd
 
 from repose_jax.cli import main
-from repose_jax.data.array_record import RecordImages, load_array_record
+from repose_jax.common.errors import UserError
 from repose_jax.data.build import build, build_deepfashion, build_human_art, build_market1501
 from repose_jax.data.check import check_dataset
 from repose_jax.data.human_art.annotations import load_human_art
 from repose_jax.data.human_art.built import load_built_human_art
 from repose_jax.data.human_art.packed import load_humansd
-from repose_jax.data.images import read_image
-from repose_jax.data.manifest import read_manifest
-from repose_jax.data.pairs import OrderedPairs, PairSource
-from repose_jax.data.parted_builder import split_of
+from repose_jax.data.image.files import read_image
+from repose_jax.data.pairs.source import OrderedPairs, PairSource
+from repose_jax.data.records.array_record import RecordImages, load_array_record
+from repose_jax.data.records.builder import split_of
+from repose_jax.data.records.manifest import read_manifest
 from repose_jax.data.registry import open_dataset
-from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import OPENPOSE18
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 from repose_jax.training.checkpoint import (
     Checkpoints, decode_state, encode_state, export_safetensors, load_safetensors)
 from repose_jax.training.state import OptimizerConfig, create_state, make_optimizer

@@ -10,7 +10,7 @@ from PIL import Image
 
 from repose_jax.cli import main
 from repose_jax.data.people.renderer import render_person
-from repose_jax.pipeline import PoseTransfer
+from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.pose.formats import NamedPose, read_pose, write_pose
 from repose_jax.pose.skeleton import COCO17, OPENPOSE18
 

@@ -11,14 +11,14 @@ from array_record.python import array_record_module
 from PIL import Image
 
 from repose_jax.cli import main
-from repose_jax.data import parts
-from repose_jax.data.array_record import load_array_record, stored_notes
+from repose_jax.common.errors import UserError
 from repose_jax.data.build import build, build_market1501
 from repose_jax.data.check import check_folder
-from repose_jax.data.manifest import read_manifest
 from repose_jax.data.market1501.layout import load_market1501
+from repose_jax.data.records import shards
+from repose_jax.data.records.array_record import load_array_record, stored_notes
+from repose_jax.data.records.manifest import read_manifest
 from repose_jax.data.registry import find_built
-from repose_jax.errors import UserError
 
 PEOPLE, EACH = 50, 4
 SIZE = (32, 16)
@@ -190,6 +190,6 @@ def test_the_writers_own_error(whole, tmp_path):
 
 
 def test_other_exceptions_keep_their_traceback(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(parts, "record_digest", lambda _: 1 / 0)
+    monkeypatch.setattr(shards, "record_digest", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_market1501(whole, tmp_path / "built")

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from repose_jax.common.errors import UserError
 from repose_jax.data import build as build_module
-from repose_jax.data.array_record import load_array_record
 from repose_jax.data.build import build, build_market1501
 from repose_jax.data.check import check_dataset, check_folder
-from repose_jax.data.images import image_size, read_image
+from repose_jax.data.image.files import image_size, read_image
 from repose_jax.data.market1501.layout import load_market1501
+from repose_jax.data.pairs.source import OrderedPairs, PairSource
+from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.data.people.source import rendered_people
-from repose_jax.data.pairs import OrderedPairs, PairSource
-from repose_jax.data.pipeline import batches, examples
+from repose_jax.data.records.array_record import load_array_record
 from repose_jax.data.registry import find_built, open_dataset
-from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18, flip_pose
 
 NAMES = ("0001_a.png", "0001_b.png", "0001_c.png", "0002_a.png", "0002_b.png", "-1_a.png")

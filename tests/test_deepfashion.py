@@ -13,13 +13,13 @@ from deepfashion_folders import (
 from PIL import Image
 
 from repose_jax.cli import main
+from repose_jax.common.errors import UserError
 from repose_jax.data.check import check_dataset
 from repose_jax.data.deepfashion.annotations import read_annotations
 from repose_jax.data.deepfashion.layout import load_deepfashion
 from repose_jax.data.deepfashion.names import clothes_of, person_of, picture_key
-from repose_jax.data.pipeline import batches
+from repose_jax.data.pairs.stream import batches
 from repose_jax.data.registry import open_dataset
-from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import OPENPOSE18
 
 

@@ -9,7 +9,7 @@ from deepfashion_folders import NESTED, flat, save, squeezed, write_csv, write_t
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from repose_jax.cli import main
-from repose_jax.evaluation.protocol import PROTOCOLS
+from repose_jax.evaluation.protocols.pairs import PROTOCOLS
 
 PAIRS = [(0, 1), (2, 1), (1, 0)]  # source and target among the test pictures
 

@@ -13,18 +13,18 @@ import pytest
 from PIL import Image
 
 from repose_jax.cli import main
-from repose_jax.data.crop import cut_out, framed
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.crop import cut_out, framed
 from repose_jax.data.people.renderer import render_person
-from repose_jax.detection.options import load_detector, which_person
-from repose_jax.detection.photo_pose import photo_pose
-from repose_jax.errors import UserError
-from repose_jax.generate import SampleConfig
-from repose_jax.pipeline import PoseTransfer
+from repose_jax.inference.detection.options import load_detector, which_person
+from repose_jax.inference.detection.photo_pose import photo_pose
+from repose_jax.inference.pipeline import PoseTransfer
+from repose_jax.models.pose_predictor import PoseReader
+from repose_jax.models.sampling import SampleConfig
 from repose_jax.pose.detectors import BODY25, HALPE26, MEDIAPIPE33, WHOLEBODY23
 from repose_jax.pose.formats import read_pose
 from repose_jax.pose.people import boxes, choose_person, overlaps
 from repose_jax.pose.skeleton import COCO17, OPENPOSE18
-from repose_jax.pose_reader import PoseReader
 
 INPUT = (64, 48)  # of the networks that the tests build
 

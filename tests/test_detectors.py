@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 from repose_jax.pose.detectors import (
     BODY25, HALPE26, LAYOUTS, MEDIAPIPE33, WHOLEBODY23, detected, landmarks, layout_of)
 from repose_jax.pose.formats import convert, read_pose, read_poses, write_pose

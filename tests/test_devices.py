@@ -9,9 +9,9 @@ import functools
 import jax, numpy as np
 jax.config.update("jax_disable_most_optimizations", True)
 from repose_jax.data.people.source import rendered_people
-from repose_jax.data.pipeline import examples
+from repose_jax.data.pairs.stream import examples
 from repose_jax.experiments.presets.tiny import CONFIG
-from repose_jax.model import RePoseModel
+from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.training.parallel import data_parallel
 from repose_jax.training.state import OptimizerConfig, create_state, make_optimizer
 from repose_jax.training.step import make_train_step
@@ -46,10 +46,10 @@ import sys
 import jax, numpy as np
 jax.config.update("jax_disable_most_optimizations", True)
 from repose_jax.data.people.source import rendered_people
-from repose_jax.evaluator import sampled
+from repose_jax.evaluation.evaluators.sampled import sampled
 from repose_jax.experiments.presets.tiny import CONFIG
-from repose_jax.model import RePoseModel
-from repose_jax.model_file import LoadedModel
+from repose_jax.models.pose_transfer import RePoseModel
+from repose_jax.models.weights import LoadedModel
 
 assert jax.local_device_count() == int(sys.argv[1])
 model = RePoseModel(CONFIG.model)

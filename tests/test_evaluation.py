@@ -10,20 +10,20 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from repose_jax.errors import UserError
-from repose_jax.evaluation.baselines import as_unit, blurred, mean_image, trivial_baselines
-from repose_jax.evaluation.bootstrap import Bootstrap
-from repose_jax.evaluation.contact_sheet import SheetRow, contact_sheet
-from repose_jax.evaluation.denoising import denoising_table, timestep_at_noise
-from repose_jax.evaluation.derangement import can_derange, derangement
-from repose_jax.evaluation.l1 import l1
-from repose_jax.evaluation.psnr import psnr
-from repose_jax.evaluation.measures import PictureBatch, reconstruction, torso
-from repose_jax.evaluation.report import summarize
-from repose_jax.evaluation.report_table import markdown
-from repose_jax.evaluation.score_table import ScoreTable, score
-from repose_jax.evaluation.ssim import gaussian_ssim, uniform_ssim
-from repose_jax.evaluation.torso_color import torso_color, torso_correlation, torso_mask
+from repose_jax.common.errors import UserError
+from repose_jax.evaluation.metrics.baselines import as_unit, blurred, mean_image, trivial_baselines
+from repose_jax.evaluation.metrics.denoising import denoising_table, timestep_at_noise
+from repose_jax.evaluation.metrics.l1 import l1
+from repose_jax.evaluation.metrics.measures import PictureBatch, reconstruction, torso
+from repose_jax.evaluation.metrics.psnr import psnr
+from repose_jax.evaluation.metrics.ssim import gaussian_ssim, uniform_ssim
+from repose_jax.evaluation.metrics.torso_color import torso_color, torso_correlation, torso_mask
+from repose_jax.evaluation.report.contact_sheet import SheetRow, contact_sheet
+from repose_jax.evaluation.report.report import summarize
+from repose_jax.evaluation.report.score_table import ScoreTable, score
+from repose_jax.evaluation.report.table import markdown
+from repose_jax.evaluation.statistics.bootstrap import Bootstrap
+from repose_jax.evaluation.statistics.derangement import can_derange, derangement
 from repose_jax.pose.draw import draw_skeleton, limb_colors
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18
 

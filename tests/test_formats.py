@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from repose_jax.data.resize import fit_pose, letterbox
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.resize import fit_pose, letterbox
 from repose_jax.pose import formats
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18
 

@@ -7,11 +7,11 @@ import importlib.util
 import numpy as np
 import pytest
 
-from repose_jax.errors import UserError
-from repose_jax.evaluation.frechet import (
+from repose_jax.common.errors import UserError
+from repose_jax.evaluation.metrics.frechet import (
     Gaussian, frechet_distance, load_gaussian, moments, moments_of, save_gaussian)
-from repose_jax.evaluation.kid import kernel_distance, polynomial_mmd
-from repose_jax.evaluation.precision_recall import manifolds
+from repose_jax.evaluation.metrics.kid import kernel_distance, polynomial_mmd
+from repose_jax.evaluation.metrics.precision_recall import manifolds
 from repose_jax.experiments.bench.torch_twins import import_torchvision
 
 
@@ -213,7 +213,7 @@ def test_manifolds_are_those_of_the_other_package_and_of_loops(two, torch, monke
     np.testing.assert_allclose(found.density, inside.sum() / (k * 90), rtol=1e-12)
     np.testing.assert_allclose(found.coverage, inside.any(1).mean(), rtol=1e-12)
     assert 0 < found.precision < 1
-    monkeypatch.setattr("repose_jax.evaluation.precision_recall._VALUES_AT_ONCE", 1000)
+    monkeypatch.setattr("repose_jax.evaluation.metrics.precision_recall._VALUES_AT_ONCE", 1000)
     assert manifolds(real, fake, k) == found
     prc = pytest.importorskip("torch_fidelity.metric_prc")
     theirs = prc.calculate_precision_recall_full(

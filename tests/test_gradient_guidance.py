@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from repose_jax.common.errors import UserError
 from repose_jax.diffusion.guidance import gradient_guided
 from repose_jax.diffusion.prediction import from_x0
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.errors import UserError
-from repose_jax.generate import GuidanceConfig, SampleConfig, generate
-from repose_jax.guide import Guide, GuideParams
-from repose_jax.model import ModelConfig, RePoseModel
+from repose_jax.models.pose_energy import Guide, GuideParams
+from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
+from repose_jax.models.sampling import GuidanceConfig, SampleConfig, generate
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.pif import FieldConfig, fresh_field
 from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator

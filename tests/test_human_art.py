@@ -10,11 +10,11 @@ import pytest
 from human_art_folders import PICTURES, drawn, file_name, write_human_art, write_humansd
 
 from repose_jax.cli import main
+from repose_jax.common.errors import UserError
 from repose_jax.data.check import check_dataset
 from repose_jax.data.human_art.annotations import load_human_art, read_human_art
 from repose_jax.data.human_art.packed import load_humansd, read_packed_poses
 from repose_jax.data.registry import open_dataset
-from repose_jax.errors import UserError
 
 
 def assert_pictures(pictures, split, root):

@@ -14,10 +14,10 @@ from PIL import Image
 from repose_jax.cli import main
 from repose_jax.data.human_art.annotations import load_human_art
 from repose_jax.data.people.renderer import render_person
-from repose_jax.evaluation.features import feature_network
-from repose_jax.evaluation.frechet import frechet_distance, moments
-from repose_jax.evaluation.human_art_protocol import HUMAN_ART
-from repose_jax.human_art_evaluation import HumanArtEvaluation, placed
+from repose_jax.evaluation.evaluators.human_art import HumanArtEvaluation, placed
+from repose_jax.evaluation.metrics.features import feature_network
+from repose_jax.evaluation.metrics.frechet import frechet_distance, moments
+from repose_jax.evaluation.protocols.human_art import HUMAN_ART
 
 SIZE = (64, 40)
 # Scenario, stem, people. A stem that two scenarios share is told apart by the folder.
@@ -185,7 +185,7 @@ def test_sets_are_compared_where_there_are_weights(root, made, tmp_path, monkeyp
 
     rules = {name: feature_network(f"toy-{name}", apply, np.eye(3, dtype=np.float32), "")
              for name in ("frechet", "kid")}
-    monkeypatch.setattr("repose_jax.human_art_evaluation.human_art_networks",
+    monkeypatch.setattr("repose_jax.evaluation.evaluators.human_art.human_art_networks",
                         lambda protocol, folder: (rules, ()))
     dark = made / f"{9:012d}.png"
     Image.fromarray(np.asarray(Image.open(dark)) // 2).save(dark)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from devices import on_devices
 
-from repose_jax.errors import UserError
-from repose_jax.evaluation.features import (
+from repose_jax.common.errors import UserError
+from repose_jax.evaluation.metrics.features import (
     FeatureNetwork, WeightsAbsent, feature_batches, feature_network, features_of, inception)
-from repose_jax.evaluation.frechet import moments_of
+from repose_jax.evaluation.metrics.frechet import moments_of
 from repose_jax.experiments.bench.features import pytorch_fid, randomise
 from repose_jax.experiments.bench.torch_twins import import_torchvision
 from repose_jax.networks.inception import Inception, params_from_torch, prepare, resize_bilinear
@@ -203,7 +203,7 @@ def test_batches_are_filled_up_and_leave_no_picture_out(toy):
 
 _TWO = """
 import numpy as np, jax
-from repose_jax.evaluation.features import feature_batches, feature_network
+from repose_jax.evaluation.metrics.features import feature_batches, feature_network
 assert jax.local_device_count() == 2
 seen = []
 def apply(params, pictures):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repose_jax.evaluation.average_precision import Detections, Matches, People
-from repose_jax.evaluation.keypoint_ap import joint_sigmas, keypoint_ap, oks
-from repose_jax.evaluation.pose_accuracy import head_size, pckh
-from repose_jax.evaluation.pose_cosine import (
+from repose_jax.evaluation.metrics.average_precision import Detections, Matches, People
+from repose_jax.evaluation.metrics.keypoint_ap import joint_sigmas, keypoint_ap, oks
+from repose_jax.evaluation.metrics.pose_accuracy import head_size, pckh
+from repose_jax.evaluation.metrics.pose_cosine import (
     people_count_error, pose_cosine, pose_cosine_ap)
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 from repose_jax.training.log import TrainingLog
 from repose_jax.training.loop import LoopConfig, train
 from repose_jax.training.state import OptimizerConfig

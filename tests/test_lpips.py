@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repose_jax.errors import UserError
-from repose_jax.evaluation.lpips import load_lpips, lpips_from_states, published_heads
+from repose_jax.common.errors import UserError
+from repose_jax.evaluation.metrics.lpips import load_lpips, lpips_from_states, published_heads
 from repose_jax.experiments.bench.torch_twins import arrays, random_lpips
 from repose_jax.networks.lpips_backbones import TAP_CHANNELS, LpipsBackbone, backbone_params
 
@@ -115,10 +115,9 @@ def test_heads_of_the_installed_package_are_taken(monkeypatch):
         read.append(path)
         return backbone if path == "squeeze.pth" else arrays(torch.load(path, map_location="cpu"))
 
-    stub = types.ModuleType("repose_jax.interop.torch_file")
+    stub = types.ModuleType("repose_jax.common.torch_file")
     stub.read_state_dict = read_state_dict
-    monkeypatch.setitem(sys.modules, "repose_jax.interop", types.ModuleType("repose_jax.interop"))
-    monkeypatch.setitem(sys.modules, "repose_jax.interop.torch_file", stub)
+    monkeypatch.setitem(sys.modules, "repose_jax.common.torch_file", stub)
     metric = load_lpips("squeeze", "squeeze.pth")
     assert read == ["squeeze.pth", published_heads("squeeze")]
     assert metric.sha256 == lpips_from_states("squeeze", backbone, heads).sha256

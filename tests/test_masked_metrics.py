@@ -8,11 +8,11 @@ from skimage.draw import disk
 from skimage.metrics import structural_similarity
 from skimage.morphology import closing
 
-from repose_jax.evaluation import masked
-from repose_jax.evaluation.l1 import l1
-from repose_jax.evaluation.person_mask import mask_limbs, person_mask
-from repose_jax.evaluation.psnr import psnr
-from repose_jax.evaluation.ssim import gaussian_ssim, uniform_ssim
+from repose_jax.evaluation.metrics import masked
+from repose_jax.evaluation.metrics.l1 import l1
+from repose_jax.evaluation.metrics.psnr import psnr
+from repose_jax.evaluation.metrics.ssim import gaussian_ssim, uniform_ssim
+from repose_jax.pose.person_mask import mask_limbs, person_mask
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18
 
 

@@ -11,18 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repose_jax.config import ExperimentConfig, from_dict, to_dict
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.diffusion.guidance import disentangled, two_branch
 from repose_jax.diffusion.prediction import precondition
 from repose_jax.diffusion.samplers import initial_noise
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.errors import UserError
 from repose_jax.experiments.presets import market1501, people
-from repose_jax.generate import SampleConfig, generate
-from repose_jax.model import ModelConfig, ObjectiveConfig, RePoseModel, to_image, to_signal
+from repose_jax.models.pose_transfer import (
+    ModelConfig, ObjectiveConfig, RePoseModel, to_image, to_signal)
+from repose_jax.models.sampling import SampleConfig, generate
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
+from repose_jax.tasks.pose_transfer import ExperimentConfig
 
 SIZE = (16, 8)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from repose_jax.evaluation.ms_ssim import ms_ssim, ms_ssim_name, scale_weights
-from repose_jax.evaluation.ssim import gaussian_ssim
+from repose_jax.evaluation.metrics.ms_ssim import ms_ssim, ms_ssim_name, scale_weights
+from repose_jax.evaluation.metrics.ssim import gaussian_ssim
 
 
 def _pairs(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from devices import on_devices
 
-from repose_jax.evaluation.parts import in_parts, parts, split
+from repose_jax.common.batching import in_parts, parts, split
 
 
 @pytest.mark.parametrize("count,at_once", [(1, 4), (4, 4), (9, 4), (3, 1)])
@@ -47,8 +47,8 @@ def test_what_is_split_keeps_its_values():
 SCRIPT = """
 import jax, numpy as np
 from repose_jax.evaluation import measures
-from repose_jax.evaluation.parts import parts, split
-from repose_jax.evaluation.ssim import gaussian_ssim
+from repose_jax.common.batching import parts, split
+from repose_jax.evaluation.metrics.ssim import gaussian_ssim
 from repose_jax.pose.skeleton import MARKET14
 count = int(__import__("sys").argv[1])
 assert jax.local_device_count() == count

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from repose_jax.data.people import render, render_person, sample_identity, sample_view
-from repose_jax.data.people import body, garments, keypoints, poses, raycast, scene
+from repose_jax.common.errors import UserError
+from repose_jax.data.people import (
+    body, garments, keypoints, poses, raycast, render, render_person, sample_identity, sample_view,
+    scene)
 from repose_jax.data.people.renderer import render_background
-from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import SKELETONS
 
 SIZE = (96, 48)

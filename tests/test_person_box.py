@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from repose_jax.cli import main
-from repose_jax.data.crop import FILLING, person_cut_out
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.crop import FILLING, person_cut_out
 from repose_jax.data.people.renderer import render_person
-from repose_jax.errors import UserError
-from repose_jax.pipeline import PoseTransfer
+from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.pose.formats import read_pose
 from repose_jax.pose.named_poses import NamedPose
 from repose_jax.pose.skeleton import OPENPOSE18

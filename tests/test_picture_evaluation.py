@@ -13,18 +13,18 @@ import pytest
 from PIL import Image
 
 from repose_jax.cli import main
-from repose_jax.data.pair_list import read_pair_list
-from repose_jax.data.picture_index import flattened, generated_name
+from repose_jax.data.image.names import flattened, generated_name
+from repose_jax.data.pairs.list import read_pair_list
 from repose_jax.data.registry import open_dataset
-from repose_jax.evaluation.bootstrap import Interval
-from repose_jax.evaluation.breakdown import breakdown, pose_change, shown_by_both
-from repose_jax.evaluation.measures import at_size
-from repose_jax.evaluation.protocol import PROTOCOLS
-from repose_jax.evaluation.report import Report
-from repose_jax.evaluation.report_page import page
-from repose_jax.evaluation.report_table import latex, per_picture_csv
-from repose_jax.evaluation.score_table import ScoreTable
-from repose_jax.model_file import save_weights
+from repose_jax.evaluation.metrics.measures import at_size
+from repose_jax.evaluation.protocols.pairs import PROTOCOLS
+from repose_jax.evaluation.report.breakdown import breakdown, pose_change, shown_by_both
+from repose_jax.evaluation.report.page import page
+from repose_jax.evaluation.report.report import Report
+from repose_jax.evaluation.report.score_table import ScoreTable
+from repose_jax.evaluation.report.table import latex, per_picture_csv
+from repose_jax.evaluation.statistics.bootstrap import Interval
+from repose_jax.models.weights import save_weights
 from repose_jax.networks.reid import ReidConfig, fresh_reid
 from repose_jax.pose.formats import NamedPose, write_pose
 

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repose_jax.config import DataConfig
-from repose_jax.errors import UserError
-from repose_jax.evaluation.auroc import auroc
-from repose_jax.evaluation.field import evaluate_field
-from repose_jax.field_trainer import (
-    FieldBatches, FieldExperiment, bones_of, run, valid_poses, wrong_poses)
-from repose_jax.guide_file import load_field
+from repose_jax.common.errors import UserError
+from repose_jax.data.config import DataConfig
+from repose_jax.evaluation.metrics.auroc import auroc
+from repose_jax.evaluation.metrics.field import evaluate_field
+from repose_jax.models.pose_energy_file import load_field
 from repose_jax.networks.pif import FieldConfig, PoseField, fresh_field, project
 from repose_jax.pose.skeleton import MARKET14, SKELETONS
+from repose_jax.tasks.pose_field import (
+    FieldBatches, FieldExperiment, bones_of, run, valid_poses, wrong_poses)
 from repose_jax.training.loop import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 

@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repose_jax.config import DataConfig
+from repose_jax.common.errors import UserError
+from repose_jax.data.config import DataConfig
 from repose_jax.data.people.renderer import render_person
-from repose_jax.detection.photo_pose import photo_pose
-from repose_jax.errors import UserError
-from repose_jax.estimator_trainer import EstimatorExperiment, guess, run
-from repose_jax.guide_file import load_estimator
-from repose_jax.model import ModelConfig, RePoseModel, to_signal
-from repose_jax.model_file import save_model
-from repose_jax.generate import SampleConfig
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.inference.detection.photo_pose import photo_pose
+from repose_jax.inference.pipeline import PoseTransfer
+from repose_jax.models.pose_energy_file import load_estimator
+from repose_jax.models.pose_predictor import PoseReader
+from repose_jax.models.pose_transfer import ModelConfig, RePoseModel, to_signal
+from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.weights import save_model
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, Heatmaps, PoseEstimator, estimator_loss, fresh_estimator, peak, soft_argmax)
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
-from repose_jax.pipeline import PoseTransfer
-from repose_jax.pose_reader import PoseReader
+from repose_jax.tasks.pose_estimator import EstimatorExperiment, guess, run
 from repose_jax.training.loop import LoopConfig
 
 SIZE = (32, 16)
@@ -125,7 +125,7 @@ def experiment(denoiser, total: int = 64, **changes) -> EstimatorExperiment:
 
 class TestTraining:
     def test_guesses_are_real_pictures_first(self, denoiser):
-        from repose_jax.model_file import load_model
+        from repose_jax.models.weights import load_model
         loaded = load_model(denoiser)
         rng = np.random.default_rng(0)
         batch = {name: rng.integers(0, 255, (8, *SIZE, 3), dtype=np.uint8)
@@ -171,7 +171,7 @@ class TestReader:
         params = jax.tree.map(np.zeros_like, params)
         params["Dense_1"]["bias"] += 20.0  # every joint shows, anywhere: the mean is the middle
         path = tmp_path / "e.safetensors"
-        from repose_jax.model_file import save_weights
+        from repose_jax.models.weights import save_weights
         save_weights(path, "estimator", SMALL, params, {})
         reader = PoseReader.load(path)
         photo = render_person(0, 3, 0, (96, 64)).image
@@ -186,7 +186,7 @@ class TestReader:
         np.testing.assert_allclose(found.pose[0, :2], (4 * 10.5 - 0.5, 4 * 16.5 - 0.5), atol=0.1)
 
     def test_many_pictures_do_not_depend_on_their_batch(self, tmp_path):
-        from repose_jax.model_file import save_weights
+        from repose_jax.models.weights import save_weights
         params = jax.jit(fresh_estimator(SMALL))(jax.random.key(1))
         save_weights(tmp_path / "e.safetensors", "estimator", SMALL, params, {})
         reader = PoseReader.load(tmp_path / "e.safetensors")

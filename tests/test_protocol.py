@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from skimage.metrics import structural_similarity
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.people.renderer import render_person
 from repose_jax.data.registry import open_dataset
-from repose_jax.errors import UserError
-from repose_jax.evaluation.features import feature_network
-from repose_jax.evaluation.frechet import frechet_distance, moments, whole_batches
-from repose_jax.evaluation.mae import mae
-from repose_jax.evaluation.measures import PictureBatch, masked_perceptual, reconstruction
-from repose_jax.evaluation.person_mask import person_mask
-from repose_jax.evaluation.protocol import PROTOCOLS, protocol
-from repose_jax.evaluation.ssim import gaussian_ssim, own_range
+from repose_jax.evaluation.evaluators.published_weights import reference
+from repose_jax.evaluation.evaluators.scorer import Scorer, in_memory
+from repose_jax.evaluation.metrics.features import feature_network
+from repose_jax.evaluation.metrics.frechet import frechet_distance, moments, whole_batches
+from repose_jax.evaluation.metrics.mae import mae
+from repose_jax.evaluation.metrics.measures import PictureBatch, masked_perceptual, reconstruction
+from repose_jax.evaluation.metrics.ssim import gaussian_ssim, own_range
+from repose_jax.evaluation.protocols.pairs import PROTOCOLS, protocol
+from repose_jax.pose.person_mask import person_mask
 from repose_jax.pose.skeleton import MARKET14
-from repose_jax.published_networks import reference
-from repose_jax.scorer import Scorer, in_memory
 
 
 def _as_scripted(generated, target, sigma):

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from repose_jax.cli import main
-from repose_jax.config import DataConfig
-from repose_jax.errors import UserError
-from repose_jax.evaluation.retrieval import rank
+from repose_jax.common.errors import UserError
+from repose_jax.data.config import DataConfig
+from repose_jax.evaluation.evaluators.reid import score_reid
+from repose_jax.evaluation.metrics.retrieval import rank
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
-from repose_jax.reid_evaluator import score_reid
-from repose_jax.reid_trainer import (
+from repose_jax.tasks.reid import (
     PeopleBatches, Pictures, ReidExperiment, load_reid, moments, run, with_generated)
-from repose_jax.training.augment import augmented, erased, mirrored, recolored, shifted
+from repose_jax.tasks.reid_augment import augmented, erased, mirrored, recolored, shifted
 from repose_jax.training.loop import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 

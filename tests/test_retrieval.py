@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from repose_jax.evaluation.retrieval import (
+from repose_jax.evaluation.metrics.retrieval import (
     one_query_a_camera, pair_junk, rank, same_camera_junk)
 
 

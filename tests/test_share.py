@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 
-from repose_jax.config import DataConfig
-from repose_jax.data.pairs import PairSource
-from repose_jax.data.pipeline import batches
-from repose_jax.data.share import share_of, subset
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
+from repose_jax.data.config import DataConfig
+from repose_jax.data.pairs.source import PairSource
+from repose_jax.data.pairs.stream import batches
+from repose_jax.data.pairs.subset import share_of, subset
 from repose_jax.pose.skeleton import MARKET14
 
 

@@ -14,11 +14,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from repose_jax.cli import main
-from repose_jax.evaluation.bootstrap import Bootstrap
-from repose_jax.evaluation.crossed_bootstrap import crossed_share
-from repose_jax.study.answers import FORMAT
-from repose_jax.study.key import read_key
-from repose_jax.study.serve import make_server
+from repose_jax.evaluation.statistics.bootstrap import Bootstrap
+from repose_jax.evaluation.statistics.crossed_bootstrap import crossed_share
+from repose_jax.studies.human.answers import FORMAT
+from repose_jax.studies.human.key import read_key
+from repose_jax.studies.human.serve import make_server
 
 METHODS = ("zebra-net", "quokka-net", "ibex-net")
 PAIRS = 12

@@ -16,8 +16,8 @@ from PIL import Image, ImageFilter
 
 from repose_jax.cli import main
 from repose_jax.data.people.renderer import render_person
-from repose_jax.study.key import read_key
-from repose_jax.study.serve import make_server
+from repose_jax.studies.human.key import read_key
+from repose_jax.studies.human.serve import make_server
 
 selenium = pytest.importorskip("selenium")
 from selenium import webdriver  # noqa: E402

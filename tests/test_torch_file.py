@@ -14,8 +14,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from repose_jax.errors import UserError
-from repose_jax.interop.torch_file import check_hash, read_state_dict, read_torch
+from repose_jax.common.errors import UserError
+from repose_jax.common.torch_file import check_hash, read_state_dict, read_torch
 
 MAGIC = 0x1950A86A20F9469CFC6C
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 
-from repose_jax.evaluation.person_mask import person_mask
+from repose_jax.pose.person_mask import person_mask
 from repose_jax.pose.skeleton import Skeleton
 
 # In lengths of the trunk, from the middle of the shoulders to that of the hips; chosen by eye on

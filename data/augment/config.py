@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 
 # In the order in which they are applied. New ones go to the end: places seed the random numbers.
 NAMES = ("background", "affine", "color", "occlude", "blur", "noise", "jpeg")

@@ -23,10 +23,10 @@ import pathlib
 import numpy as np
 from jaxtyping import Bool, Float
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.names import picture_key
-from repose_jax.data.findings import refuse_most
-from repose_jax.data.pair_list import read_pair_list
-from repose_jax.errors import UserError
+from repose_jax.data.image.findings import refuse_most
+from repose_jax.data.pairs.list import read_pair_list
 from repose_jax.pose.formats import read_csv_poses, read_poses
 from repose_jax.pose.skeleton import OPENPOSE18
 

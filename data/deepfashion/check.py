@@ -8,16 +8,16 @@ import pathlib
 
 import numpy as np
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.annotations import (
     FRAME, Annotations, check_frame, has_split, read_annotations)
 from repose_jax.data.deepfashion.layout import PUBLISHED, choose_database
 from repose_jax.data.deepfashion.names import clothes_of, person_of, picture_key
 from repose_jax.data.deepfashion.pictures import (
     DatabasePictures, find_databases, find_pictures, white_border)
-from repose_jax.data.findings import Count, Finding, Findings, Report, spread
+from repose_jax.data.image.findings import Count, Finding, Findings, Report, spread
 from repose_jax.data.market1501.layout import MIN_JOINTS
-from repose_jax.data.pair_list import read_pair_list
-from repose_jax.errors import UserError
+from repose_jax.data.pairs.list import read_pair_list
 
 
 def check_deepfashion(root: str | os.PathLike[str], sample: int | None = None) -> Report:

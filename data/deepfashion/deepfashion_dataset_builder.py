@@ -7,10 +7,10 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from repose_jax.data.array_record import person_features
 from repose_jax.data.deepfashion.annotations import FRAME, has_split
 from repose_jax.data.deepfashion.layout import load_deepfashion
-from repose_jax.data.parted_builder import PartedBuilder, Split, split_of
+from repose_jax.data.records.array_record import person_features
+from repose_jax.data.records.builder import PartedBuilder, Split, split_of
 from repose_jax.pose.skeleton import OPENPOSE18
 
 

@@ -8,18 +8,18 @@ import pathlib
 import numpy as np
 from jaxtyping import Int
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.annotations import (
     FRAME, Annotations, check_frame, read_annotations)
 from repose_jax.data.deepfashion.names import clothes_of, person_of, picture_key
 from repose_jax.data.deepfashion.pictures import (
     DatabasePictures, FilePictures, find_databases, find_pictures, white_border)
-from repose_jax.data.findings import Findings
-from repose_jax.data.images import StoredPictures
+from repose_jax.data.image.files import StoredPictures
+from repose_jax.data.image.findings import Findings
+from repose_jax.data.image.resize import squeeze_pose
 from repose_jax.data.market1501.layout import MIN_JOINTS
-from repose_jax.data.pair_list import read_pairs
-from repose_jax.data.pairs import OrderedPairs, PairSource
-from repose_jax.data.resize import squeeze_pose
-from repose_jax.errors import UserError
+from repose_jax.data.pairs.list import read_pairs
+from repose_jax.data.pairs.source import OrderedPairs, PairSource
 from repose_jax.pose.skeleton import OPENPOSE18
 
 # Pictures and pairs of the published split (PATN's train.lst and test.lst; PIDM, section 4).

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from repose_jax.data.picture_index import flattened
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.names import flattened
 
 _PARTS = re.compile(r"(fashion.*?id\d{8})(\d+)_")
 

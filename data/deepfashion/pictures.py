@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.names import picture_key
-from repose_jax.data.images import SUFFIXES, StoredPictures, image_size, read_image
-from repose_jax.data.resize import squeeze
-from repose_jax.errors import UserError
+from repose_jax.data.image.files import SUFFIXES, StoredPictures, image_size, read_image
+from repose_jax.data.image.resize import squeeze
 
 # In-shop's low resolution: the picture in the middle of a white square.
 _PADDED_SIZE, _BORDER = (256, 256), 40

@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from repose_jax.data.findings import refuse_most
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.findings import refuse_most
 from repose_jax.pose.formats import read_text
 from repose_jax.pose.skeleton import COCO17
 

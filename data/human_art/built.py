@@ -7,9 +7,9 @@ import json
 import os
 import pathlib
 
-from repose_jax.data.array_record import RecordImages, open_built
+from repose_jax.common.errors import UserError
 from repose_jax.data.human_art.annotations import AnnotatedPicture
-from repose_jax.errors import UserError
+from repose_jax.data.records.array_record import RecordImages, open_built
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,11 +8,10 @@ import pathlib
 
 import numpy as np
 
-from repose_jax.data.findings import Count, Finding, Findings, Report
-from repose_jax.data.human_art.annotations import (
-    AnnotatedPicture, annotation_file, read_human_art)
+from repose_jax.common.errors import UserError
+from repose_jax.data.human_art.annotations import AnnotatedPicture, annotation_file, read_human_art
 from repose_jax.data.human_art.packed import load_humansd, mapping_file
-from repose_jax.errors import UserError
+from repose_jax.data.image.findings import Count, Finding, Findings, Report
 
 _PUBLISHED = 50_000
 

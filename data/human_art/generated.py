@@ -7,9 +7,9 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.human_art.annotations import AnnotatedPicture
-from repose_jax.data.images import SUFFIXES
-from repose_jax.errors import UserError
+from repose_jax.data.image.files import SUFFIXES
 
 
 def picture_names(pictures: Sequence[AnnotatedPicture]) -> list[str]:

@@ -7,12 +7,12 @@ import pathlib
 import numpy as np
 import tensorflow_datasets as tfds
 
-from repose_jax.data.findings import Findings
+from repose_jax.common.errors import UserError
 from repose_jax.data.human_art.annotations import LeftOut, annotation_file, load_human_art
 from repose_jax.data.human_art.packed import load_humansd, mapping_file
 from repose_jax.data.human_art.records import ArtRecords
-from repose_jax.data.parted_builder import PartedBuilder, Split
-from repose_jax.errors import UserError
+from repose_jax.data.image.findings import Findings
+from repose_jax.data.records.builder import PartedBuilder, Split
 from repose_jax.pose.skeleton import COCO17
 
 

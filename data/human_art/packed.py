@@ -18,11 +18,11 @@ import zipfile
 import numpy as np
 from jaxtyping import Float
 
-from repose_jax.data.findings import refuse_most
+from repose_jax.common.errors import UserError
 from repose_jax.data.human_art.annotations import (
     AnnotatedPicture, LeftOut, coco_pose, read_json, split_word)
-from repose_jax.data.images import image_size
-from repose_jax.errors import UserError
+from repose_jax.data.image.files import image_size
+from repose_jax.data.image.findings import refuse_most
 from repose_jax.pose.skeleton import COCO17
 
 # What a list of dictionaries of arrays consists of, under NumPy's old names and its new ones.

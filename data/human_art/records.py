@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from repose_jax.data.human_art.annotations import AnnotatedPicture, picture_name
-from repose_jax.data.images import read_bytes, read_image
-from repose_jax.data.parts import record_digest
-from repose_jax.data.person_records import file_stamp
+from repose_jax.data.image.files import read_bytes, read_image
+from repose_jax.data.records.person_records import file_stamp
+from repose_jax.data.records.shards import record_digest
 
 
 class ArtRecords:
-    """The records of a split, pictures as their files hold them; picklable. See `parts.Records`."""
+    """The records of a split, pictures as their files hold them; picklable. See `shards.Records`."""
 
     def __init__(self, pictures: Sequence[AnnotatedPicture], root: str | os.PathLike[str]):
         """Takes the pictures and the folder from which their names count."""

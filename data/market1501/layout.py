@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from repose_jax.data.images import SUFFIXES, FolderImages, image_sizes, read_image
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.files import SUFFIXES, FolderImages, image_sizes, read_image
+from repose_jax.data.image.resize import fit_pose
 from repose_jax.data.market1501.salvage import salvage
-from repose_jax.data.pair_list import read_pairs
-from repose_jax.data.pairs import PairSource
-from repose_jax.data.resize import fit_pose
-from repose_jax.errors import UserError
+from repose_jax.data.pairs.list import read_pairs
+from repose_jax.data.pairs.source import PairSource
 from repose_jax.pose.formats import read_csv_poses
 
 MIN_JOINTS = 4

@@ -7,10 +7,10 @@ import pathlib
 
 import tensorflow_datasets as tfds
 
-from repose_jax.data.array_record import person_features
+from repose_jax.common.errors import UserError
 from repose_jax.data.market1501.layout import image_folder, load_market1501
-from repose_jax.data.parted_builder import PartedBuilder, Split, split_of
-from repose_jax.errors import UserError
+from repose_jax.data.records.array_record import person_features
+from repose_jax.data.records.builder import PartedBuilder, Split, split_of
 from repose_jax.pose.skeleton import MARKET14, SKELETONS
 
 

@@ -8,8 +8,8 @@ import os
 import pathlib
 from typing import NamedTuple
 
-from repose_jax.data.findings import Findings, refuse_most
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.findings import Findings, refuse_most
 from repose_jax.pose.formats import NamedPoses, read_csv_poses
 
 

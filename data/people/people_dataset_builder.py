@@ -6,9 +6,9 @@ import dataclasses
 
 import tensorflow_datasets as tfds
 
-from repose_jax.data.array_record import person_features
-from repose_jax.data.parted_builder import PartedBuilder, Split
 from repose_jax.data.people.records import RenderedRecords
+from repose_jax.data.records.array_record import person_features
+from repose_jax.data.records.builder import PartedBuilder, Split
 from repose_jax.pose.skeleton import SKELETONS
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from repose_jax.data.images import encode_png
+from repose_jax.data.image.files import encode_png
 from repose_jax.data.people.renderer import render_person
 from repose_jax.data.people.source import identity_numbers, person_label
 from repose_jax.pose.skeleton import SKELETONS
 
 
 class RenderedRecords:
-    """Renders the records of a split, poses in every skeleton; picklable. See `parts.Records`."""
+    """Renders the records of a split, poses in every skeleton; picklable. See `shards.Records`."""
 
     def __init__(self, split: str, *, seed: int, identities: int, views: int,
                  size: tuple[int, int]):

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Float32
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.people.body import (
     Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
@@ -18,7 +19,6 @@ from repose_jax.data.people.scene import (
     Background, Camera, Light, Occluder, paint_background, paint_occluder, sample_background,
     sample_camera, sample_light, sample_occluder)
 from repose_jax.data.people.surface import colour_surface, light_surface
-from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import SKELETONS
 
 SMALLEST, LARGEST = (32, 16), (1024, 1024)

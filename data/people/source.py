@@ -7,9 +7,9 @@ import functools
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from repose_jax.data.pairs import PairSource
+from repose_jax.common.errors import UserError
+from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.people.renderer import render_person
-from repose_jax.errors import UserError
 from repose_jax.pose.skeleton import SKELETONS
 
 # Test people are numbered from here, so they are the same however many people train.

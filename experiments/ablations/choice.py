@@ -4,7 +4,7 @@ Command:   repose ablate choice --split train --pairs 100 --data MARKET_FOLDER -
 """
 
 from repose_jax.experiments.ablations.market import market
-from repose_jax.ablation import Settings, grid
+from repose_jax.studies.ablation import Settings, grid
 
 _CENTRE: Settings = {"guidance.pif": 1.0, "guidance.target": 1.0, "guidance.strength": 2.0,
                      "guidance.clip": 0.1, "guidance.interval": (0.0, 1.0)}

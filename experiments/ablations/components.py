@@ -12,7 +12,7 @@ Two models, with alignment and without, trained alike for a short while; neither
 """
 
 from repose_jax.experiments.ablations.market import DEFAULT, market
-from repose_jax.ablation import grid
+from repose_jax.studies.ablation import grid
 
 ABLATION = market("Alignment, field and target term, on and off", grid(
     model=("runs/market1501-k0", "runs/market1501-k3"),

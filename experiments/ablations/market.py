@@ -1,8 +1,8 @@
 """What the ablations on Market-1501's test people share."""
 
-from repose_jax.ablation import Ablation, Settings
-from repose_jax.config import DataConfig
+from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import small
+from repose_jax.studies.ablation import Ablation, Settings
 
 DEFAULT = small.guidance("market1501")
 

@@ -4,7 +4,7 @@ Command:   repose ablate through --data MARKET_FOLDER --output runs/through
 """
 
 from repose_jax.experiments.ablations.market import DEFAULT, market
-from repose_jax.ablation import grid
+from repose_jax.studies.ablation import grid
 
 _ON = {"guidance__pif": (DEFAULT.pif,), "guidance__target": (DEFAULT.target,),
        "guidance__through": ("x0", "denoiser")}

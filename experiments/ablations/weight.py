@@ -4,7 +4,7 @@ Command:   repose ablate weight --data MARKET_FOLDER --output runs/weight
 """
 
 from repose_jax.experiments.ablations.market import DEFAULT, market
-from repose_jax.ablation import grid
+from repose_jax.studies.ablation import grid
 
 _OFF = {"guidance.pif": 0.0, "guidance.target": 0.0, "guidance.strength": 0.0}
 

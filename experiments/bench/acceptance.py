@@ -16,12 +16,12 @@ import json
 
 import numpy as np
 
-from repose_jax.acceptance import CHECKS, Thresholds, failures, judge_all
-from repose_jax.data.pipeline import examples
+from repose_jax.data.pairs.stream import examples
 from repose_jax.data.registry import open_dataset
-from repose_jax.evaluation.derangement import derangement
-from repose_jax.identity_judge import FeatureReader
-from repose_jax.pose_reader import PoseReader
+from repose_jax.evaluation.evaluators.reid_features import FeatureReader
+from repose_jax.evaluation.statistics.derangement import derangement
+from repose_jax.models.pose_predictor import PoseReader
+from repose_jax.studies.acceptance import CHECKS, Thresholds, failures, judge_all
 
 
 def main() -> None:

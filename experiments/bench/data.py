@@ -24,12 +24,12 @@ import time
 import numpy as np
 from PIL import Image
 
-from repose_jax.data.array_record import load_array_record
 from repose_jax.data.augment.config import NAMES, AugmentConfig
 from repose_jax.data.build import build_market1501
-from repose_jax.data.pairs import Batch
+from repose_jax.data.pairs.source import Batch
+from repose_jax.data.pairs.stream import batches
 from repose_jax.data.people.renderer import render_person
-from repose_jax.data.pipeline import batches
+from repose_jax.data.records.array_record import load_array_record
 
 SIZES = ((128, 64), (256, 176), (512, 352))
 VIEWS = 4

@@ -62,7 +62,7 @@ def main() -> None:
     import jax
     import torch
 
-    from repose_jax.evaluation.features import feature_network
+    from repose_jax.evaluation.metrics.features import feature_network
     from repose_jax.networks.inception import Inception, params_from_torch, prepare
 
     torch.set_num_threads(options.threads)

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from repose_jax.evaluation.lpips import lpips_from_states
-from repose_jax.evaluation.ms_ssim import ms_ssim
-from repose_jax.evaluation.ssim import gaussian_ssim
+from repose_jax.evaluation.metrics.lpips import lpips_from_states
+from repose_jax.evaluation.metrics.ms_ssim import ms_ssim
+from repose_jax.evaluation.metrics.ssim import gaussian_ssim
 from repose_jax.experiments.bench.cost import seconds, side_by_side
 from repose_jax.experiments.bench.torch_twins import random_lpips
 

@@ -31,8 +31,8 @@ from PIL import Image
 from repose_jax.data.people.renderer import (
     Identity, View, pixels_per_metre, render, sample_identity, sample_view)
 from repose_jax.data.people.source import FIRST_TEST_IDENTITY
-from repose_jax.evaluation.bootstrap import Bootstrap
-from repose_jax.evaluation.pose_accuracy import pose_error
+from repose_jax.evaluation.metrics.pose_accuracy import pose_error
+from repose_jax.evaluation.statistics.bootstrap import Bootstrap
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.proportions import MEASURES, seen_lengths
 from repose_jax.pose.retarget import on_body, retarget

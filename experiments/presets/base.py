@@ -5,12 +5,13 @@ Hardware:  meant for several GPUs; `repose show-config base` tells the memory of
 Time, scores: not trained here. PIDM reports 5 days on 8 A100 for 300 epochs.
 """
 
-from repose_jax.config import DataConfig, ExperimentConfig
+from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.model import ModelConfig, ObjectiveConfig
+from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
+from repose_jax.tasks.pose_transfer import ExperimentConfig
 from repose_jax.training.loop import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 

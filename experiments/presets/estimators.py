@@ -5,9 +5,9 @@ width, order of the data and kind of guesses differ, so that a guidance which me
 the one is found out by the other.
 """
 
-from repose_jax.config import DataConfig
-from repose_jax.estimator_trainer import EstimatorExperiment
+from repose_jax.data.config import DataConfig
 from repose_jax.networks.pose_estimator import EstimatorConfig
+from repose_jax.tasks.pose_estimator import EstimatorExperiment
 from repose_jax.training.loop import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 

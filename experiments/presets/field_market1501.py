@@ -5,7 +5,7 @@ Hardware:  one CPU core; some minutes, of which the labels take two.
 Time, scores: see the card (`repose models field-market1501`).
 """
 
-from repose_jax.config import DataConfig
+from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import fields
 
 CONFIG = fields.field("market14", DataConfig(path="market1501"))

@@ -1,8 +1,8 @@
 """What the presets of pose interaction fields share."""
 
-from repose_jax.config import DataConfig
-from repose_jax.field_trainer import FieldExperiment
+from repose_jax.data.config import DataConfig
 from repose_jax.networks.pif import FieldConfig
+from repose_jax.tasks.pose_field import FieldExperiment
 from repose_jax.training.loop import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 

@@ -5,7 +5,7 @@ Hardware:  one CPU core is enough for a first result; any GPU is faster.
 Time, scores: see the card (`repose models judge-people`).
 """
 
-from repose_jax.config import DataConfig
+from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import estimators
 
 CONFIG = estimators.judge(

@@ -5,8 +5,9 @@ Hardware:  one CPU core of a small server is enough for a first result; any GPU 
 Time, scores: see the model's card (`repose models people`).
 """
 
-from repose_jax.config import DataConfig, ExperimentConfig
+from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import small
+from repose_jax.tasks.pose_transfer import ExperimentConfig
 
 CONFIG = ExperimentConfig(
     model=small.model(skeleton="openpose18"),

@@ -5,9 +5,9 @@ Hardware:  one CPU core is enough for a first result; any GPU is faster.
 Time, scores: see the card (`repose models reid-market1501`).
 """
 
-from repose_jax.config import DataConfig
+from repose_jax.data.config import DataConfig
 from repose_jax.networks.reid import ReidConfig
-from repose_jax.reid_trainer import ReidExperiment
+from repose_jax.tasks.reid import ReidExperiment
 from repose_jax.training.loop import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 

@@ -6,8 +6,8 @@ preconditioned x0 still leaves noise in the pictures after 5,000 images, where p
 """
 
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.generate import GuidanceConfig, SampleConfig
-from repose_jax.model import ModelConfig, ObjectiveConfig
+from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
+from repose_jax.models.sampling import GuidanceConfig, SampleConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig

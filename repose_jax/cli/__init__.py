@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from repose_jax.cli.terminal import say
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 
 # Command -> where its function is; modules are imported when their command runs.
 COMMANDS = {

@@ -13,8 +13,8 @@ from typing import Literal
 import tyro
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
-from repose_jax.errors import UserError
-from repose_jax.guidance_options import given
+from repose_jax.common.errors import UserError
+from repose_jax.models.sample_overrides import given
 
 PRESETS = ("components", "weight", "through", "interval", "sampler", "choice")
 
@@ -55,9 +55,9 @@ def ablate(argv: Sequence[str]) -> int:
     """Compare settings and models on the same pairs and noise."""
     options = parse(AblateOptions, "ablate", argv)
     use_compilation_cache()
-    from repose_jax.ablation import run
-    from repose_jax.ablation_report import markdown, rows, write_report
-    from repose_jax.files import check_writable
+    from repose_jax.common.files import check_writable
+    from repose_jax.studies.ablation import run
+    from repose_jax.studies.ablation_report import markdown, rows, write_report
 
     if options.preset not in PRESETS:
         raise UserError(options.preset, "is not a preset", f"choose one of {', '.join(PRESETS)}")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,14 +44,14 @@ def accept(argv: Sequence[str]) -> int:
     """Check a model on your own pictures against limits; a report for everybody."""
     options = parse(AcceptOptions, "accept", argv)
     use_compilation_cache()
-    from repose_jax.acceptance import Thresholds, accept, pictures_in, read_thresholds
-    from repose_jax.acceptance_page import page
-    from repose_jax.evaluation.report import write_json
-    from repose_jax.files import check_writable, write_whole
-    from repose_jax.identity_judge import FeatureReader
-    from repose_jax.pipeline import PoseTransfer, check_seed
+    from repose_jax.common.files import check_writable, write_whole
+    from repose_jax.evaluation.evaluators.reid_features import FeatureReader
+    from repose_jax.evaluation.report.report import write_json
+    from repose_jax.inference.pipeline import PoseTransfer, check_seed
+    from repose_jax.models.pose_predictor import PoseReader
     from repose_jax.pose.formats import read_poses
-    from repose_jax.pose_reader import PoseReader
+    from repose_jax.studies.acceptance import Thresholds, accept, pictures_in, read_thresholds
+    from repose_jax.studies.acceptance_page import page
 
     if options.output.suffix != ".html":
         raise UserError(options.output, "is not the name of a page", "let it end in .html")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +42,10 @@ def augment_reid(argv: Sequence[str]) -> int:
     """Do generated pictures help to tell people apart? With shares of the real ones."""
     options = parse(AugmentReidOptions, "augment-reid", argv)
     use_compilation_cache()
-    from repose_jax.augment_reid import AugmentReid, augment_reid, markdown, write
+    from repose_jax.common.files import check_writable
     from repose_jax.experiments.presets.reid_market1501 import CONFIG
-    from repose_jax.files import check_writable
-    from repose_jax.pipeline import check_seed
+    from repose_jax.inference.pipeline import check_seed
+    from repose_jax.studies.reid_augmentation import AugmentReid, augment_reid, markdown, write
 
     check_seed(options.seed)
     if options.images is not None and options.images < CONFIG.train.batch_size:

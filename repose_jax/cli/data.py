@@ -48,9 +48,9 @@ class BuildOptions:
 def data_build(argv: Sequence[str]) -> int:
     """Write a dataset as array_record files."""
     options = parse(BuildOptions, "data build", argv)
-    from repose_jax.data.array_record import stored_notes
     from repose_jax.data.build import build
-    from repose_jax.data.manifest import read_manifest
+    from repose_jax.data.records.array_record import stored_notes
+    from repose_jax.data.records.manifest import read_manifest
 
     extra = {name: value for name in ("size", "identities", "views")
              if (value := getattr(options, name)) is not None}
@@ -127,9 +127,9 @@ class ShowOptions:
 def data_show(argv: Sequence[str]) -> int:
     """Draw random pairs of a dataset with their poses, as training sees them."""
     options = parse(ShowOptions, "data show", argv)
+    from repose_jax.common.files import check_writable, write_whole
+    from repose_jax.data.pairs.sheet import show_pairs
     from repose_jax.data.registry import open_dataset
-    from repose_jax.data.sheet import show_pairs
-    from repose_jax.files import check_writable, write_whole
 
     check_writable(options.output.parent)
     source = open_dataset(options.data, options.split, size=options.size)

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
-from repose_jax.errors import UserError
-from repose_jax.guidance_options import GuidanceOptions, given
+from repose_jax.common.errors import UserError
+from repose_jax.models.sample_overrides import GuidanceOptions, given
 
 
 _HUMAN_ART = "human-art"
@@ -87,10 +87,10 @@ def evaluate(argv: Sequence[str]) -> int:
     """Score a model, a folder of pictures, an estimator, a field or a re-identification network."""
     options = parse(EvaluateOptions, "evaluate", argv)
     use_compilation_cache()
-    from repose_jax.config import DataConfig
-    from repose_jax.files import check_writable
-    from repose_jax.model_file import kind_of
-    from repose_jax.pipeline import check_seed
+    from repose_jax.common.files import check_writable
+    from repose_jax.data.config import DataConfig
+    from repose_jax.inference.pipeline import check_seed
+    from repose_jax.models.weights import kind_of
 
     if options.output.suffix != ".json":
         raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")
@@ -115,8 +115,8 @@ def evaluate(argv: Sequence[str]) -> int:
 
 
 def _write(options: EvaluateOptions, table: str, content: dict) -> None:
-    from repose_jax.evaluation.report import write_json
-    from repose_jax.files import write_whole
+    from repose_jax.common.files import write_whole
+    from repose_jax.evaluation.report.report import write_json
 
     say(table)
     write_json(options.output, content)
@@ -124,9 +124,9 @@ def _write(options: EvaluateOptions, table: str, content: dict) -> None:
 
 
 def _estimator(options: EvaluateOptions, data, command: str) -> None:
-    from repose_jax.guide_evaluator import score_estimator
-    from repose_jax.guide_file import load_estimator
-    from repose_jax.model_file import load_model
+    from repose_jax.evaluation.evaluators.pose_estimator import score_estimator
+    from repose_jax.models.pose_energy_file import load_estimator
+    from repose_jax.models.weights import load_model
 
     weights = load_estimator(options.model)
     denoiser = load_model(options.denoiser or weights.facts.get("denoiser", ""))
@@ -137,8 +137,8 @@ def _estimator(options: EvaluateOptions, data, command: str) -> None:
 
 
 def _field(options: EvaluateOptions, data, command: str) -> None:
-    from repose_jax.guide_evaluator import score_field
-    from repose_jax.guide_file import load_field
+    from repose_jax.evaluation.evaluators.pose_field import score_field
+    from repose_jax.models.pose_energy_file import load_field
 
     weights = load_field(options.model)
     scores = score_field(weights, data, count=options.count, seed=options.seed)
@@ -148,8 +148,8 @@ def _field(options: EvaluateOptions, data, command: str) -> None:
 
 
 def _reid(options: EvaluateOptions, data, command: str) -> None:
-    from repose_jax.reid_evaluator import score_reid
-    from repose_jax.reid_trainer import load_reid
+    from repose_jax.evaluation.evaluators.reid import score_reid
+    from repose_jax.tasks.reid import load_reid
 
     weights = load_reid(options.model)
     scores = score_reid(weights, data, seed=options.seed)
@@ -163,7 +163,7 @@ def _progress(stage: str, done: int, total: int) -> None:
 
 
 def _human_art(options: EvaluateOptions, command: str) -> int:
-    from repose_jax.human_art_evaluation import HumanArtEvaluation
+    from repose_jax.evaluation.evaluators.human_art import HumanArtEvaluation
 
     for name in ("model", "sheet", "judge", "identity"):
         if getattr(options, name) is not None:
@@ -184,7 +184,7 @@ def _human_art(options: EvaluateOptions, command: str) -> int:
 
 
 def _pictures(options: EvaluateOptions, data, command: str) -> None:
-    from repose_jax.picture_evaluation import PictureEvaluation, Wanted
+    from repose_jax.evaluation.evaluators.pictures import PictureEvaluation, Wanted
 
     found = PictureEvaluation.of(Wanted(
         model=options.model, images=options.images, data=data, protocol=options.protocol,

@@ -24,7 +24,7 @@ class ModelsOptions:
 def models(argv: Sequence[str]) -> int:
     """List the models that ship with the package, or print one's card."""
     options = parse(ModelsOptions, "models", argv)
-    from repose_jax.model_file import bundled, card
+    from repose_jax.models.weights import bundled, card
 
     if options.name is not None:
         say(card(options.name))

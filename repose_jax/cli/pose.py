@@ -12,8 +12,8 @@ import tyro
 from PIL import Image
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
-from repose_jax.detection.options import BoxOption, Kind, load_detector, which_person
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
+from repose_jax.inference.detection.options import BoxOption, Kind, load_detector, which_person
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +48,13 @@ def pose(argv: Sequence[str]) -> int:
     """Read a person's pose off a photo."""
     options = parse(PoseOptions, "pose", argv)
     use_compilation_cache()
-    from repose_jax.data.images import read_image
-    from repose_jax.detection.photo_pose import photo_pose
-    from repose_jax.files import check_writable, write_whole
+    from repose_jax.common.files import check_writable, write_whole
+    from repose_jax.common.provenance import check_png
+    from repose_jax.data.image.files import read_image
+    from repose_jax.inference.detection.photo_pose import photo_pose
+    from repose_jax.models.pose_predictor import PoseReader
     from repose_jax.pose.draw import draw_skeleton
     from repose_jax.pose.formats import write_pose
-    from repose_jax.pose_reader import PoseReader
-    from repose_jax.provenance import check_png
 
     if options.output.suffix != ".json":
         raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")

@@ -10,7 +10,7 @@ from typing import Literal
 import tyro
 
 from repose_jax.cli.terminal import parse, say
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +51,10 @@ class StudyBuildOptions:
 def study_build(argv: Sequence[str]) -> int:
     """Make a page that asks people about pictures, and its key."""
     options = parse(StudyBuildOptions, "study build", argv)
-    from repose_jax.pipeline import check_seed
+    from repose_jax.inference.pipeline import check_seed
     from repose_jax.pose.formats import read_text
-    from repose_jax.study.build import PageOptions, build
-    from repose_jax.study.draw import Material, draw_questions
+    from repose_jax.studies.human.build import PageOptions, build
+    from repose_jax.studies.human.draw import Material, draw_questions
 
     check_seed(options.seed)
     methods = parse_methods(options.images)
@@ -112,7 +112,7 @@ class StudyServeOptions:
 def study_serve(argv: Sequence[str]) -> int:
     """Serve a study's page and keep the answers in its folder."""
     options = parse(StudyServeOptions, "study serve", argv)
-    from repose_jax.study.serve import make_server
+    from repose_jax.studies.human.serve import make_server
 
     with make_server(options.study, options.host, options.port, say) as server:
         say(f"http://{options.host}:{server.server_port}/ (Ctrl-C stops)")
@@ -145,12 +145,12 @@ class StudyScoreOptions:
 def study_score(argv: Sequence[str]) -> int:
     """Score the answers to a study, with intervals."""
     options = parse(StudyScoreOptions, "study score", argv)
-    from repose_jax.evaluation.report import write_json
-    from repose_jax.files import check_writable, write_whole
-    from repose_jax.pipeline import check_seed
-    from repose_jax.study.answers import read_answers
-    from repose_jax.study.key import read_key
-    from repose_jax.study.score import markdown, score
+    from repose_jax.common.files import check_writable, write_whole
+    from repose_jax.evaluation.report.report import write_json
+    from repose_jax.inference.pipeline import check_seed
+    from repose_jax.studies.human.answers import read_answers
+    from repose_jax.studies.human.key import read_key
+    from repose_jax.studies.human.score import markdown, score
 
     if options.output.suffix != ".json":
         raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")

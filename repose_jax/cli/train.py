@@ -12,7 +12,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 import tyro
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 
 PRESETS = ("people", "market1501", "tiny", "base",
            "estimator-people", "estimator-market1501", "judge-people", "judge-market1501",
@@ -25,7 +25,7 @@ class Work(NamedTuple):
     """How a kind of preset is trained.
 
     Attributes:
-      run: trains it; the arguments are those of `repose_jax.trainer.run`.
+      run: trains it; the arguments are those of `repose_jax.tasks.pose_transfer.run`.
       init: makes its fresh parameters from a key.
     """
 
@@ -37,20 +37,20 @@ def work_of(preset: Any) -> Work:
     """What trains a preset, by the type of its configuration."""
     match type(preset).__name__:
         case "EstimatorExperiment":
-            from repose_jax.estimator_trainer import run
             from repose_jax.networks.pose_estimator import fresh_estimator
+            from repose_jax.tasks.pose_estimator import run
             return Work(run, fresh_estimator(preset.estimator))
         case "FieldExperiment":
-            from repose_jax.field_trainer import run
             from repose_jax.networks.pif import fresh_field
+            from repose_jax.tasks.pose_field import run
             return Work(run, fresh_field(preset.field))
         case "ReidExperiment":
             from repose_jax.networks.reid import fresh_reid
-            from repose_jax.reid_trainer import run
+            from repose_jax.tasks.reid import run
             return Work(run, fresh_reid(preset.reid))
         case _:
-            from repose_jax.model import RePoseModel
-            from repose_jax.trainer import run
+            from repose_jax.models.pose_transfer import RePoseModel
+            from repose_jax.tasks.pose_transfer import run
             return Work(run, RePoseModel(preset.model).init)
 
 
@@ -106,7 +106,7 @@ def show_config(argv: Sequence[str]) -> int:
     config = parse(type(preset), f"show-config {argv[0]}", rest, default=preset)
     import jax
 
-    from repose_jax.config import to_dict
+    from repose_jax.common.fields import to_dict
 
     shapes = jax.eval_shape(work_of(config).init, jax.random.key(0))
     count = {part: sum(leaf.size for leaf in jax.tree.leaves(tree))

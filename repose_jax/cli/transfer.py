@@ -11,7 +11,7 @@ from repose_jax.cli.terminal import parse, say, use_compilation_cache
 
 def transfer(argv: Sequence[str]) -> int:
     """Paint the person of a photo in another pose."""
-    from repose_jax.transfer import TransferOptions, run
+    from repose_jax.inference.transfer import TransferOptions, run
 
     options = parse(TransferOptions, "transfer", argv)
     use_compilation_cache()

@@ -1,1 +1,1 @@
-"""Metrics, one a file, and the report."""
+"""Is it good? Metrics, their intervals, reports, the field's protocols, and what runs them."""

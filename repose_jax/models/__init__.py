@@ -1,1 +1,1 @@
-"""The models that ship with the package and their cards."""
+"""Models: networks and diffusion put together, as pure functions and as files."""

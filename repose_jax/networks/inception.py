@@ -26,7 +26,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Num, Shaped
 
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 
 Variant = Literal["tf", "imagenet"]
 Tap = Literal["64", "192", "768", "2048", "logits"]

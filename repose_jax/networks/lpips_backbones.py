@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 
 BackboneName = Literal["alex", "vgg", "squeeze"]
 Params = Any

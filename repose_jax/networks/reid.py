@@ -6,7 +6,7 @@ judge of identity, and its features are those of a Frechet distance for pictures
 The loss is the cross-entropy over the training people on scaled cosines (Wang et al. 2017,
 NormFace) with smoothed labels, so that the vectors are trained by the very similarity by which they
 are compared. The vectors are standardised first (the "neck" of Luo et al. 2019), in training by the
-batch, else by stored moments of the training pictures, see `repose_jax.reid_trainer`: without, what
+batch, else by stored moments of the training pictures, see `repose_jax.tasks.reid`: without, what
 all pictures share fills the vectors and the network hardly begins to learn. The batch-hard triplet
 loss that is usual beside it (Hermans et al. 2017) drew all vectors of this network to one point.
 """

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from repose_jax.errors import UserError
-from repose_jax.files import write_whole
+from repose_jax.common.errors import UserError
+from repose_jax.common.files import write_whole
 from repose_jax.pose.named_poses import (
     LARGEST, Fault, NamedPose, NamedPoses, numbers, refuse_constant)
 from repose_jax.pose.people import Person, choose_person

@@ -23,8 +23,8 @@ import orbax.checkpoint as ocp
 import safetensors
 import safetensors.numpy
 
-from repose_jax.errors import UserError
-from repose_jax.files import write_whole
+from repose_jax.common.errors import UserError
+from repose_jax.common.files import write_whole
 from repose_jax.training.state import Params, TrainState
 
 _BYTES = "base64"

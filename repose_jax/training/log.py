@@ -16,8 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from repose_jax.errors import UserError
-from repose_jax.files import write_whole
+from repose_jax.common.errors import UserError
+from repose_jax.common.files import write_whole
 
 
 class TrainingLog:

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from repose_jax.errors import UserError
-from repose_jax.files import write_whole
+from repose_jax.common.errors import UserError
+from repose_jax.common.files import write_whole
 from repose_jax.training.checkpoint import Checkpoints
 from repose_jax.training.log import Meter, NonFiniteLoss, TrainingLog, crossed
 from repose_jax.training.parallel import Mode, data_parallel

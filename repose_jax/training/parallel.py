@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
-from repose_jax.errors import UserError
+from repose_jax.common.errors import UserError
 from repose_jax.training.state import TrainState
 from repose_jax.training.step import Batch, Metrics, TrainStep
 

@@ -1,0 +1,77 @@
+"""Where the pairs come from: what a preset says of its data, and the command line overrides."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from repose_jax.common.errors import UserError
+from repose_jax.data.augment.config import AugmentConfig
+from repose_jax.data.pairs.source import PairSource
+from repose_jax.data.pairs.subset import share_of
+from repose_jax.data.registry import open_dataset
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the pairs come from.
+
+    Attributes:
+      path: "people", or a folder in any layout that `repose data check` knows.
+      share: of the training pictures, drawn at random by `seed` with at least one of each person;
+        not for "people".
+      flip: mirror half of the pairs.
+      augment: further random changes to the pairs; only for training, by default none.
+      workers: processes that read; 0 reads in the training process.
+      cache: keep decoded pictures in memory.
+      identities: how many people to render; only for "people".
+      views: how many pictures of each; only for "people".
+      seed: of the order of the pairs, of the share, and of the rendered people.
+    """
+
+    path: str = "people"
+    share: float = 1.0
+    flip: bool = True
+    augment: AugmentConfig = AugmentConfig()
+    workers: int = 0
+    cache: bool = True
+    identities: int = 2000
+    views: int = 6
+    seed: int = 0
+
+    def open(self, split: str, *, skeleton: str | None = None,
+             size: tuple[int, int] | None = None) -> PairSource:
+        """The pictures and pairs; `skeleton`, `size` and errors are those of `open_dataset`."""
+        if self.path == "people" and self.share != 1:
+            raise UserError("data.share", "is of no use to rendered people",
+                            "give --data.identities")
+        source = open_dataset(self.path, split, skeleton=skeleton, size=size, cache=self.cache,
+                              **self.people)
+        return share_of(source, self.share, self.seed) if split == "train" else source
+
+    @property
+    def people(self) -> dict[str, int]:
+        """The options that `open_dataset` takes for rendered people; none for other data."""
+        if self.path != "people":
+            return {}
+        return {"identities": self.identities, "views": self.views, "seed": self.seed}
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the batches of pairs; where they lie and how they are read does not.
+
+        Changes that are off are left out, so that runs from before there were any go on.
+        """
+        fields = dataclasses.asdict(self)
+        names = ("flip", "identities", "views", "seed")
+        return {name: fields[name] for name in names} | self.changes()
+
+    def changes(self) -> dict[str, Any]:
+        """The part of `identity` that tells of augmentation and share, as far as there is any."""
+        return ({"augment": self.augment.identity()} if self.augment.active else {}) | (
+            {"share": self.share} if self.share != 1 else {})
+
+    def refuse_augment(self, what: str) -> None:
+        """Raises UserError where augmentation is on, for a training that would ignore it."""
+        if self.augment.active:
+            raise UserError(f"data.augment.{self.augment.active[0]}", f"has no effect on {what}",
+                            "leave it out")

@@ -1,0 +1,1 @@
+"""One picture: its file, its size, its name."""

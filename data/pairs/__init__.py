@@ -1,0 +1,1 @@
+"""Pairs of pictures: which there are, and the stream of batches made of them."""

@@ -1,0 +1,141 @@
+"""People in array_record files, written by TensorFlow Datasets and read without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt8
+
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.files import read_image
+from repose_jax.data.market1501.layout import cameras_of
+from repose_jax.data.pairs.source import PairSource
+from repose_jax.data.registry import find_built
+from repose_jax.pose.skeleton import OPENPOSE18, SKELETONS, Skeleton
+
+
+def person_features(skeletons: Sequence[Skeleton]) -> tfds.features.FeaturesDict:
+    """What every dataset of people stores for a picture."""
+    return tfds.features.FeaturesDict({
+        "image": tfds.features.Image(shape=(None, None, 3)),
+        "poses": {s.name: tfds.features.Tensor(shape=(len(s), 3), dtype=np.float32)
+                  for s in skeletons},
+        "name": tfds.features.Text(),
+        "person": tfds.features.Text(),
+    })
+
+
+class RecordImages:
+    """Picture i of a built dataset; picklable, opens its files where it is used."""
+
+    def __init__(self, folder: str, split: str):
+        self._folder, self._split, self._records = folder, split, None
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_records": None}
+
+    def record(self, index: int) -> dict:
+        """The stored example, its picture still encoded."""
+        if self._records is None:
+            builder = tfds.builder_from_directory(self._folder)
+            self._records = builder.as_data_source(
+                self._split, decoders={"image": tfds.decode.SkipDecoding()})
+        try:
+            return self._records[index]
+        except (RuntimeError, ValueError, OSError, IndexError) as error:
+            raise UserError(self._file(index), f"is broken ({error})", "build it anew") from None
+
+    def _file(self, index: int) -> str:
+        """The file that holds picture `index`."""
+        split = tfds.builder_from_directory(self._folder).info.splits[self._split]
+        ends = np.cumsum(split.shard_lengths)
+        return os.fspath(split.filepaths[int(np.searchsorted(ends, index, side="right"))])
+
+    def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        return self.decode(self.record(index))
+
+    def decode(self, record: dict) -> UInt8[np.ndarray, "height width 3"]:
+        """The picture of a record; UserError where it is broken."""
+        return read_image(f"{self._folder} ({record['name'].decode()})", record["image"])
+
+
+def stored_skeletons(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the skeletons whose poses a built dataset has."""
+    return list(_open_pairs(folder)[1].info.features["poses"])
+
+
+def stored_notes(folder: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """What was left out when a dataset was built: sentences for each split."""
+    return dict((open_built(folder)[1].info.metadata or {}).get("notes", {}))
+
+
+def _open_pairs(folder: str | os.PathLike[str], split: str | None = None
+                ) -> tuple[pathlib.Path, tfds.core.DatasetBuilder]:
+    path, builder = open_built(folder, split)
+    if "scenario" in builder.info.features:
+        raise UserError(path, "is Human-Art, which has no two pictures of one person",
+                        "read it with repose_jax.data.human_art.built, and train on pairs")
+    if "poses" not in builder.info.features:
+        raise UserError(path, "is not a dataset of people", "build one: repose data build")
+    return path, builder
+
+
+def open_built(folder: str | os.PathLike[str], split: str | None = None
+               ) -> tuple[pathlib.Path, tfds.core.DatasetBuilder]:
+    """Finds a built dataset in or below a folder and reads what it tells of itself.
+
+    Raises:
+      UserError: where there is none or several, it cannot be read, or lacks the split.
+    """
+    path = find_built(folder)
+    if path is None:
+        raise UserError(folder, "holds no built dataset", "build one: repose data build")
+    try:
+        builder = tfds.builder_from_directory(path)
+        splits = list(builder.info.splits)
+    except (ValueError, OSError, KeyError, AttributeError) as error:
+        raise UserError(path, f"cannot be read as a dataset ({error})", "build it anew") from None
+    if split is not None and split not in splits:
+        raise UserError(path, f"has no split {split}", f"it has {', '.join(splits)}")
+    return path, builder
+
+
+def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
+                      skeleton: str | None = None, cache: bool = True) -> PairSource:
+    """Loads a split of a dataset that `build` wrote.
+
+    Args:
+      folder: the folder that holds dataset_info.json, or one above it.
+      split: "train" or "test".
+      skeleton: which of the stored poses; None takes openpose18, or the only
+        one there is.
+      cache: keep decoded pictures in memory.
+    """
+    path, builder = _open_pairs(folder, split)
+    stored = list(builder.info.features["poses"])
+    if skeleton is None:
+        skeleton = OPENPOSE18.name if OPENPOSE18.name in stored else stored[0]
+    if skeleton not in stored:
+        raise UserError("skeleton", f"is {skeleton}, {path} has {', '.join(stored)}",
+                        "choose one of these")
+    images = RecordImages(os.fspath(path), split)
+    names, persons, poses = [], [], []
+    for i in range(builder.info.splits[split].num_examples):
+        record = images.record(i)
+        names.append(record["name"].decode())
+        persons.append(record["person"].decode())
+        poses.append(record["poses"][skeleton])
+    metadata = builder.info.metadata or {}
+    listed = metadata.get("pairs", {}).get(split)
+    pairs = None
+    if listed is not None:
+        index = {name: i for i, name in enumerate(names)}
+        pairs = np.array([[index[a], index[b]] for a, b in listed], np.int32)
+    return PairSource(
+        skeleton=SKELETONS[skeleton], size=images(0).shape[:2], names=names, persons=persons,
+        poses=np.stack(poses), read=images, pairs=pairs, cache=cache,
+        notes=metadata.get("notes", {}).get(split, ()), cameras=cameras_of(names))

@@ -1,0 +1,1 @@
+"""What `repose evaluate` runs, an evaluator a kind of thing that is judged."""

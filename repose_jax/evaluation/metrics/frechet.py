@@ -1,0 +1,193 @@
+"""Fréchet distance of two sets of features, taken for Gaussians (Heusel et al. 2017).
+
+  d^2 = |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1^(1/2) S2 S1^(1/2))^(1/2))
+
+with the means m and the unbiased covariances S; 0 for equal sets, and in the square of the
+features' unit. With Inception's 2048 features it is the FID. It depends on the weights, on how
+pictures are resized and scaled, and on how many there are: a Gaussian fitted to few pictures is
+narrow, so the distance of small sets is too large (Binkowski et al. 2018). Name all of them.
+
+Everything is float64 on the host. Features of many pictures need not be kept: mean and scatter
+matrix are merged batch by batch, shard by shard (Chan, Golub & LeVeque 1979), which loses no digits
+where the mean is large, and batches or order change nothing beyond rounding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import zipfile
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Float
+
+from repose_jax.common.errors import UserError
+from repose_jax.common.files import write_whole
+
+_MEND = "give a file that `save_gaussian` or pytorch-fid wrote"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gaussian:
+    """What the distance needs to know of a set.
+
+    Attributes:
+      mean: [d].
+      covariance: [d, d], unbiased.
+      count: how many features it is of; None where it is not known.
+      network: name of what made the features; "" where it is not known.
+    """
+
+    mean: Float[np.ndarray, "d"]
+    covariance: Float[np.ndarray, "d d"]
+    count: int | None = None
+    network: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Moments:
+    """What is kept of the features seen so far.
+
+    Attributes:
+      count: how many.
+      mean: [d], float64.
+      scatter: [d, d], float64, sum of (x - mean)(x - mean)^T.
+    """
+
+    count: int
+    mean: Float[np.ndarray, "d"]
+    scatter: Float[np.ndarray, "d d"]
+
+    def merge(self, other: Moments) -> Moments:
+        """Those of both sets together.
+
+        Raises:
+          ValueError: for other numbers of features.
+        """
+        if self.mean.shape != other.mean.shape:
+            raise ValueError(f"{self.mean.size} features do not merge with {other.mean.size}")
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        share = other.count / max(count, 1)
+        between = np.outer(apart, apart) * (self.count * share)
+        return Moments(count, self.mean + share * apart, self.scatter + other.scatter + between)
+
+    def gaussian(self, network: str = "") -> Gaussian:
+        """The Gaussian with their mean and unbiased covariance.
+
+        Raises:
+          ValueError: for fewer than two features, which have no covariance.
+        """
+        if self.count < 2:
+            raise ValueError(f"{self.count} features have no covariance")
+        return Gaussian(self.mean, self.scatter / (self.count - 1), self.count, network)
+
+
+def moments(features: Float[np.ndarray, "n d"]) -> Moments:
+    """Those of one batch, at least one feature.
+
+    Raises:
+      ValueError: for none, or for values that are not finite.
+    """
+    features = np.asarray(features, np.float64)
+    if not len(features) or not np.isfinite(features).all():
+        raise ValueError("no features, or some that are not finite")
+    mean = features.mean(0)
+    centred = features - mean
+    return Moments(len(features), mean, centred.T @ centred)
+
+
+def moments_of(batches: Iterable[Float[np.ndarray, "_n d"]]) -> Moments:
+    """Those of a stream of batches, which may differ in size.
+
+    Raises:
+      ValueError: for none, or for values that are not finite.
+    """
+    found = None
+    for batch in batches:
+        found = moments(batch) if found is None else found.merge(moments(batch))
+    if found is None:
+        raise ValueError("no features")
+    return found
+
+
+def whole_batches(count: int, batch: int) -> int:
+    """How many of `count` pictures a program counts that leaves out an incomplete last batch.
+
+    All of them where there are fewer than a batch, as in GFLA's program, or where batch is 0.
+    """
+    return count - count % batch if 0 < batch <= count else count
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """R of rank r with R R^T = S, [d, r].
+
+    Fewer features than numbers in each leave S without full rank, and its eigenvalues of zero come
+    back as noise either side of it, whose square roots are no longer small; they are cut off where
+    numpy's matrix_rank cuts.
+    """
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    kept = values > values.size * np.finfo(np.float64).eps * max(values.max(), 0)
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
+    """The squared Fréchet distance d^2 of two Gaussians, which is what is reported as FID.
+
+    With S1 = R1 R1^T and S2 = R2 R2^T, the eigenvalues of S1^(1/2) S2 S1^(1/2) are the squares of
+    the singular values of R1^T R2, so that the trace is their sum: no root of a matrix that is not
+    symmetric, nothing complex, and no constant added where the covariances are singular.
+
+    Raises:
+      UserError: for features of two networks, or of different numbers.
+      ValueError: for values that are not finite.
+    """
+    if a.mean.shape != b.mean.shape or (a.network and b.network and a.network != b.network):
+        names = [f"{set_.network or 'an unnamed network'} ({set_.mean.size})" for set_ in (a, b)]
+        raise UserError("features", f"are of {names[0]} and of {names[1]}",
+                        "use one network for both")
+    means, covariances = ([np.asarray(part, np.float64) for part in pair] for pair in (
+        (a.mean, b.mean), (a.covariance, b.covariance)))
+    if not all(np.isfinite(part).all() for part in (*means, *covariances)):
+        raise ValueError("a mean or covariance is not finite")
+    first, second = (_root(covariance) for covariance in covariances)
+    overlap = np.linalg.svd(first.T @ second, compute_uv=False).sum() if (
+        first.size and second.size) else 0.0
+    apart = means[0] - means[1]
+    distance = apart @ apart + sum(np.trace(part) for part in covariances) - 2 * overlap
+    # Only rounding makes it negative.
+    return max(float(distance), 0.0)
+
+
+def save_gaussian(path: str | os.PathLike[str], gaussian: Gaussian) -> None:
+    """Writes a .npz with mu and sigma, as pytorch-fid does, and count and network beside them.
+
+    Raises:
+      UserError: where the file cannot be written.
+    """
+    write_whole(path, functools.partial(
+        np.savez, mu=gaussian.mean, sigma=gaussian.covariance, count=gaussian.count or 0,
+        network=gaussian.network))
+
+
+def load_gaussian(path: str | os.PathLike[str]) -> Gaussian:
+    """Reads what `save_gaussian` or pytorch-fid wrote; the latter lacks count and network.
+
+    Raises:
+      UserError: missing, damaged, or without mu and sigma of matching shapes.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise UserError(path, "no such file", _MEND) from None
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(path, f"damaged or no statistics ({error})", _MEND) from None
+    mean, covariance = (np.asarray(parts.get(name, ())) for name in ("mu", "sigma"))
+    if mean.ndim != 1 or not mean.size or covariance.shape != 2 * mean.shape or not (
+            mean.dtype.kind == covariance.dtype.kind == "f"):
+        raise UserError(path, "lacks mu [d] and sigma [d, d]", _MEND)
+    return Gaussian(mean.astype(np.float64), covariance.astype(np.float64),
+                    int(parts.get("count", 0)) or None, str(parts.get("network", "")))

@@ -1,0 +1,1 @@
+"""Intervals, and the draws behind them."""

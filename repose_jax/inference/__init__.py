@@ -1,0 +1,1 @@
+"""From a user's photos and poses to pictures."""

@@ -1,0 +1,342 @@
+"""PoseTransfer: what a user imports."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from repose_jax.common.errors import UserError
+from repose_jax.data.image.crop import person_cut_out
+from repose_jax.data.image.files import ImageLike, is_picture, pixels_of, read_image
+from repose_jax.data.image.resize import fit_pose, letterbox
+from repose_jax.diffusion.samplers import Step
+from repose_jax.inference.detection.detector import PoseDetector
+from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
+from repose_jax.models.pose_energy_file import LoadedGuide, guide_parts, load_guide
+from repose_jax.models.pose_predictor import PoseReader
+from repose_jax.models.pose_transfer import to_signal
+from repose_jax.models.sampling import SampleConfig, generate
+from repose_jax.models.weights import LoadedModel, load_model
+from repose_jax.networks.rpa import Alignment
+from repose_jax.pose.formats import NamedPose, convert, read_pose
+from repose_jax.pose.people import Box, Person
+from repose_jax.pose.retarget import MODES, Mode, describe, inside_frame, retarget
+from repose_jax.pose.skeleton import SKELETONS, Skeleton
+
+PoseLike = str | os.PathLike[str] | NamedPose | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Pictures and poses in the frame of a model.
+
+    Attributes:
+      source: [height, width, 3].
+      source_pose, target_pose: in pixels of that frame.
+      notes: what had to be done to them, one sentence each.
+    """
+
+    source: UInt8[np.ndarray, "h w 3"]
+    source_pose: Float[np.ndarray, "joints 3"]
+    target_pose: Float[np.ndarray, "joints 3"]
+    notes: tuple[str, ...]
+
+
+class PoseTransfer:
+    """Re-renders a person in another pose.
+
+        transfer = PoseTransfer.load("people")
+        picture = transfer("photo.png", "pose.json", source_pose="photo.json")
+
+    Attributes:
+      loaded: the model.
+      sample: default settings of the sampler; the model's own unless others are given.
+      detector: finds the poses in photos that have no pose file; the estimator that the model names
+        unless another is given.
+    """
+
+    def __init__(self, loaded: LoadedModel, sample: SampleConfig | None = None,
+                 detector: PoseDetector | None = None):
+        self.loaded, self.sample = loaded, sample or loaded.sample
+        if detector is not None:
+            self.detector = detector
+        self._guides: dict[tuple, LoadedGuide | None] = {}
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str],
+             detector: PoseDetector | None = None) -> PoseTransfer:
+        """Loads a model: a bundled name, a file, or the folder of a training run.
+
+        Raises:
+          UserError: there is no such model, or its file is damaged.
+        """
+        return cls(load_model(name), detector=detector)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Skeleton of the model's poses."""
+        return SKELETONS[self.loaded.model.config.network.skeleton]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the model's pictures."""
+        return self.loaded.model.config.network.image_size
+
+    def __call__(
+        self, image: ImageLike, pose: PoseLike, *, source_pose: PoseLike | None = None,
+        box: Box | None = None, retarget: Mode = "bones", seed: int = 0, **settings: Any,
+    ) -> Image.Image:
+        """Paints the person of a picture in a pose.
+
+        Args:
+          image: the source: a file, a Pillow picture or uint8 [h, w, 3].
+          pose: the target pose: a file, a picture of a person in it (see `photo_pose`), a
+            `NamedPose`, or [joints, 3] in the model's skeleton and, where it is not retargeted, in
+            pixels of the source picture.
+          source_pose: the pose in the source picture; see `photo_pose` for the default.
+          box: x0, y0, x1, y1 around the person in the source picture, in pixels: only what is
+            around it is looked at, and a person who is small in their photo fills the frame.
+          retarget: what of the target pose's body becomes the source's: "bones" the lengths of its
+            limbs, its size and its place, "scale" the last two, "none" nothing (see
+            `pose/retarget.py`).
+          seed: the same seed gives the same picture.
+          **settings: fields of `SampleConfig`, such as steps or guidance.
+
+        Returns:
+          The picture, of the model's size.
+
+        Raises:
+          UserError: a file or a pose cannot be used, or a setting is out of range.
+        """
+        if source_pose is None:
+            source_pose = self.photo_pose(image, person=box or "largest")
+        prepared = self.prepare(image, source_pose, pose, box=box, retarget=retarget)
+        config = dataclasses.replace(self.sample, **settings)
+        return Image.fromarray(self.run([prepared], seed, config)[0])
+
+    def prepare(
+        self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike, *,
+        name: str = "image", box: Box | None = None, retarget: Mode = "bones",
+    ) -> Prepared:
+        """Brings a picture and its poses to the model's frame and skeleton; see `__call__`.
+
+        `name` is what notes and errors call a picture that is no file.
+        """
+        if retarget not in MODES:
+            raise UserError("retarget", f"is {retarget}", f"choose one of {', '.join(MODES)}")
+        where = image if isinstance(image, (str, os.PathLike)) else name
+        image = pixels_of(image, where)
+        size = image.shape[:2]
+        if box is not None:
+            box = box_inside(box, size, where)
+        target, more = self._pose(
+            _where(target_pose, "target pose"), self._named(target_pose, "target pose"), size,
+            anywhere=retarget != "none")
+        named = self._named(source_pose, "source pose", size, box or "largest")
+        if box is not None:
+            image, named = person_cut_out(image, named, box, self.size)
+        source, notes = self._pose(
+            _where(source_pose, "source pose"), named, image.shape[:2], of_photo=True)
+        if retarget != "none":
+            target, said = self._retarget(source, target, retarget, target_pose)
+            more += said
+        picture, _, note = letterbox(image, None, self.size)
+        notes += more + ([f"{where}: {note}"] if note else [])
+        return Prepared(picture, source, target, tuple(notes))
+
+    def _retarget(self, source: np.ndarray, target: np.ndarray, mode: Mode, given: PoseLike):
+        """The target pose on the source's body, both in the model's frame, and what was done."""
+        where = _where(given, "target pose")
+        done = retarget(source, target, self.skeleton, mode)
+        if not done.known:
+            raise UserError(where, "cannot be retargeted, as it or the source pose shows no limb",
+                            "give a pose with more joints, or --retarget none")
+        pose, note = inside_frame(done.pose, source, self.skeleton, self.size)
+        notes = [f"{where}: {text}" for text in (describe(done, self.skeleton), note) if text]
+        return pose, notes + _outside(where, pose, self.size)
+
+    def _named(self, given: PoseLike, what: str, size: tuple[int, int] | None = None,
+               person: Person = "largest") -> NamedPose:
+        """A pose with its skeleton, read where it is a file.
+
+        Args:
+          given: the pose.
+          what: the name of a pose that is no file.
+          size: (height, width) of the photo whose pose it is; None where it is of another.
+          person: which of several people in a file or a photo.
+        """
+        where = _where(given, what)
+        if isinstance(given, (str, os.PathLike)):
+            given = (self.photo_pose(given, person=person) if is_picture(given)
+                     else read_pose(given, size=size, person=person))
+        if not isinstance(given, NamedPose):
+            given = NamedPose(pose=np.asarray(given, np.float32), name=what, skeleton=self.skeleton)
+        if given.pose.shape != (len(given.skeleton.joints), 3) or not np.isfinite(given.pose).all():
+            raise UserError(where, f"has the shape {given.pose.shape} or is not finite",
+                            f"give {len(given.skeleton.joints)} rows of x, y, visibility")
+        return given
+
+    def _pose(self, where: str | os.PathLike[str], given: NamedPose, size: tuple[int, int],
+              of_photo: bool = False, anywhere: bool = False):
+        """A pose in the model's skeleton and frame, and what was done to it.
+
+        Args:
+          where: what notes and errors call it.
+          given: the pose.
+          size: (height, width) of the photo.
+          of_photo: whether it is the pose in the photo.
+          anywhere: whether it may lie outside of its picture, as it will be moved.
+        """
+        pose, notes = given.pose, list(given.notes)
+        if given.skeleton != self.skeleton:
+            pose, lost = convert(pose, given.skeleton, self.skeleton)
+            note = f"{where}: converted from {given.skeleton.name} to {self.skeleton.name}"
+            notes.append(note + (f", which leaves out {', '.join(lost)}" if lost else ""))
+        if not (pose[:, 2] > 0).any():
+            raise UserError(where, f"has no joint of {self.skeleton.name}",
+                            "give a pose with known joints")
+        # A pose without a frame of its own is taken to be in pixels of the source picture.
+        frame = given.size or size
+        if of_photo and abs(frame[0] * size[1] / (frame[1] * size[0]) - 1) > 0.02:
+            raise UserError(where, f"is of a picture of {frame[0]}x{frame[1]}, the photo has "
+                            f"{size[0]}x{size[1]}", "give the pose of this very photo")
+        if not anywhere:
+            notes += _outside(where, pose, frame)
+        return fit_pose(pose, frame, self.size), notes
+
+    @functools.cached_property
+    def detector(self) -> PoseDetector:
+        name = self.sample.guidance.estimator
+        if not name:
+            raise UserError("pose", "is missing beside the photo, and the model names no pose "
+                            "estimator", "give the pose in the source picture as --source-pose "
+                            "FILE, a target pose as a pose file, or a --detector for both")
+        return PoseReader.load(name)
+
+    def read_pose(self, image: ImageLike, *, person: Person = "largest") -> NamedPose:
+        """Estimates the pose in a picture with the detector.
+
+        Its joints are known or not: the model learnt from poses without confidences.
+
+        Raises:
+          UserError: there is none, or no such person can be read off the picture.
+        """
+        found = photo_pose(self.detector, image, person)
+        return dataclasses.replace(found, pose=np.concatenate(
+            [found.pose[:, :2], found.pose[:, 2:] > 0], 1, dtype=np.float32))
+
+    def photo_pose(self, image: ImageLike, *, person: Person = "largest") -> NamedPose:
+        """The pose in a photo: that of a pose file of its own name beside it, or else estimated.
+
+        Args:
+          image: a file, a Pillow picture or uint8 [h, w, 3].
+          person: which of several people: a number, "largest", or a box x0, y0, x1, y1 in pixels.
+
+        Raises:
+          UserError: see `read_pose`, also for a pose file that cannot be used.
+        """
+        beside = pose_beside(image)
+        if beside is None:
+            return self.read_pose(image, person=person)
+        size = read_image(image).shape[:2]
+        found = read_pose(beside, size=size, person=person)
+        return dataclasses.replace(found, size=found.size or size)
+
+    def guide(self, config: SampleConfig) -> LoadedGuide | None:
+        """What the gradient guidance of a configuration needs; None where there is none.
+
+        Raises:
+          UserError: an estimator or a field cannot be used.
+        """
+        wanted = config.guidance
+        key = (wanted.active, bool(wanted.pif), wanted.estimator, wanted.field)
+        if key not in self._guides:
+            self._guides[key] = load_guide(wanted, self.loaded.model.config.network)
+        return self._guides[key]
+
+    def run(
+        self, prepared: list[Prepared], seed: int, config: SampleConfig | None = None
+    ) -> UInt8[np.ndarray, "batch h w 3"]:
+        """Samples a batch; picture i does not depend on the others, nor on its place.
+
+        Args:
+          prepared: from `prepare`.
+          seed: shared by the pictures, so that equal inputs give equal pictures.
+          config: settings of the sampler.
+
+        Raises:
+          UserError: for settings that are out of range, a guide that cannot be used.
+        """
+        return np.asarray(self._generate(prepared, seed, config or self.sample, False)[0])
+
+    def trajectory(
+        self, prepared: Prepared, seed: int, config: SampleConfig | None = None
+    ) -> list[Step]:
+        """Every step of sampling one picture, for drawing; see `run`."""
+        return self._generate([prepared], seed, config or self.sample, True)[1]
+
+    def _generate(self, prepared, seed, config, trajectory):
+        self.check(config, seed)
+        guide = self.guide(config)
+        keys = jax.numpy.broadcast_to(jax.random.key(seed), (len(prepared),))
+        return generate(
+            self.loaded.model, self.loaded.params, *self._stack(prepared), keys, config,
+            trajectory, *guide_parts(guide))
+
+    def align(self, prepared: Prepared) -> Alignment:
+        """The recurrent pose alignment of one picture, for drawing."""
+        source, source_pose, target_pose = self._stack([prepared])
+        return jax.jit(self.loaded.model.align)(
+            self.loaded.params, to_signal(source), source_pose, target_pose)
+
+    def _stack(self, prepared: list[Prepared]):
+        return tuple(jax.numpy.stack([getattr(p, name) for p in prepared])
+                     for name in ("source", "source_pose", "target_pose"))
+
+    def check(self, config: SampleConfig, seed: int) -> None:
+        """Refuses settings that are out of range, with a UserError."""
+        config.check(self.loaded.model.config.schedule.steps)
+        check_seed(seed)
+
+
+def _where(given: PoseLike, what: str) -> str | os.PathLike[str]:
+    """What notes and errors call a pose: its file, or else `what`."""
+    if isinstance(given, (str, os.PathLike)):
+        return given
+    return given.path or what if isinstance(given, NamedPose) else what
+
+
+def _outside(where: str | os.PathLike[str], pose: np.ndarray, frame: tuple[int, int]) -> list[str]:
+    """Refuses a pose that is mostly outside of its picture; says so of a few joints."""
+    known = pose[pose[:, 2] > 0, :2]
+    outside = ((known < -0.5) | (known > [frame[1] - 0.5, frame[0] - 0.5])).any(axis=1)
+    if outside.mean() > 0.5:
+        raise UserError(
+            where, f"has {outside.sum()} of {len(known)} joints outside of the picture of "
+            f"{frame[0]}x{frame[1]}", "give a pose in pixels of the source photo, or as JSON "
+            "with the size of its own picture")
+    return [f"{where}: {outside.sum()} joints lie outside of the picture"] if outside.any() else []
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that no key can be made of, with a UserError."""
+    if not 0 <= seed < 2**32:
+        raise UserError("seed", f"is {seed}", "give 0 to 4294967295")
+
+
+def pose_beside(image: ImageLike) -> str | None:
+    """The pose file that lies beside a picture and has its name; None where there is none."""
+    if not isinstance(image, (str, os.PathLike)):
+        return None
+    stem = os.path.splitext(os.fspath(image))[0]
+    for suffix in (".json", "_keypoints.json", ".csv", ".txt"):
+        if os.path.isfile(stem + suffix):
+            return stem + suffix
+    return None

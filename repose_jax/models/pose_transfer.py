@@ -1,0 +1,325 @@
+"""RePoseDM: where network and diffusion meet.
+
+`RePoseModel` is a value: configuration in, pure functions of parameters out. Training and the
+pipeline are written on it; neither calls the network itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from repose_jax.common.errors import UserError
+from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free, stack_branches
+from repose_jax.diffusion.losses import denoising_loss, variational_loss
+from repose_jax.diffusion.prediction import Kind, Prediction, interpret
+from repose_jax.diffusion.schedule import Schedule
+from repose_jax.networks.network import Context, Network, NetworkConfig
+from repose_jax.networks.rpa import Alignment
+from repose_jax.pose.skeleton import SKELETONS
+
+Params = Any
+Batch = dict[str, Array]
+
+PoseJudge = Callable[[Float[Array, "batch h w 3"], Float[Array, "batch"]], Float[Array, "batch"]]
+"""(guessed picture, sqrt(1 - abar)) -> how invalid its pose is, see `Guide.judged`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A model: what must be known to use its parameters.
+
+    Attributes:
+      network: sizes.
+      schedule: the forward process.
+      prediction: what the network's output means.
+    """
+
+    network: NetworkConfig = NetworkConfig()
+    schedule: Schedule = Schedule()
+    prediction: Kind = "epsilon"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What is asked of the model in training.
+
+    Attributes:
+      drop_source: probability of training without the source.
+      drop_pose: probability of training without the target pose.
+      drop_both: probability of training without either.
+      draws: noise levels drawn for each pair; the source is encoded and aligned once for all.
+      field_weight: of the squared distance to the valid poses, where the noise is low; 0 leaves it
+        out (docs/method.md, equation 20).
+      field_noise: share of noise, 1 - abar, up to which poses can be read.
+      estimator, field: what reads and judges the poses: bundled names, files or runs.
+    """
+
+    drop_source: float = 0.1
+    drop_pose: float = 0.0
+    drop_both: float = 0.0
+    draws: int = 1
+    field_weight: float = 0.0
+    field_noise: float = 0.5
+    estimator: str = ""
+    field: str = ""
+
+    def __post_init__(self):
+        source, pose, both = self.drop_source, self.drop_pose, self.drop_both
+        # One uniform number decides: `loss` cuts the two from the ends of [0, 1], both from 1/2 up.
+        apart = source + pose <= 1 and (not both or (source <= 0.5 and both + pose <= 0.5))
+        if min(source, pose, both) < 0 or not apart:
+            raise UserError("objective", f"drops {source}, {pose} and {both} of the conditions",
+                            "give drop-source up to 0.5, and drop-pose + drop-both up to 0.5")
+        if self.draws < 1:
+            raise UserError("objective.draws", f"is {self.draws}", "give 1 or more")
+        if not 0 <= self.field_weight < math.inf or not 0 <= self.field_noise <= 1:
+            raise UserError(
+                "objective", f"has the field's weight {self.field_weight} up to a noise of "
+                f"{self.field_noise}", "give a weight of 0 or more, a noise of 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class RePoseModel:
+    """Pure functions of parameters.
+
+    Attributes:
+      config: the model.
+    """
+
+    config: ModelConfig
+
+    @property
+    def network(self) -> Network:
+        """The linen module."""
+        return Network(self.config.network)
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        """Fresh parameters."""
+        inputs = self.network.dummy_inputs()
+        return self.network.init(key, *inputs, method="everything")["params"]
+
+    def align(
+        self,
+        params: Params,
+        source: Float[Array, "batch h w 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+    ) -> Alignment:
+        """The recurrent pose alignment alone, for drawing."""
+        return self.network.apply({"params": params}, source, source_pose, target_pose,
+                                  method="align")
+
+    def condition(
+        self,
+        params: Params,
+        source: Float[Array, "batch h w 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+        branch: Branch = "both",
+    ) -> Context:
+        """Everything that depends on source and poses alone.
+
+        Args:
+          params: parameters.
+          source: [-1, 1].
+          source_pose, target_pose: pixels of the picture.
+          branch: which of the conditions are kept.
+        """
+        present = jnp.full(source.shape[0], float(branch in ("source", "both")))
+        keep_pose = float(branch in ("pose", "both"))
+        return self.network.apply({"params": params}, source, source_pose,
+                                  target_pose * keep_pose, present, method="condition")
+
+    def denoiser(self, params: Params, context: Context) -> Denoiser:
+        """The denoiser of a batch whose conditions are `context`."""
+
+        def denoise(y: Float[Array, "batch h w 3"], t: Int[Array, "batch"]) -> Prediction:
+            return self._interpret(self.network.apply({"params": params}, y, t, context),
+                                   y, t, context)
+
+        return denoise
+
+    def guided_denoiser(
+        self,
+        params: Params,
+        source: Float[Array, "batch h w 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+        coefficients: dict[Branch, float],
+    ) -> Denoiser:
+        """The denoiser under classifier-free guidance, its conditions made once.
+
+        Args:
+          coefficients: from `guidance.two_branch` or `guidance.disentangled`.
+        """
+        contexts = [self.condition(params, source, source_pose, target_pose, branch)
+                    for branch in coefficients]
+        branches = self.denoiser(params, stack_branches(*contexts))
+        return classifier_free(branches, tuple(coefficients.values()))
+
+    def _interpret(self, out, y, t, context) -> Prediction:
+        return interpret(self.config.prediction, out.signal, y, self.config.schedule.alpha_bar(t),
+                         variance=out.variance, copied=context.picture, copy_mask=out.copy)
+
+    def loss(
+        self,
+        params: Params,
+        batch: Batch,
+        keys: Key[Array, "batch"],
+        objective: ObjectiveConfig = ObjectiveConfig(),
+        train: bool = True,
+        judge: PoseJudge | None = None,
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The training loss, a mean over the batch.
+
+        Args:
+          params: parameters.
+          batch: "source", "target" uint8 [batch, h, w, 3]; "source_pose", "target_pose"
+            [batch, joints, 3].
+          keys: one for each pair, so that the loss does not depend on how pairs are batched (but
+            for dropout, whose masks come from the first pair's key).
+          objective: dropped conditions, draws.
+          train: apply dropout.
+          judge: what the objective's field weight applies to; needed where that is not 0.
+
+        Returns:
+          (loss, its parts).
+
+        Raises:
+          ValueError: for a field weight without a judge.
+        """
+        cfg, draws = self.config, objective.draws
+        source, target = to_signal(batch["source"]), to_signal(batch["target"])
+        drop_key, time_key, noise_key, dropout_key = (
+            jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys) for i in range(4))
+
+        u = jax.vmap(jax.random.uniform)(drop_key)
+        no_source = u < objective.drop_source
+        no_pose = u > 1 - objective.drop_pose
+        neither = (u > 0.5) & (u < 0.5 + objective.drop_both)
+        present = 1.0 - (no_source | neither)
+        keep_pose = 1.0 - (no_pose | neither)
+        dropout = {"dropout": dropout_key[0]}
+        context = self.network.apply(
+            {"params": params}, source, batch["source_pose"],
+            batch["target_pose"] * keep_pose[:, None, None], present, train,
+            method="condition", rngs=dropout)
+
+        t = jax.vmap(lambda key: jax.random.randint(key, (draws,), 0, cfg.schedule.steps))(
+            time_key).reshape(-1)
+        noise = jax.vmap(lambda key: jax.random.normal(key, (draws, *target.shape[1:])))(
+            noise_key).reshape(-1, *target.shape[1:])
+        target, context = jax.tree.map(lambda x: jnp.repeat(x, draws, axis=0), (target, context))
+        y = cfg.schedule.noised(target, noise, t)
+        out = self.network.apply({"params": params}, y, t, context, train, rngs=dropout)
+        prediction = self._interpret(out, y, t, context)
+
+        abar = cfg.schedule.alpha_bar(t)
+        parts = {"mse": denoising_loss(cfg.prediction, prediction, target, noise, abar).mean()}
+        if cfg.network.learned_variance:
+            parts["vlb"] = variational_loss(cfg.schedule, prediction, target, y, t).mean()
+        if objective.field_weight:
+            if judge is None:
+                raise ValueError("the field as a loss needs a judge")
+            share = (1 - abar)[:, 0, 0, 0]
+            wrong = judge(prediction.x0, jnp.sqrt(share)) * (share <= objective.field_noise)
+            parts["field"] = objective.field_weight * wrong.mean()
+        return sum(parts.values()), parts
+
+    def denoised(
+        self,
+        params: Params,
+        batch: Batch,
+        t: Int[Array, "batch"],
+        keys: Key[Array, "batch"],
+        source_present: Float[Array, "batch"] | None = None,
+        pose_present: Float[Array, "batch"] | None = None,
+    ) -> Float[Array, "batch h w 3"]:
+        """The clean picture that the model predicts from the noised target, [-1, 1] units.
+
+        Args:
+          params: parameters.
+          batch: as for `loss`.
+          t: time step of each picture.
+          keys: of the noise, one for each picture.
+          source_present, pose_present: 1 or 0, whether each picture's source and target pose are
+            given; None gives them all.
+        """
+        source, target = to_signal(batch["source"]), to_signal(batch["target"])
+        ones = jnp.ones(source.shape[0])
+        source_present = ones if source_present is None else source_present
+        pose_present = ones if pose_present is None else pose_present
+        context = self.network.apply(
+            {"params": params}, source, batch["source_pose"],
+            batch["target_pose"] * pose_present[:, None, None], source_present,
+            method="condition")
+        noise = jax.vmap(lambda key: jax.random.normal(key, target.shape[1:]))(keys)
+        return self.denoiser(params, context)(self.config.schedule.noised(target, noise, t), t).x0
+
+    def picture_error(
+        self,
+        params: Params,
+        batch: Batch,
+        t: Int[Array, "batch"],
+        keys: Key[Array, "batch"],
+    ) -> Float[Array, "batch"]:
+        """Mean squared error of `denoised`, whose arguments these are."""
+        error = self.denoised(params, batch, t, keys) - to_signal(batch["target"])
+        return jnp.mean(error**2, axis=(1, 2, 3))
+
+
+def to_signal(image: UInt8[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
+    """8-bit pictures to the network's range [-1, 1]."""
+    return image.astype(jnp.float32) / 127.5 - 1.0
+
+
+def to_image(signal: Float[Array, "*batch h w 3"]) -> UInt8[Array, "*batch h w 3"]:
+    """The network's range to 8-bit pictures."""
+    return jnp.clip(jnp.round((signal + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+
+def check_model(config: ModelConfig) -> None:
+    """Refuses a model that cannot be built.
+
+    Raises:
+      UserError: names the first field at fault.
+    """
+    network, unet, rpa = config.network, config.network.unet, config.network.rpa
+    levels = len(unet.channels)
+
+    def need(good: bool, field: str, value: Any, mend: str) -> None:
+        if not good:
+            raise UserError(field, f"is {value}", mend)
+
+    need(network.skeleton in SKELETONS, "model.network.skeleton", network.skeleton,
+         f"choose one of {', '.join(SKELETONS)}")
+    need(levels > 0 and min(unet.channels) > 0, "model.network.unet.channels", unet.channels,
+         "give the channels of one level or more")
+    for field in ("blocks", "heads", "patch", "refine", "groups"):
+        value = getattr(unet, field)
+        need(value >= 1, f"model.network.unet.{field}", value, "give 1 or more")
+    need(0 <= unet.dropout < 1, "model.network.unet.dropout", unet.dropout, "give 0 to below 1")
+    need(all(0 <= level < levels for level in unet.attention), "model.network.unet.attention",
+         unet.attention, f"give levels from 0, the finest, to {levels - 1}")
+    need(all(unet.channels[level] % unet.heads == 0 for level in {*unet.attention, levels - 1}),
+         "model.network.unet.heads", unet.heads, "give a divisor of the channels that attend")
+    need(len(network.encoder_channels) in (0, levels), "model.network.encoder-channels",
+         network.encoder_channels, f"give {levels} numbers, or none for the U-Net's")
+    need(min(network.image_size) > 0 and all(s % unet.stride == 0 for s in network.image_size),
+         "model.network.image-size", network.image_size,
+         f"give multiples of {unet.stride}, the coarsest cell of this network")
+    need(rpa.iterations >= 0, "model.network.rpa.iterations", rpa.iterations, "give 0 or more")
+    need(rpa.hidden >= 1, "model.network.rpa.hidden", rpa.hidden, "give 1 or more")
+    need(not rpa.copy or config.prediction in ("x0", "preconditioned"), "model.prediction",
+         config.prediction, "give x0 or preconditioned, or --model.network.rpa.no-copy")
+    # Below 21 steps the linear schedule's last beta would exceed 1.
+    least = 21 if config.schedule.kind == "linear" else 2
+    need(config.schedule.steps >= least, "model.schedule.steps", config.schedule.steps,
+         f"give {least} or more")

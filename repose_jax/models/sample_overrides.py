@@ -1,0 +1,51 @@
+"""What a command line says of gradient guidance, over what a model has of its own.
+
+Imports nothing heavy, so that a command's help is told at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from repose_jax.models.sampling import GuidanceConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GuidanceOptions:
+    """Gradient guidance; what is None is the model's own.
+
+    Attributes:
+      pif: weight of the distance to the valid poses; 0 switches it off.
+      target: weight of the distance to the target pose; 0 switches it off.
+      strength: share of the energy that a step removes, to first order.
+      interval: guided part of the sampling, from 0 (noise) to 1 (picture).
+      shape: course of the strength over the interval.
+      through: what the gradient is taken with respect to.
+      normalize: length of a step.
+      clip: most that a step may change a pixel, root mean square; 0 does not clip.
+      estimator: pose estimator: a bundled name, a file or a run.
+      field: pose interaction field, likewise.
+    """
+
+    pif: float | None = None
+    target: float | None = None
+    strength: float | None = None
+    interval: tuple[float, float] | None = None
+    shape: Literal["constant", "linear", "cosine"] | None = None
+    through: Literal["x0", "denoiser"] | None = None
+    normalize: Literal["none", "unit", "polyak"] | None = None
+    clip: float | None = None
+    estimator: str | None = None
+    field: str | None = None
+
+    def over(self, config: GuidanceConfig) -> GuidanceConfig:
+        """A configuration with what is given here in place of its own."""
+        return dataclasses.replace(config, **given(self))
+
+
+def given(options: object, *names: str) -> dict[str, object]:
+    """The fields of a dataclass that are not None, all of them or those named."""
+    return {name: value for name in names or [f.name for f in dataclasses.fields(options)]
+            if (value := getattr(options, name)) is not None}

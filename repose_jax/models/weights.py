@@ -1,0 +1,194 @@
+"""Networks as files: safetensors with the configuration and the facts inside.
+
+A file holds one network: a model, one of the two that guide it, a pose estimator or a pose
+interaction field, or a re-identification network. It is named by a bundled name ("people"), by its path, or by the folder of the
+training run that made it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import from_dict, to_dict
+from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
+from repose_jax.models.sampling import SampleConfig
+from repose_jax.training.checkpoint import export_safetensors, load_safetensors
+
+FILE_NAME = "model.safetensors"
+Kind = Literal["model", "estimator", "field", "reid"]
+
+_BUNDLED = pathlib.Path(__file__).parents[1] / "weights"
+_FORMATS: dict[Kind, str] = {
+    "model": "repose_jax model 1", "estimator": "repose_jax estimator 1",
+    "field": "repose_jax field 1", "reid": "repose_jax reid 1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """What a file held.
+
+    Attributes:
+      name: how the user called it.
+      config: of the network.
+      params: parameters, float32.
+      facts: what was written beside them (images seen, data, start).
+      metadata: every string of the file, for what only some kinds have.
+      sha256: of the file.
+    """
+
+    name: str
+    config: Any
+    params: Params
+    facts: dict
+    metadata: dict[str, str]
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A model with its parameters.
+
+    Attributes:
+      name: how the user called it.
+      model: the pure functions.
+      params: parameters, float32.
+      facts: what was written beside them (images seen, data, start).
+      sample: the settings of the sampler that suit the model.
+      sha256: of the file.
+    """
+
+    name: str
+    model: RePoseModel
+    params: Params
+    facts: dict
+    sample: SampleConfig
+    sha256: str
+
+
+def bundled() -> dict[str, pathlib.Path]:
+    """The files that ship with the package, by name."""
+    return {path.stem: path for path in sorted(_BUNDLED.glob("*.safetensors"))}
+
+
+def model_path(name: str | os.PathLike[str]) -> pathlib.Path:
+    """The file that a name, a file or a training folder stands for.
+
+    Raises:
+      UserError: for a name that is none of them.
+    """
+    path = pathlib.Path(name)
+    if os.fspath(name) in bundled():
+        return bundled()[os.fspath(name)]
+    if os.path.isdir(path):
+        path = path / FILE_NAME
+    if not os.path.isfile(path):
+        raise UserError(name, "is no model", "give a .safetensors file, the folder of a training "
+                        f"run, or one of {', '.join(bundled())}")
+    return path
+
+
+def card(name: str) -> str:
+    """The card of a bundled file, Markdown."""
+    if name not in bundled():
+        raise UserError(name, "is not a bundled model", f"choose one of {', '.join(bundled())}")
+    return (_BUNDLED / f"{name}.md").read_text(encoding="utf-8")
+
+
+def kind_of(name: str | os.PathLike[str]) -> Kind:
+    """Which kind of network a file holds.
+
+    Raises:
+      UserError: missing, damaged, or not of this package.
+    """
+    path = model_path(name)
+    _, metadata = load_safetensors(path)
+    for kind, text in _FORMATS.items():
+        if metadata.get("format") == text:
+            return kind
+    raise UserError(path, "is not a model of this package", "give a file that `repose train` wrote")
+
+
+def save_weights(
+    path: str | os.PathLike[str], kind: Kind, config: Any, params: Params, facts: dict, **more: Any,
+) -> None:
+    """Writes a network in float16, all or nothing.
+
+    Args:
+      path: of the file.
+      kind: of the network.
+      config: its configuration, a dataclass.
+      params: its parameters.
+      facts: JSON-able, on how it came about.
+      **more: further JSON-able values by name.
+
+    Raises:
+      UserError: where the file cannot be written.
+    """
+    content = {"config": to_dict(config), "facts": facts} | more
+    export_safetensors(path, params, {"format": _FORMATS[kind]} | {
+        name: json.dumps(value) for name, value in content.items()})
+
+
+def load_weights(
+    name: str | os.PathLike[str], kind: Kind, config_type: type,
+    init: Callable[[Any], Callable[[jax.Array], Params]], like: Any = None,
+) -> Weights:
+    """Reads a network.
+
+    Args:
+      name: of the file, see `model_path`.
+      kind: that it must be of.
+      config_type: dataclass of its configuration.
+      init: from the configuration to the function that makes fresh parameters from a key; their
+        names and shapes are what the file must hold.
+      like: the configuration that it must have; None takes any.
+
+    Raises:
+      UserError: missing, damaged, of another kind, or of another configuration than its tensors
+        or `like`.
+    """
+    path = model_path(name)
+    found = kind_of(path)
+    if found != kind:
+        raise UserError(name, f"holds a network of kind {found}", f"give one of kind {kind}")
+    _, metadata = load_safetensors(path)
+    config = from_dict(config_type, json.loads(metadata["config"]), f"{path}: config")
+    if isinstance(config, ModelConfig):
+        check_model(config)
+    if like is not None and config != like:
+        raise UserError(name, f"has the configuration {config}", f"use one of {like}")
+    params, _ = load_safetensors(path, like=jax.eval_shape(init(config), jax.random.key(0)))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Weights(os.fspath(name), config, jax.tree.map(jnp.asarray, params),
+                   json.loads(metadata["facts"]), metadata, digest)
+
+
+def save_model(
+    path: str | os.PathLike[str], config: ModelConfig, params: Params, facts: dict,
+    sample: SampleConfig,
+) -> None:
+    """Writes a model with the settings of the sampler that suit it; see `save_weights`."""
+    save_weights(path, "model", config, params, facts, sample=to_dict(sample))
+
+
+def load_model(name: str | os.PathLike[str]) -> LoadedModel:
+    """Reads a model.
+
+    Raises:
+      UserError: missing, damaged, not a model of this package, or of another configuration than
+        its tensors.
+    """
+    read = load_weights(name, "model", ModelConfig, lambda config: RePoseModel(config).init)
+    sample = from_dict(SampleConfig, json.loads(read.metadata["sample"]), f"{name}: sample")
+    return LoadedModel(read.name, RePoseModel(read.config), read.params, read.facts, sample,
+                       read.sha256)

@@ -1,0 +1,1 @@
+"""Experiments on finished models: ablation, acceptance, augmentation, the human study."""

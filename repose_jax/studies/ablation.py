@@ -1,0 +1,271 @@
+"""Ablations: a grid of sampler settings and models, each cell on the same pairs and noise.
+
+A cell's pictures are measured, not kept; its measurements are written as one file under a name that
+follows from everything that decides them. A run that is killed goes on with the first cell whose
+file is not there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import from_dict, to_dict
+from repose_jax.common.files import write_whole
+from repose_jax.data.config import DataConfig
+from repose_jax.data.pairs.stream import examples
+from repose_jax.evaluation.evaluators.sampled import choose_pairs, sampled
+from repose_jax.evaluation.metrics.baselines import as_unit
+from repose_jax.evaluation.metrics.l1 import l1
+from repose_jax.evaluation.metrics.pose_accuracy import leaked, pck, pose_error
+from repose_jax.evaluation.metrics.ssim import gaussian_ssim
+from repose_jax.evaluation.metrics.torso_color import torso_color
+from repose_jax.models.pose_energy_file import check_judge, load_field, load_guide
+from repose_jax.models.pose_predictor import PoseReader
+from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.weights import load_model
+from repose_jax.networks.pif import PoseField
+
+Settings = Mapping[str, Any]
+"""Field of `SampleConfig` with dots, or "model", to its value."""
+
+# Changed when what a cell measures changes, so that older files are not taken for new ones.
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """What is compared.
+
+    Attributes:
+      title: what the question is.
+      cells: settings of each cell over those of its model; the first is what the others are
+        compared with.
+      model: the model of the cells that name none.
+      data: where held-out pairs come from.
+      judge: pose estimator that reads the results; must not be one that guides.
+      field: pose interaction field that judges their poses.
+      split: "test", people never trained on; or "train", to choose settings without looking at
+        the people they will be scored on.
+      pairs: how many.
+      seeds: of the noise; every cell is run with each, and their pictures count as more pictures.
+      batch_size: pictures sampled together; results do not depend on it.
+    """
+
+    title: str
+    cells: tuple[Settings, ...]
+    model: str
+    data: DataConfig
+    judge: str
+    field: str
+    split: Literal["test", "train"] = "test"
+    pairs: int = 500
+    seeds: tuple[int, ...] = (0,)
+    batch_size: int = 25
+
+
+def grid(**axes: Sequence[Any]) -> tuple[Settings, ...]:
+    """Every combination of values; a double underscore in a name stands for a dot."""
+    names = [name.replace("__", ".") for name in axes]
+    return tuple(dict(zip(names, values)) for values in itertools.product(*axes.values()))
+
+
+def with_settings(config: SampleConfig, settings: Settings) -> SampleConfig:
+    """A configuration with some of its fields replaced.
+
+    Raises:
+      UserError: for a field that it does not have.
+    """
+    values = to_dict(config)
+    for name, value in settings.items():
+        if name == "model":
+            continue
+        *path, last = name.split(".")
+        inner = values
+        for part in path:
+            inner = inner.get(part) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or last not in inner:
+            raise UserError(name, "is no setting of the sampler", "see repose transfer --help")
+        inner[last] = value
+    return from_dict(SampleConfig, values)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cell:
+    """One cell's measurements.
+
+    Attributes:
+      settings: over those of its model.
+      sample: the whole configuration of the sampler.
+      values: by metric, one value a picture: "pose_error", "pck_5", "pck_10", "leakage", "pif",
+        "l1", "ssim"; and "torso" [pictures, 3], colours.
+      seconds: to sample a picture once the program is compiled, on the machine and in the company
+        in which it ran; NaN for a single batch.
+    """
+
+    settings: Settings
+    sample: SampleConfig
+    values: dict[str, np.ndarray]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """All cells, and what they share.
+
+    Attributes:
+      ablation: what was asked.
+      cells: in its order.
+      persons: whose each picture is, [pictures].
+      source_torso: colours of the sources' torsos, [pictures, 3].
+      torso_valid: where they could be read, in source and target pose alike.
+      conditions: hashes, versions, devices.
+    """
+
+    ablation: Ablation
+    cells: list[Cell]
+    persons: np.ndarray
+    source_torso: Float[np.ndarray, "n 3"]
+    torso_valid: np.ndarray
+    conditions: dict[str, Any]
+
+
+def run(
+    ablation: Ablation, folder: str | os.PathLike[str], *,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Result:
+    """Runs every cell whose measurements are not in the folder yet.
+
+    Args:
+      ablation: what to run.
+      folder: gets cells/NAME.npz, whole or not at all.
+      tell: is told a line for each cell.
+
+    Raises:
+      UserError: a model, the data, a setting or the folder cannot be used; found before the first
+        cell is run. The judge is one of the guides.
+    """
+    folder = pathlib.Path(folder)
+    models = {name: load_model(name) for name in
+              dict.fromkeys(cell.get("model", ablation.model) for cell in ablation.cells)}
+    first = models[ablation.cells[0].get("model", ablation.model)]
+    network = first.model.config.network
+    people = ablation.data.open(
+        ablation.split, skeleton=network.skeleton, size=network.image_size)
+    judge, field = PoseReader.load(ablation.judge), load_field(ablation.field)
+    _check_fit(judge, field, models, network)
+    pairs = choose_pairs(people, ablation.pairs, 0)
+    samples, guides = [], []
+    for settings in ablation.cells:
+        loaded = models[settings.get("model", ablation.model)]
+        sample = with_settings(loaded.sample, settings)
+        sample.check(loaded.model.config.schedule.steps)
+        guide = load_guide(sample.guidance, loaded.model.config.network)
+        check_judge(guide, ablation.judge, judge.sha256)
+        samples.append(sample)
+        guides.append(guide)
+
+    everything = examples(people, pairs)
+    target_names = np.asarray(people.pairs[pairs])
+    persons = np.asarray(people.persons)[target_names[:, 0]]
+    measure = functools.partial(_measure, everything=everything, judge=judge, field=field,
+                                skeleton=people.skeleton)
+    cells = []
+    for number, (settings, sample, guide) in enumerate(zip(ablation.cells, samples, guides)):
+        loaded = models[settings.get("model", ablation.model)]
+        parts, seconds = [], []
+        for seed in ablation.seeds:
+            decides = {
+                "version": _VERSION, "model": loaded.sha256, "sample": to_dict(sample),
+                "guide": guide.sha256 if guide else None, "judge": judge.weights.sha256,
+                "field": field.sha256, "seed": seed, "names": [
+                    [people.names[i] for i in pair] for pair in target_names.tolist()]}
+            path = folder / "cells" / f"{_digest(decides)}.npz"
+            state = "known"
+            if not path.exists():
+                pictures, spent = sampled(loaded, people, pairs, sample, guide, seed=seed,
+                                          batch_size=min(ablation.batch_size, len(pairs)))
+                spent = np.nan if spent is None else spent
+                _write(path, measure(pictures) | {"seconds": np.array(spent)})
+                state = f"{spent:.3f} s a picture"
+            values = _read(path)
+            seconds.append(float(values.pop("seconds")))
+            parts.append(values)
+            tell(f"cell {number + 1}/{len(ablation.cells)} seed {seed} {dict(settings)}: {state}, "
+                 f"pose error {np.nanmean(values['pose_error']):.4f}")
+        merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        cells.append(Cell(settings, sample, merged, float(np.mean(seconds))))
+    source_torso, valid = torso_color(
+        as_unit(everything["source"]), everything["source_pose"], people.skeleton)
+    _, target_valid = torso_color(
+        as_unit(everything["target"]), everything["target_pose"], people.skeleton)
+    times = len(ablation.seeds)
+    return Result(
+        ablation, cells, np.tile(persons, times), np.tile(source_torso, (times, 1)),
+        np.tile(valid & target_valid, times), {
+            "models": {name: loaded.sha256 for name, loaded in models.items()},
+            "judge": judge.weights.sha256, "field": field.sha256, "pairs": len(pairs),
+            "jax": jax.__version__, "devices": [str(d) for d in jax.local_devices()]})
+
+
+def _check_fit(judge, field, models, network):
+    for name, loaded in models.items():
+        theirs = loaded.model.config.network
+        if (theirs.skeleton, theirs.image_size) != (network.skeleton, network.image_size):
+            raise UserError(name, "is for other pictures or poses than the first model",
+                            "compare models of one size and skeleton")
+    for weights in (judge.weights, field):
+        if weights.config.skeleton != network.skeleton:
+            raise UserError(weights.name, f"is for {weights.config.skeleton}, the model for "
+                            f"{network.skeleton}", "name one of the model's skeleton")
+    if tuple(judge.weights.config.image_size) != tuple(network.image_size):
+        raise UserError(judge.weights.name, "is for pictures of another size than the model",
+                        "name one of the model's size")
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(path, f"cannot be read ({error})",
+                        "delete it, and its cell is run again") from None
+
+
+def _measure(pictures, *, everything: Mapping[str, np.ndarray], judge: PoseReader, field,
+             skeleton) -> dict[str, np.ndarray]:
+    height = pictures.shape[1]
+    target, source = everything["target_pose"], everything["source_pose"]
+    found = judge.poses(pictures)
+    apply = jax.jit(functools.partial(PoseField(field.config).apply, method="of_pose"))
+    # The judge's confidences would hide the joints that came out worst.
+    known = np.concatenate([found[..., :2], target[..., 2:] > 0], axis=-1, dtype=np.float32)
+    torso, _ = torso_color(as_unit(pictures), target, skeleton)
+    unit, real = as_unit(pictures), as_unit(everything["target"])
+    return {
+        "pose_error": pose_error(found, target, height),
+        "pck_5": pck(found, target, height, 0.05), "pck_10": pck(found, target, height, 0.10),
+        "leakage": leaked(found, target, source, height),
+        "pif": np.asarray(apply({"params": field.params}, known).distance),
+        "l1": np.asarray(l1(unit, real)), "ssim": np.asarray(gaussian_ssim(unit, real)),
+        "torso": torso}

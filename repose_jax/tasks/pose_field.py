@@ -1,0 +1,277 @@
+"""Trains a pose interaction field on real poses and on poses that are wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import to_dict
+from repose_jax.common.files import write_whole
+from repose_jax.data.config import DataConfig
+from repose_jax.models.weights import FILE_NAME, load_weights, save_weights
+from repose_jax.networks.pif import FieldConfig, Params, PoseField, fresh_field
+from repose_jax.pose.bones import bone_vectors
+from repose_jax.pose.corruptions import CORRUPTIONS, von_mises
+from repose_jax.pose.neighbours import MIN_SHARED, NEIGHBOURS, nearest_poses
+from repose_jax.pose.skeleton import SKELETONS, Skeleton, flip_pose
+from repose_jax.training.loop import LoopConfig, train
+
+# Slighter noise than POST's, without which nothing lies between the valid poses and a label of .3.
+_SLIGHT = (16.0, 64.0)
+_ALIKE = ("scaled",)  # the field cannot see these
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FieldExperiment:
+    """A field and what it learns from.
+
+    Attributes:
+      field: the network.
+      data: whose training poses are the valid ones.
+      guesses: .npz with "poses" [N, joints, 3] in pixels: poses that an estimator read off a
+        diffusion model's guesses at training pictures; "" for none.
+      negatives: wrong poses of each kind (of the guesses, at most this many times 4).
+      far, near: labels from which a pose is far from the valid ones, or still near them.
+      stages: parts of the training that show only far poses, then also near ones; in the rest
+        valid poses come in (POST).
+      offset_weight: of the second head's loss.
+      hidden: share of the poses, valid and wrong, of which joints are hidden.
+      train: the course of training.
+    """
+
+    field: FieldConfig = FieldConfig()
+    data: DataConfig = DataConfig()
+    guesses: str = ""
+    negatives: int = 6_000
+    far: float = 0.5
+    near: float = 0.3
+    stages: tuple[float, float] = (0.15, 0.35)
+    offset_weight: float = 0.5
+    hidden: float = 0.4
+    train: LoopConfig = LoopConfig(total_images=4_000_000, batch_size=1024)
+
+    def __post_init__(self):
+        if self.field.skeleton not in SKELETONS:
+            raise UserError("field.skeleton", f"is {self.field.skeleton}",
+                            f"choose one of {', '.join(SKELETONS)}")
+        if not 0 <= self.stages[0] <= self.stages[1] <= 1:
+            raise UserError("stages", f"are {self.stages}", "give two parts of 1, the lower first")
+        if not 0 < self.near <= self.far:
+            raise UserError("near", f"is {self.near}, far {self.far}", "give 0 < near <= far")
+        if min(self.field.features, self.field.width, self.negatives) < 1:
+            raise UserError("field", "has no features, width or negatives", "give 1 or more")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Poses:
+    """Bones of poses with their labels.
+
+    Attributes:
+      unit: [N, bones, 2].
+      visible: [N, bones].
+      distance: [N], 0 for valid poses.
+      offset: [N, bones, 2], to the nearest valid pose, on the bones that both show.
+    """
+
+    unit: np.ndarray
+    visible: np.ndarray
+    distance: np.ndarray
+    offset: np.ndarray
+
+
+def bones_of(poses: Float[np.ndarray, "n joints 3"], skeleton: Skeleton):
+    """Unit vectors and visibilities as numpy arrays."""
+    unit, _, visible = bone_vectors(jnp.asarray(poses, jnp.float32), skeleton)
+    return np.asarray(unit), (np.asarray(visible) > 0).astype(np.float32)
+
+
+def valid_poses(poses: Float[np.ndarray, "n joints 3"], skeleton: Skeleton) -> np.ndarray:
+    """Poses and their mirror images, the references of all labels."""
+    return np.concatenate([poses, flip_pose(poses, skeleton, 1.0)])
+
+
+def hide_joints(
+    poses: Float[np.ndarray, "n joints 3"], share: float, rng: np.random.Generator
+) -> Float[np.ndarray, "n joints 3"]:
+    """Hides a fifth of the joints in a share of the poses, so that both kinds are known."""
+    some = rng.random(len(poses)) < share
+    hidden = (rng.random(poses.shape[:2]) < 0.2) & some[:, None]
+    return np.where(hidden[..., None], 0, poses).astype(np.float32)
+
+
+def wrong_poses(
+    config: FieldExperiment, valid: Float[np.ndarray, "n joints 3"], skeleton: Skeleton,
+    guesses: Float[np.ndarray, "m joints 3"] | None,
+) -> Poses:
+    """Wrong poses of every kind, labelled by their neighbours among the valid ones."""
+    rng = np.random.default_rng(config.data.seed)
+    kinds = {name: f for name, f in CORRUPTIONS.items() if name not in _ALIKE}
+    kinds |= {f"von Mises {k:g}": functools.partial(von_mises, kappa=k) for k in _SLIGHT}
+    parts = [corrupt(valid[rng.integers(len(valid), size=config.negatives)], skeleton, rng)
+             for corrupt in kinds.values()]
+    if guesses is not None:
+        parts.append(rng.permutation(guesses)[:4 * config.negatives])
+    poses = hide_joints(np.concatenate(parts), config.hidden, rng)
+    unit, visible = bones_of(poses, skeleton)
+    reference = bones_of(valid, skeleton)
+    found = nearest_poses(unit, visible, *reference)
+    nearest_unit, nearest_visible = (array[found.nearest] for array in reference)
+    offset = (nearest_unit - unit) * (visible * nearest_visible)[..., None]
+    known = np.isfinite(found.distance)
+    return Poses(unit[known], visible[known], found.distance[known], offset[known])
+
+
+def _cached(path: pathlib.Path, make: Callable[[], Poses]) -> Poses:
+    if path.exists():
+        try:
+            with np.load(path) as file:
+                return Poses(**{name: file[name] for name in file.files})
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(path, f"cannot be read ({error})", "delete it, it is made again") from None
+    made = make()
+    write_whole(path, lambda file: np.savez_compressed(file, **vars(made)))
+    return made
+
+
+class FieldBatches(Iterator[Mapping[str, np.ndarray]]):
+    """Batches of valid and wrong poses; what is in one follows from seed and position alone."""
+
+    def __init__(self, config: FieldExperiment, valid: np.ndarray, wrong: Poses,
+                 skeleton: Skeleton):
+        self._config, self._valid, self._wrong, self._skeleton = config, valid, wrong, skeleton
+        far, near = wrong.distance >= config.far, wrong.distance >= config.near
+        self._stages = [np.flatnonzero(far), np.flatnonzero(near), np.arange(len(far))]
+        self._position = 0
+
+    def __next__(self) -> Mapping[str, np.ndarray]:
+        config, size = self._config, self._config.train.batch_size
+        rng = np.random.default_rng([config.data.seed, self._position])
+        part = self._position * size / config.train.total_images
+        self._position += 1
+        stage = int(part >= config.stages[0]) + int(part >= config.stages[1])
+        valid = size // 3 if stage == 2 else 0
+        wrong = rng.choice(self._stages[stage], size - valid)
+        batch = {name: getattr(self._wrong, name)[wrong] for name in
+                 ("unit", "visible", "distance", "offset")}
+        if valid:
+            poses = hide_joints(self._valid[rng.integers(len(self._valid), size=valid)],
+                                config.hidden, rng)
+            unit, visible = bones_of(poses, self._skeleton)
+            more = {"unit": unit, "visible": visible, "distance": np.zeros(valid),
+                    "offset": np.zeros_like(unit)}
+            batch = {name: np.concatenate([batch[name], more[name]]) for name in batch}
+        # An estimator's confidences are no zeros and ones.
+        soft = np.where(rng.random((size, 1)) < 0.5, rng.uniform(0.3, 1, batch["visible"].shape), 1)
+        batch["visible"] = batch["visible"] * soft
+        return {name: np.asarray(value, np.float32) for name, value in batch.items()}
+
+    def get_state(self) -> dict[str, int]:
+        """The position."""
+        return {"next_batch": self._position}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continues from a state that `get_state` gave."""
+        self._position = int(state["next_batch"])
+
+
+def field_loss(
+    field: PoseField, config: FieldExperiment, params: Params, batch: Mapping[str, Array],
+    keys: Key[Array, "batch"],
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Absolute error of the distance, and of the offset's length on visible bones."""
+    out = field.apply({"params": params}, batch["unit"], batch["visible"])
+    distance = jnp.abs(out.distance - batch["distance"]).mean()
+    # The head's output fades with the visibility, so what it is asked for does too.
+    wanted = batch["offset"] * batch["visible"][..., None]
+    away = jnp.sqrt(jnp.sum((out.offset - wanted) ** 2, axis=-1) + 1e-6)
+    shown = (batch["visible"] > 0).astype(jnp.float32)
+    offset = jnp.sum(away * shown) / jnp.maximum(shown.sum(), 1.0)
+    parts = {"distance": distance, "offset": offset}
+    return distance + config.offset_weight * offset, parts
+
+
+def run(
+    config: FieldExperiment,
+    folder: str | os.PathLike[str],
+    *,
+    init: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    on_event: Callable[[str, dict], None] | None = None,
+) -> pathlib.Path:
+    """Trains a field into a folder, resuming what is there, and writes its file.
+
+    Args:
+      config: the experiment.
+      folder: gets checkpoints, log, loss curve and the labelled poses, which are computed once.
+      init: a field whose weights are the start; None starts afresh.
+      progress: show a progress bar.
+      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
+
+    Returns:
+      The file: the averaged parameters of the last step, complete or interrupted.
+
+    Raises:
+      UserError: data, file or folder cannot be used.
+    """
+    folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
+    config.data.refuse_augment("a field, which learns from poses")
+    skeleton = SKELETONS[config.field.skeleton]
+    source = config.data.open("train", skeleton=skeleton.name)
+    for text in source.notes:
+        tell("note", {"data": text})
+    valid = valid_poses(source.poses, skeleton)
+    guesses = _read_guesses(config.guesses, skeleton)
+    decides = hashlib.sha256(repr((
+        NEIGHBOURS, MIN_SHARED, config.negatives, config.hidden, config.data.seed,
+        skeleton)).encode() + valid.tobytes() + (b"" if guesses is None else guesses.tobytes()))
+    wrong = _cached(folder / f"wrong-poses-{decides.hexdigest()[:16]}.npz",
+                    lambda: wrong_poses(config, valid, skeleton, guesses))
+    tell("note", {"poses": f"{len(valid)} valid with mirror images, {len(wrong.distance)} wrong, "
+                  f"{(wrong.distance >= config.far).mean():.2f} of them far, "
+                  f"{(wrong.distance < config.near).mean():.2f} nearer than {config.near}"})
+    for name, bound in (("far", config.far), ("near", config.near)):
+        if not (wrong.distance >= bound).any():
+            raise UserError(name, f"is {bound}, and no wrong pose has such a label",
+                            f"give less than {wrong.distance.max():.3f}")
+    params: Params | Callable[[], Params] = functools.partial(
+        jax.jit(fresh_field(config.field)), jax.random.key(config.train.seed))
+    if init is not None:
+        params = load_weights(init, "field", FieldConfig, fresh_field, like=config.field).params
+    trained = train(
+        config.train, params=params, batches=FieldBatches(config, valid, wrong, skeleton),
+        loss_fn=functools.partial(field_loss, PoseField(config.field), config), folder=folder,
+        metadata={"field": to_dict(config.field), "poses": decides.hexdigest(),
+                  "stages": list(config.stages), "bounds": [config.near, config.far],
+                  "offset_weight": config.offset_weight, "total": config.train.total_images},
+        on_event=on_event, progress=progress)
+    path = folder / FILE_NAME
+    save_weights(path, "field", config.field, jax.device_get(trained.state.ema), {
+        "poses_seen": trained.images, "valid": len(source), "wrong": len(wrong.distance),
+        "guesses": 0 if guesses is None else len(guesses),
+        "data": pathlib.Path(config.data.path).name})
+    return path
+
+
+def _read_guesses(path: str, skeleton: Skeleton) -> np.ndarray | None:
+    if not path:
+        return None
+    try:
+        with np.load(path) as file:
+            poses = np.asarray(file["poses"], np.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(path, f"cannot be read ({error})",
+                        'give an .npz file with an array "poses"') from None
+    if poses.ndim != 3 or poses.shape[1:] != (len(skeleton), 3) or not np.isfinite(poses).all():
+        raise UserError(path, f"has poses of the shape {poses.shape} or not finite",
+                        f"give [N, {len(skeleton)}, 3]")
+    return poses

@@ -1,0 +1,137 @@
+"""An experiment, run: data, model, loss and sample pictures of one configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from PIL import Image
+
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import to_dict
+from repose_jax.data.config import DataConfig
+from repose_jax.data.pairs.source import PairSource
+from repose_jax.data.pairs.stream import batches, examples
+from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
+from repose_jax.models.pose_energy_file import load_guide
+from repose_jax.models.pose_transfer import (
+    ModelConfig, ObjectiveConfig, Params, PoseJudge, RePoseModel, check_model)
+from repose_jax.models.sampling import GuidanceConfig, SampleConfig, generate
+from repose_jax.models.weights import FILE_NAME, load_model, model_path, save_model
+from repose_jax.training.checkpoint import load_safetensors
+from repose_jax.training.loop import LoopConfig, train
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """Everything `repose train` needs to know."""
+
+    model: ModelConfig
+    data: DataConfig = DataConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    sample: SampleConfig = SampleConfig()
+    train: LoopConfig = LoopConfig(total_images=100_000, batch_size=16)
+
+    def __post_init__(self):
+        check_model(self.model)
+        self.sample.check(self.model.schedule.steps)
+
+
+def run(
+    config: ExperimentConfig,
+    folder: str | os.PathLike[str],
+    *,
+    init: str | os.PathLike[str] | None = None,
+    samples: int = 8,
+    progress: bool = True,
+    on_event: Callable[[str, dict], None] | None = None,
+) -> pathlib.Path:
+    """Trains a configuration into a folder, resuming what is there, and writes the model file.
+
+    Args:
+      config: the experiment.
+      folder: gets checkpoints, log, loss curve and sample pictures.
+      init: a model file whose weights are the start; None starts afresh.
+      samples: pairs in each sample picture.
+      progress: show a progress bar.
+      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
+
+    Returns:
+      The model file: the averaged parameters of the last step, complete or interrupted.
+
+    Raises:
+      UserError: data, model file or folder cannot be used.
+    """
+    folder = pathlib.Path(folder)
+    model = RePoseModel(config.model)
+    network = config.model.network
+    source = config.data.open("train", skeleton=network.skeleton, size=network.image_size)
+    fresh = functools.partial(jax.jit(model.init), jax.random.key(config.train.seed))
+    params: Params | Callable[[], Params] = fresh
+    if init is not None:
+        params = _initial(init, config, jax.eval_shape(fresh))
+    for text in source.notes:
+        if on_event is not None:
+            on_event("note", {"data": text})
+    stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
+                     flip=config.data.flip, augment=config.data.augment,
+                     workers=config.data.workers)
+    shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
+
+    def draw(ema: Params, images: int) -> Image.Image:
+        return sample_picture(config, ema, source, shown)
+
+    trained = train(
+        config.train, params=params, batches=stream, folder=folder,
+        loss_fn=functools.partial(model.loss, objective=config.objective, judge=judge_of(config)),
+        metadata={"model": to_dict(config.model), "data": config.data.identity(),
+                  "objective": to_dict(config.objective)},
+        sample_fn=draw if samples else None, on_event=on_event, progress=progress)
+    path = folder / FILE_NAME
+    save_model(path, config.model, jax.device_get(trained.state.ema), {
+        "images": trained.images, "init": None if init is None else pathlib.Path(init).name,
+        "data": pathlib.Path(config.data.path).name}, config.sample)
+    return path
+
+
+def judge_of(config: ExperimentConfig) -> PoseJudge | None:
+    """What judges poses in training; None where the objective does not ask for it.
+
+    Raises:
+      UserError: an estimator or a field is not named or cannot be used.
+    """
+    objective = config.objective
+    if not objective.field_weight:
+        return None
+    loaded = load_guide(GuidanceConfig(
+        pif=1.0, estimator=objective.estimator, field=objective.field), config.model.network)
+    return functools.partial(loaded.guide.judged, loaded.params)
+
+
+def _initial(init: str | os.PathLike[str], config: ExperimentConfig, like: Params) -> Params:
+    """The weights to start from; they must mean the same in the new model as in theirs."""
+    theirs, ours = load_model(init).model.config, config.model
+    for name, a, b in (("prediction", theirs.prediction, ours.prediction),
+                       ("schedule", theirs.schedule, ours.schedule),
+                       ("skeleton", theirs.network.skeleton, ours.network.skeleton)):
+        if a != b:
+            raise UserError(init, f"has the {name} {a}, this run {b}", "use the same")
+    return load_safetensors(model_path(init), like=like)[0]
+
+
+def sample_picture(
+    config: ExperimentConfig, params: Params, source: PairSource, pairs: np.ndarray
+) -> Image.Image:
+    """Source, target pose, output and target of some pairs, without gradient guidance."""
+    batch = examples(source, pairs)
+    sample = dataclasses.replace(config.sample, guidance=GuidanceConfig())
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(len(pairs)))
+    output, _ = generate(RePoseModel(config.model), params, batch["source"], batch["source_pose"],
+                         batch["target_pose"], keys, sample)
+    rows = map(SheetRow, batch["source"], batch["target_pose"], np.asarray(output), batch["target"])
+    return draw_sheet(rows, source.skeleton)

@@ -1,0 +1,224 @@
+"""Trains a re-identification network on the pictures of many people."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from repose_jax.common.batching import in_parts
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import to_dict
+from repose_jax.data.config import DataConfig
+from repose_jax.data.pairs.source import PairSource
+from repose_jax.data.pairs.subset import numbered
+from repose_jax.models.pose_transfer import Params, to_signal
+from repose_jax.models.weights import FILE_NAME, Weights, load_weights, save_weights
+from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
+from repose_jax.tasks.reid_augment import augmented
+from repose_jax.training.loop import LoopConfig, train
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReidExperiment:
+    """A re-identification network and what it learns from.
+
+    Attributes:
+      reid: the network; `people` is that of the data.
+      data: whose training pictures; `flip` is not used, pictures are always mirrored in half of
+        the cases.
+      per_person: pictures of each person in a batch.
+      train: the course of training.
+    """
+
+    reid: ReidConfig = ReidConfig()
+    data: DataConfig = DataConfig()
+    per_person: int = 4
+    train: LoopConfig = LoopConfig(total_images=400_000, batch_size=64)
+
+    def __post_init__(self):
+        cfg = self.reid
+        if not cfg.channels or min(*cfg.channels, cfg.blocks, cfg.patch, cfg.parts,
+                                   cfg.embedding, cfg.people) < 1:
+            raise UserError("reid", "has no channels, blocks, patch, parts, embedding or people",
+                            "give 1 or more of each")
+        stride = cfg.patch * 2 ** (len(cfg.channels) - 1)
+        if any(side % stride for side in cfg.image_size) or (
+                cfg.image_size[0] // stride % cfg.parts):
+            raise UserError("reid.image_size", f"is {cfg.image_size}", f"give multiples of "
+                            f"{stride}, the height of {stride * cfg.parts}")
+        if self.per_person < 1 or self.train.batch_size % self.per_person:
+            raise UserError("per_person", f"is {self.per_person} at a batch of "
+                            f"{self.train.batch_size}", "give a divisor of the batch")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures of people, numbered from 0.
+
+    Attributes:
+      read: gives picture i.
+      person: number of the person in each picture; those of generated pictures follow the real.
+      real: how many are real.
+      digest: of what decides the pictures, so that a run is not continued with others.
+    """
+
+    read: Callable[[int], UInt8[np.ndarray, "h w 3"]]
+    person: Int[np.ndarray, "n"]
+    real: int
+    digest: str = ""
+
+    @property
+    def people(self) -> int:
+        """How many people there are."""
+        return int(self.person.max()) + 1
+
+
+def real_pictures(source: PairSource) -> Pictures:
+    """The pictures of a dataset."""
+    return Pictures(source.image, numbered(source.persons), len(source),
+                    hashlib.sha256("\n".join(source.names).encode()).hexdigest())
+
+
+def with_generated(
+    pictures: Pictures, generated: UInt8[np.ndarray, "n h w 3"], person: Int[np.ndarray, "n"]
+) -> Pictures:
+    """Real pictures and generated ones of the same people."""
+    count = len(pictures.person)
+
+    def read(i: int):
+        return pictures.read(i) if i < count else generated[i - count]
+
+    digest = hashlib.sha256(pictures.digest.encode() + generated.tobytes()).hexdigest()
+    return Pictures(read, np.concatenate([pictures.person, person]), pictures.real, digest)
+
+
+class PeopleBatches(Iterator[Mapping[str, np.ndarray]]):
+    """Endless batches of a few pictures each of random people.
+
+    Every batch follows from the seed and its number, so the number is all the state. A person with
+    too few pictures lends some of them twice.
+    """
+
+    def __init__(self, pictures: Pictures, *, batch_size: int, per_person: int, seed: int):
+        order = np.argsort(pictures.person, kind="stable")
+        counts = np.bincount(pictures.person)
+        self._of = np.split(order, np.cumsum(counts)[:-1])
+        self._pictures, self._each = pictures, per_person
+        self._people, self._seed, self._position = batch_size // per_person, seed, 0
+        if len(self._of) < self._people:
+            raise UserError("batch_size", f"asks for {self._people} people, the data has "
+                            f"{len(self._of)}", "give a smaller batch or more pictures a person")
+
+    def __next__(self) -> Mapping[str, np.ndarray]:
+        rng = np.random.default_rng([self._seed, self._position])
+        self._position += 1
+        chosen = []
+        for person in rng.choice(len(self._of), self._people, replace=False):
+            mine = self._of[person]
+            chosen.append(rng.choice(mine, self._each, replace=len(mine) < self._each))
+        chosen = np.concatenate(chosen)
+        return {"image": np.stack([self._pictures.read(int(i)) for i in chosen]),
+                "person": self._pictures.person[chosen].astype(np.int32)}
+
+    def get_state(self) -> dict[str, int]:
+        """The position."""
+        return {"next_batch": self._position}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Continues from a state that `get_state` gave."""
+        self._position = int(state["next_batch"])
+
+
+def reid_loss(
+    network: ReidNetwork, params: Params, batch: Mapping[str, Array], keys: Key[Array, "batch"]
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Cross-entropy over the people, of pictures changed at random."""
+    images = augmented(to_signal(batch["image"]), keys)
+    cosines = network.apply({"params": params}, images, train=True).cosines
+    right = (cosines.argmax(1) == batch["person"]).mean()
+    return cross_entropy(cosines, batch["person"]).mean(), {"right": right}
+
+
+def moments(
+    network: ReidNetwork, params: Params, pictures: Pictures, at_once: int = 64
+) -> dict[str, Float[np.ndarray, "embedding"]]:
+    """Mean and deviation of the raw vectors over all pictures, by the names of the parameters."""
+    read = functools.partial(jax.jit(
+        lambda params, images: network.apply({"params": params}, to_signal(images)).raw), params)
+    raw = in_parts(read, lambda some: np.stack([pictures.read(int(i)) for i in some]),
+                   len(pictures.person), at_once).astype(np.float64)
+    return {"mean": raw.mean(0).astype(np.float32),
+            "deviation": np.sqrt(raw.var(0) + 1e-5).astype(np.float32)}
+
+
+def load_reid(name: str | os.PathLike[str]) -> Weights:
+    """Reads a re-identification network; see `repose_jax.models.weights.load_weights`."""
+    return load_weights(name, "reid", ReidConfig, fresh_reid)
+
+
+def run(
+    config: ReidExperiment,
+    folder: str | os.PathLike[str],
+    *,
+    init: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    on_event: Callable[[str, dict], None] | None = None,
+    pictures: Pictures | None = None,
+) -> pathlib.Path:
+    """Trains a network into a folder, resuming what is there, and writes its file.
+
+    Args:
+      config: the experiment.
+      folder: gets checkpoints, log and loss curve.
+      init: a network whose weights are the start; None starts afresh.
+      progress: show a progress bar.
+      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
+      pictures: what to learn from in place of `config.data`.
+
+    Returns:
+      The file: the averaged parameters of the last step, complete or interrupted.
+
+    Raises:
+      UserError: data, file or folder cannot be used.
+    """
+    folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
+    config.data.refuse_augment("re-identification, which has changes of its own")
+    if pictures is None:
+        source = config.data.open("train", size=config.reid.image_size)
+        for text in source.notes:
+            tell("note", {"data": text})
+        pictures = real_pictures(source)
+    cfg = dataclasses.replace(config.reid, people=pictures.people)
+    tell("note", {"pictures": f"{pictures.real} real and {len(pictures.person) - pictures.real} "
+                  f"generated ones of {cfg.people} people"})
+    network = ReidNetwork(cfg)
+    params: Params | Callable[[], Params] = functools.partial(
+        jax.jit(fresh_reid(cfg)), jax.random.key(config.train.seed))
+    start = None
+    if init is not None:
+        weights = load_weights(init, "reid", ReidConfig, fresh_reid, like=cfg)
+        params, start = weights.params, hashlib.sha256(b"".join(
+            np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(weights.params))).hexdigest()
+    trained = train(
+        config.train, params=params, folder=folder, on_event=on_event, progress=progress,
+        loss_fn=functools.partial(reid_loss, network),
+        batches=PeopleBatches(pictures, batch_size=config.train.batch_size,
+                              per_person=config.per_person, seed=config.data.seed),
+        metadata={"reid": to_dict(cfg), "per_person": config.per_person,
+                  "data_seed": config.data.seed,
+                  "people": hashlib.sha256(pictures.person.tobytes()).hexdigest(),
+                  "pictures": pictures.digest, "init": start})
+    path, ema = folder / FILE_NAME, jax.device_get(trained.state.ema)
+    save_weights(path, "reid", cfg, ema | moments(network, ema, pictures), {
+        "images": trained.images, "real": pictures.real,
+        "generated": len(pictures.person) - pictures.real,
+        "data": pathlib.Path(config.data.path).name})
+    return path
