@@ -6,6 +6,7 @@ import abc
 import contextlib
 import io
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,6 +20,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png")  # of the pictures of datasets and of publi
 _ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
 _MEND = "give a readable JPEG or PNG picture"
 
+MOST_PIXELS = 50_000_000
+"""Of a picture that is decoded: a file of 1 KB can claim more and would then cost gigabytes."""
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -38,7 +41,7 @@ def read_image(path: str | os.PathLike[str],
       content: the file's bytes where the caller has them already.
 
     Raises:
-      UserError: where the file is missing, empty or corrupt.
+      UserError: where the file is missing, empty, corrupt, or of more than `MOST_PIXELS`.
     """
     with _opened(path, content) as picture:
         return np.asarray(as_rgb(picture))
@@ -48,7 +51,8 @@ def read_image(path: str | os.PathLike[str],
 def _opened(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
     """A picture of which Pillow has read the header; UserError for what is found wrong in the block."""
     try:
-        with Image.open(path if content is None else io.BytesIO(content)) as picture:
+        with _header(path if content is None else io.BytesIO(content)) as picture:
+            _refuse_huge(path, picture)
             yield picture
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
@@ -61,6 +65,22 @@ def _opened(path: str | os.PathLike[str], content: bytes | None = None) -> Itera
         raise UserError(path, f"cannot be read as a picture ({error})", _MEND) from None
 
 
+def _header(file: str | os.PathLike[str] | io.BytesIO) -> Image.Image:
+    """A picture that is not decoded yet."""
+    with warnings.catch_warnings():
+        # Pillow warns of pictures that are refused here in a line of our own.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file)
+
+
+def _refuse_huge(where: str | os.PathLike[str], picture: Image.Image) -> None:
+    """Raises UserError for a picture, decoded or not, of more than `MOST_PIXELS`."""
+    width, height = picture.size
+    if width * height > MOST_PIXELS:
+        raise UserError(where, f"has {height}x{width} pixels", "give a picture of at most "
+                        f"{MOST_PIXELS // 10**6} million pixels")
+
+
 def pixels_of(image: ImageLike, name: str | os.PathLike[str] = "image"
               ) -> UInt8[np.ndarray, "height width 3"]:
     """A picture that a caller gives as a file, as Pillow has it, or as uint8 [height, width, 3].
@@ -70,7 +90,10 @@ def pixels_of(image: ImageLike, name: str | os.PathLike[str] = "image"
     """
     if isinstance(image, (str, os.PathLike)):
         return read_image(image)
-    image = np.asarray(as_rgb(image) if isinstance(image, Image.Image) else image)
+    if isinstance(image, Image.Image):
+        _refuse_huge(name, image)
+        image = as_rgb(image)
+    image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise UserError(name, f"is {image.dtype} {image.shape}", "give uint8 [h, w, 3]")
     return image
