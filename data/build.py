@@ -15,11 +15,11 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.lock import alone
 from repose_jax.data.deepfashion.annotations import FRAME
 from repose_jax.data.market1501.layout import load_market1501
 from repose_jax.data.people.source import rendered_people
 from repose_jax.data.records.builder import PartedBuilder, unfinished
-from repose_jax.data.records.lock import alone
 from repose_jax.data.records.manifest import read_manifest
 
 

@@ -21,7 +21,7 @@ from repose_jax.data.build import build_deepfashion
 from repose_jax.data.check import check_dataset
 from repose_jax.data.deepfashion.layout import load_deepfashion
 from repose_jax.data.image.files import read_image
-from repose_jax.data.records.lock import alone
+from repose_jax.common.lock import alone
 from repose_jax.data.registry import open_dataset
 
 
@@ -111,7 +111,7 @@ def test_one_build_at_a_time(tmp_path):
     root = write_csv(tmp_path / "fashion")
     unfinished = tmp_path / "built" / "deepfashion" / "64x44" / "unfinished.1.0.0"
     stale = unfinished.with_name("incomplete.ABC123_1.0.0")
-    command = ("import sys\nfrom repose_jax.data.records.lock import alone\n"
+    command = ("import sys\nfrom repose_jax.common.lock import alone\n"
                "with alone(sys.argv[1]):\n    print('in', flush=True)\n    sys.stdin.read()")
     with subprocess.Popen([sys.executable, "-c", command, str(unfinished)], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as other:

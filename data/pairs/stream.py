@@ -13,6 +13,7 @@ from absl import flags
 from jaxtyping import Bool, Int
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.processes import end_with_parent
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.augment.pair import Posed, augmented
 from repose_jax.data.pairs.source import Batch, PairSource
@@ -111,7 +112,8 @@ class Batches(Iterator[Batch]):
             # Grain's workers read absl flags, which only an absl program has parsed.
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
-            rest = rest.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
+            rest = rest.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers),
+                                    worker_init_fn=end_with_parent)
         return iter(rest)
 
     def __next__(self) -> Batch:

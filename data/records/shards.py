@@ -25,6 +25,7 @@ from array_record.python import array_record_module
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import write_whole
+from repose_jax.common.processes import end_with_parent
 
 Record = Mapping[str, object]
 SIZE = 1024  # records a part: at most so many are lost to a plug that is pulled
@@ -209,6 +210,7 @@ _received: Records
 def _receive(records: Records) -> None:
     """Takes the records once a worker rather than once a job."""
     global _received
+    end_with_parent()
     _received = records
 
 

@@ -8,10 +8,13 @@ file (safetensors) holds parameters and a few strings, and runs no code when it 
 from __future__ import annotations
 
 import base64
+import concurrent.futures
+import contextlib
+import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import flax
@@ -29,6 +32,8 @@ from repose_jax.training.state import Params, TrainState
 
 _BYTES = "base64"
 _METADATA = {"images", "config", "data_state", "extra", "versions", "arrays"}
+_FAILED_WRITES = ("No space left on device", "Disk quota exceeded", "File too large",
+                  "Read-only file system", "Input/output error", "Permission denied")
 
 
 class Restored(NamedTuple):
@@ -77,21 +82,27 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except UserError:
+            if kind is None:  # what ended the block says more
+                raise
 
     def save(self, state: TrainState, *, images: int, data_state: Any,
              extra: Mapping[str, Any] | None = None) -> None:
         """Starts to write a checkpoint; `wait` until it is there. One that exists is left."""
         if images in self._manager.all_steps():
             return
-        metadata = {
+        metadata = sealed({
             "images": images, "config": self._config, "data_state": encode_state(data_state),
-            "extra": dict(extra or {}), "versions": versions(), "arrays": _arrays(state)}
+            "extra": dict(extra or {}), "versions": versions(), "arrays": _arrays(state),
+            "sha256": array_hashes(state)})
         # The next step donates these buffers while they are still being written.
         held = jax.tree.map(jnp.copy, state)
-        self._manager.save(images, args=ocp.args.Composite(
-            state=ocp.args.StandardSave(held), metadata=ocp.args.JsonSave(metadata)))
+        with self._writing():
+            self._manager.save(images, args=ocp.args.Composite(
+                state=ocp.args.StandardSave(held), metadata=ocp.args.JsonSave(metadata)))
 
     def latest(self) -> pathlib.Path | None:
         """The newest complete checkpoint, None if there is none."""
@@ -105,7 +116,9 @@ class Checkpoints:
           like: gives structure, shapes, types and placement.
 
         Raises:
-          UserError: its configuration differs, or it is damaged.
+          UserError: its configuration differs, it cannot be read, or it is damaged: other bytes
+            than were written, or numbers that are not finite. Of a damaged one the line names the
+            one before it.
         """
         step = self._manager.latest_step()
         if step is None:
@@ -113,28 +126,98 @@ class Checkpoints:
         path = self.folder / str(step)
         metadata = self._restore(step, metadata=ocp.args.JsonRestore()).metadata
         if not isinstance(metadata, dict) or _METADATA - set(metadata):
-            raise _damaged(path, "its metadata are missing")
+            raise self._damaged(step, "its metadata are missing")
+        if metadata.get("seal") != sealed(metadata).get("seal"):
+            raise self._damaged(step, "its metadata are not what was written")
         refuse_other_config(path, metadata["config"], self._config)
         _refuse_other_arrays(path, metadata["arrays"], _arrays(like))
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         state = self._restore(step, state=ocp.args.StandardRestore(target)).state
+        wrong = _wrong_array(state, metadata.get("sha256"))
+        if wrong is not None:
+            raise self._damaged(step, wrong)
         return Restored(state, metadata["images"], decode_state(metadata["data_state"]),
                         metadata["extra"])
 
     def wait(self) -> None:
-        """Returns when everything is written."""
-        self._manager.wait_until_finished()
+        """Returns when everything is written; UserError where that fails, as on a full disk."""
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, then frees the writer's threads."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits, then frees the writer's threads; UserError as `wait`."""
+        try:
+            self.wait()
+        finally:
+            with self._writing():
+                self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            # TensorStore tells the system's errors in words of its own types.
+            first = next((words for words in _FAILED_WRITES if words in str(error)), None)
+            if first is None and not isinstance(error, OSError):
+                raise
+            raise UserError(
+                self.folder, f"a checkpoint cannot be written ({first or error})",
+                "make room and run the same command to resume from the one before it") from None
 
     def _restore(self, step: int, **items: Any) -> Any:
         try:
             return self._manager.restore(step, args=ocp.args.Composite(**items))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise _damaged(self.folder / str(step), str(error)) from error
+        except Exception as error:  # Orbax raises bare ones
+            text = str(error)
+            # Nobody shall delete a good checkpoint because this machine cannot take it.
+            for words in ("RESOURCE_EXHAUSTED", "Too many open files", "Permission denied"):
+                if words in text or words == "RESOURCE_EXHAUSTED" and isinstance(
+                        error, MemoryError):
+                    raise UserError(self.folder / str(step), f"cannot be read ({words})",
+                                    "make memory, files or the right to read it available"
+                                    ) from None
+            raise self._damaged(step, text) from None
+
+    def _damaged(self, step: int, why: str) -> UserError:
+        first = (why.strip() or "unreadable").splitlines()[0][:200]
+        before = max((s for s in self._manager.all_steps() if s < step), default=None)
+        hint = ("delete it to start afresh, there is none before it" if before is None else
+                f"delete it to resume from the one before it, {self.folder / str(before)}")
+        return UserError(self.folder / str(step), f"damaged checkpoint ({first})", hint)
+
+
+def array_hashes(state: Any) -> dict[str, str]:
+    """Name -> SHA-256 of each array's bytes, in the order of its elements."""
+    def digest(leaf: Any) -> str:
+        return hashlib.sha256(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)).hexdigest()
+
+    named = _named(state)
+    # One after the other a large model's would hold the training up; hashing frees the interpreter.
+    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(named, pool.map(digest, named.values()), strict=True))
+
+
+def sealed(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata with the SHA-256 of all of them; from before there were hashes, as they are."""
+    if "sha256" not in metadata:
+        return dict(metadata)
+    # Through JSON first: what is read back has strings for keys, and lists for tuples.
+    rest = json.loads(json.dumps({k: value for k, value in metadata.items() if k != "seal"}))
+    text = json.dumps(rest, sort_keys=True)
+    return {**rest, "seal": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _wrong_array(state: TrainState, sha256: Mapping[str, str] | None) -> str | None:
+    """What is wrong with a restored state; None where nothing is."""
+    found = {} if sha256 is None else array_hashes(state)
+    for name, value in found.items():
+        if sha256.get(name) != value:
+            return f"{name} is not what was written"
+    for name, leaf in _named(state).items():
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not jnp.isfinite(leaf).all():
+            return f"{name} has values that are not finite"
+    return None
 
 
 def refuse_other_config(path: os.PathLike[str], saved: Any, given: Any) -> None:
@@ -203,8 +286,19 @@ def export_safetensors(
                 raise UserError(path, f"{name} has values that {np.dtype(dtype)} cannot hold",
                                 "export as float32, or from an earlier checkpoint")
         tensors[name] = np.asarray(value, order="C")
-    data = safetensors.numpy.save(tensors, metadata=dict(metadata))
+    data = _sorted_header(safetensors.numpy.save(tensors, metadata=dict(metadata)))
     write_whole(path, lambda file: file.write(data))
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """A file's content with its header in one order: the library's order of strings is random."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    strings = header.pop("__metadata__", {})
+    header = {"__metadata__": dict(sorted(strings.items()))} | dict(sorted(header.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, and say where after that
+    return len(text).to_bytes(8, "little") + text + data[8 + size:]
 
 
 def load_safetensors(
@@ -269,7 +363,11 @@ def _flat(params: Params) -> dict[str, Any]:
 
 def _arrays(state: TrainState) -> dict[str, list[Any]]:
     """Name -> [type, *shape] of each array."""
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): [str(leaf.dtype), *leaf.shape]
+    return {name: [str(leaf.dtype), *leaf.shape] for name, leaf in _named(state).items()}
+
+
+def _named(state: Any) -> dict[str, Any]:
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf
             for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
 
 
@@ -292,9 +390,3 @@ def _first_difference(was: Any, now: Any, field: str) -> tuple[str, Any, Any] | 
                 return found
         return None
     return None if was == now else (field, was, now)
-
-
-def _damaged(path: pathlib.Path, why: str) -> UserError:
-    first = (why.strip() or "unreadable").splitlines()[0][:200]
-    return UserError(path, f"damaged checkpoint ({first})",
-                     "delete it to resume from the one before it")

@@ -16,8 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import cannot_write, write_whole
 
 
 class TrainingLog:
@@ -32,9 +31,10 @@ class TrainingLog:
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
-            raise UserError(self._path, f"cannot be written ({error.strerror})",
-                            "make room and run the same command to resume") from None
+            raise cannot_write(self._path, error) from None
 
     def rows(self) -> list[dict[str, Any]]:
         """All complete rows; a line cut off by a kill is left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -17,7 +18,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import cannot_write, check_writable, clear_leftovers, write_whole
+from repose_jax.common.lock import alone
 from repose_jax.training.checkpoint import Checkpoints
 from repose_jax.training.log import Meter, NonFiniteLoss, TrainingLog, crossed
 from repose_jax.training.parallel import Mode, data_parallel
@@ -124,9 +126,9 @@ def train(
       The last state and how many images it has seen.
 
     Raises:
-      UserError: the folder holds another run or cannot be written, the batch size does not fit
-        the devices, the data end, or the loss stops being finite (the newest checkpoint is then
-        still good).
+      UserError: the folder holds another run, is in use by one or cannot be written, the batch size
+        does not fit the devices, the data end, or the loss or the parameters stop being finite (the
+        newest checkpoint is then still good).
     """
     started = time.monotonic()
     tell = on_event or (lambda name, facts: None)
@@ -140,6 +142,7 @@ def train(
     identity = {**metadata, **config.identity()}
 
     with (
+        _alone(folder),
         Checkpoints(folder / "checkpoints", config=identity, keep=config.keep) as checkpoints,
         _StopRequest() as stop,
     ):
@@ -225,6 +228,19 @@ def train(
         checkpoints.wait()
         tell("end", {"images": images, "reason": reason})
     return Trained(state, images)
+
+
+@contextlib.contextmanager
+def _alone(folder: pathlib.Path) -> Iterator[None]:
+    """Keeps a second run out of a folder, in which the two would mix, and clears what kills left."""
+    check_writable(folder)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(alone(folder))
+        except OSError as error:
+            raise cannot_write(folder, error) from None
+        clear_leftovers(folder / "samples")
+        yield
 
 
 class _StopRequest:

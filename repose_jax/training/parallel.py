@@ -6,6 +6,7 @@ shardings, and "fsdp" also splits the large arrays of the state, for models that
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
@@ -21,6 +22,8 @@ from repose_jax.training.step import Batch, Metrics, TrainStep
 AXIS = "data"
 FSDP_MIN_BYTES = 4 << 20
 Mode = Literal["pmap", "jit", "fsdp"]
+_TASK_COUNTS = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE",
+                "JAX_NUM_PROCESSES")
 
 
 class StepFactory(Protocol):
@@ -126,14 +129,26 @@ def data_parallel(
 
     Raises:
       ValueError: the mode is unknown.
-      UserError: there are several processes: the data and the checkpoints serve only one.
+      UserError: there are several processes, or a launcher's variables say so: the data and the
+        checkpoints serve only one.
     """
     if jax.process_count() > 1:
         raise UserError(f"{jax.process_count()} processes", "training runs in one process",
                         "start one process with all devices of one machine")
+    _refuse_unknown_tasks()
     if mode not in ("pmap", "jit", "fsdp"):
         raise ValueError(f"unknown parallel mode {mode!r}")
     return DataParallel(factory, mode, devices or jax.local_devices(), fsdp_min_bytes)
+
+
+def _refuse_unknown_tasks() -> None:
+    """Raises UserError where a launcher has started several tasks that do not know each other."""
+    for name in _TASK_COUNTS:
+        count = os.environ.get(name, "")
+        if count.isdecimal() and int(count) > 1:
+            raise UserError(
+                f"{name}={count}", "says that there are several tasks, each of which would train "
+                "alone", f"start one task with all devices, or unset {name} if there is one")
 
 
 def fsdp_spec(

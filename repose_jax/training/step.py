@@ -43,7 +43,8 @@ def make_train_step(
     Returns:
       `step(state, batch, key)`; `key` is the key of the *run*: the step folds in its own number.
       Metrics are "loss", "grad_norm" (before clipping), "finite" (1 or 0) and those of the loss.
-      Where the loss or a gradient is not finite the state comes back as it was.
+      Where the loss, a gradient or a parameter that came of it is not finite (or so large that its
+      square is not), the state comes back as it was.
     """
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, Metrics]:
@@ -55,10 +56,9 @@ def make_train_step(
             # (inside a shard_map that checks replication it would be wrong).
             loss, extra, grads = jax.lax.pmean((loss, extra, grads), axis_name)
         grad_norm = global_norm(grads)
-        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & jnp.isfinite(global_norm(params))
         decay = ema_decay_at(state.step, ema_decay) if ema_warmup else ema_decay
         ema = optax.incremental_update(as_float32(params), state.ema, 1.0 - decay)
         moved = TrainState(step=state.step + 1, params=params, ema=ema, opt_state=opt_state)

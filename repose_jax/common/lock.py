@@ -16,7 +16,8 @@ from repose_jax.common.errors import UserError
 def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keeps other processes that ask for the same out of a folder, which is made if missing.
 
-    The lock ends with the process, however that ends. Afterwards an empty folder is taken away.
+    The lock ends with the process, however that ends. Afterwards an empty folder is taken away. Two
+    threads of one process keep each other out, too.
 
     Raises:
       UserError: where another process is in it.
