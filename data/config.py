@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from repose_jax.common.errors import UserError
+from repose_jax.common.fields import added
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.source import PairSource
-from repose_jax.data.pairs.subset import share_of
+from repose_jax.data.pairs.subset import numbered, share_of
 from repose_jax.data.registry import open_dataset
 
 
@@ -20,6 +23,7 @@ class DataConfig:
       path: "people", or a folder in any layout that `repose data check` knows.
       share: of the training pictures, drawn at random by `seed` with at least one of each person;
         not for "people".
+      hold_out: people, drawn by `seed`, whom training leaves out, to choose by; not for "people".
       flip: mirror half of the pairs.
       augment: further random changes to the pairs; only for training, by default none.
       workers: processes that read; 0 reads in the training process.
@@ -31,6 +35,7 @@ class DataConfig:
 
     path: str = "people"
     share: float = 1.0
+    hold_out: int = added(0)
     flip: bool = True
     augment: AugmentConfig = AugmentConfig()
     workers: int = 0
@@ -47,7 +52,28 @@ class DataConfig:
                             "give --data.identities")
         source = open_dataset(self.path, split, skeleton=skeleton, size=size, cache=self.cache,
                               **self.people)
-        return share_of(source, self.share, self.seed) if split == "train" else source
+        if split != "train":
+            return source
+        if self.hold_out:
+            source = source.only(self._kept(source))
+        return share_of(source, self.share, self.seed)
+
+    def held_out(self, *, skeleton: str | None = None,
+                 size: tuple[int, int] | None = None) -> PairSource:
+        """The training pictures of those whom training leaves out; see `open`."""
+        source = dataclasses.replace(self, share=1.0, hold_out=0).open(
+            "train", skeleton=skeleton, size=size)
+        return source.only(np.setdiff1d(np.arange(len(source)), self._kept(source)))
+
+    def _kept(self, source: PairSource) -> np.ndarray:
+        """The pictures of those who are not held out, sorted."""
+        person = numbered(source.persons)
+        people = int(person.max(initial=-1)) + 1
+        if not 0 <= self.hold_out < max(people, 1):
+            raise UserError("data.hold_out", f"is {self.hold_out} of {people} people",
+                            "give 0 or more, fewer than there are people")
+        left = np.random.default_rng(self.seed).permutation(people)[:self.hold_out]
+        return np.flatnonzero(~np.isin(person, left))
 
     @property
     def people(self) -> dict[str, int]:
@@ -68,7 +94,8 @@ class DataConfig:
     def changes(self) -> dict[str, Any]:
         """The part of `identity` that tells of augmentation and share, as far as there is any."""
         return ({"augment": self.augment.identity()} if self.augment.active else {}) | (
-            {"share": self.share} if self.share != 1 else {})
+            {"share": self.share} if self.share != 1 else {}) | (
+            {"hold_out": self.hold_out} if self.hold_out else {})
 
     def refuse_augment(self, what: str) -> None:
         """Raises UserError where augmentation is on, for a training that would ignore it."""

@@ -16,7 +16,9 @@ from repose_jax.common.errors import UserError
 
 PRESETS = ("people", "market1501", "tiny", "base",
            "estimator-people", "estimator-market1501", "judge-people", "judge-market1501",
-           "field-people", "field-market1501", "reid-market1501")
+           "field-people", "field-market1501", "reid-market1501",
+           "painter-people", "painter-market1501", "sharp-painter-people",
+           "sharp-painter-market1501", "refiner-people", "refiner-market1501")
 
 Config = TypeVar("Config")
 
@@ -48,6 +50,9 @@ def work_of(preset: Any) -> Work:
             from repose_jax.networks.reid import fresh_reid
             from repose_jax.tasks.reid import run
             return Work(run, fresh_reid(preset.reid))
+        case "PainterExperiment":
+            from repose_jax.tasks.painter import fresh, run
+            return Work(run, fresh(preset))
         case _:
             from repose_jax.models.pose_transfer import RePoseModel
             from repose_jax.tasks.pose_transfer import run

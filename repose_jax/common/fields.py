@@ -18,6 +18,19 @@ def to_dict(config: Any) -> Any:
     return config
 
 
+def added(default: Any) -> Any:
+    """A dataclass field that older files lack: `identity` leaves it out while it has its default."""
+    return dataclasses.field(default=default, metadata={"added": True})
+
+
+def identity(config: Any) -> Any:
+    """`to_dict` for comparing runs: equal for configurations written before a field was added."""
+    if dataclasses.is_dataclass(config):
+        return {f.name: identity(getattr(config, f.name)) for f in dataclasses.fields(config)
+                if not f.metadata.get("added") or getattr(config, f.name) != f.default}
+    return to_dict(config)
+
+
 def from_dict(kind: Any, values: Any, where: str = "configuration") -> Any:
     """The dataclass that `to_dict` wrote.
 

@@ -13,6 +13,8 @@ and with the copy path (ours; docs/method.md, equation 7), A the aligned source,
 
   x0_hat = w m A + (1 - w m)(c_skip y_t + c_out g),   w = s^2 / (a^2 d^2 + s^2)
 
+w is 1 throughout where the copied picture is one that was painted before (docs/method.md, 23): such
+a picture stays true to the last step, and the mask alone decides;
 or the same with the network's plain x0 in place of the parenthesis. Plain x0 asks the network for a
 picture, which few channels can hold; the preconditioned form asks it, at low noise, for the noise,
 which they cannot: with large patches and narrow levels plain x0 learns faster (Li & He 2025).
@@ -94,6 +96,7 @@ def interpret(
     variance: Float[Array, "batch h w 3"] | None = None,
     copied: Float[Array, "batch h w 3"] | None = None,
     copy_mask: Float[Array, "batch h w 1"] | None = None,
+    fading: bool = True,
 ) -> Prediction:
     """Turns a network's output into a prediction.
 
@@ -105,6 +108,7 @@ def interpret(
       variance: raw output in [-1, 1] for the learned variance, or None.
       copied: A, the aligned source picture; only with kinds "x0" and "preconditioned".
       copy_mask: m in [0, 1].
+      fading: w falls as the signal returns; otherwise w = 1.
 
     Raises:
       ValueError: for a copy path with a kind that does not predict a picture.
@@ -119,6 +123,6 @@ def interpret(
     c_skip, c_out, w = precondition(abar)
     x0 = signal if kind == "x0" else c_skip * y + c_out * signal
     if copy_mask is not None:
-        share = w * copy_mask
+        share = w * copy_mask if fading else copy_mask
         x0 = share * copied + (1 - share) * x0
     return from_x0(x0, y, abar, variance)

@@ -129,6 +129,7 @@ def sample(
     *,
     clip: bool = True,
     trajectory: bool = False,
+    start: Float[Array, "batch h w 3"] | None = None,
 ) -> tuple[Float[Array, "batch h w 3"], list[Step]]:
     """Runs the reverse process.
 
@@ -140,6 +141,8 @@ def sample(
       size: (height, width).
       clip: keep every predicted clean picture in [-1, 1].
       trajectory: also return every step's prediction and info, stacked a segment.
+      start: pictures to refine: the process begins with them, noised to the first time step, as
+        truncated diffusion does; None begins with noise alone.
 
     Returns:
       (pictures in [-1, 1], one `Step` a segment with a leading axis over steps; empty unless
@@ -147,6 +150,8 @@ def sample(
     """
     y = initial_noise(keys, size)
     times = np.concatenate([np.asarray(segment.times) for segment in segments])
+    if start is not None:
+        y = schedule.noised(start, y, jnp.full(y.shape[0], times[0]))
     following = np.concatenate([times[1:], [-1]])
     done, kept = 0, []
     for segment in segments:

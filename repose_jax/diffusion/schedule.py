@@ -54,12 +54,24 @@ class Schedule:
         abar = self.alpha_bar(t)
         return jnp.sqrt(abar) * y0 + jnp.sqrt(1 - abar) * noise
 
-    def spaced(self, count: int) -> np.ndarray:
-        """`count` time steps from T-1 down to 0, evenly spaced, [count] int32.
+    def up_to(self, noise: float) -> int:
+        """How many time steps, from 0 on, have at most this share of noise, 1 - abar; at least 1."""
+        return max(1, int(np.searchsorted(1 - self.alpha_bars(), noise, side="right")))
+
+    def spaced(self, count: int, start: float = 1.0) -> np.ndarray:
+        """Time steps from the noisiest down to 0, evenly spaced.
+
+        Args:
+          count: how many.
+          start: largest share of noise, 1 - abar, to begin with; 1 begins at T-1.
+
+        Returns:
+          [count] int32, decreasing.
 
         Raises:
-          ValueError: if count is not within 1 .. T.
+          ValueError: if there are not as many time steps.
         """
-        if not 1 <= count <= self.steps:
-            raise ValueError(f"steps must be between 1 and {self.steps}, not {count}")
-        return np.linspace(self.steps - 1, 0, count).round().astype(np.int32)
+        last = self.up_to(start)
+        if not 1 <= count <= last:
+            raise ValueError(f"steps must be between 1 and {last}, not {count}")
+        return np.linspace(last - 1, 0, count).round().astype(np.int32)

@@ -302,7 +302,7 @@ class PoseTransfer:
 
     def check(self, config: SampleConfig, seed: int) -> None:
         """Refuses settings that are out of range, with a UserError."""
-        config.check(self.loaded.model.config.schedule.steps)
+        config.check(self.loaded.model.config)
         check_seed(seed)
 
 

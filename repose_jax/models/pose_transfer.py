@@ -16,11 +16,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.fields import added
 from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free, stack_branches
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
 from repose_jax.diffusion.prediction import Kind, Prediction, interpret
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.networks.network import Context, Network, NetworkConfig
+from repose_jax.networks.painter import Painting
 from repose_jax.networks.rpa import Alignment
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -39,11 +41,14 @@ class ModelConfig:
       network: sizes.
       schedule: the forward process.
       prediction: what the network's output means.
+      copy_fades: the copied picture's weight falls as the signal returns (docs/method.md, 7); off
+        for a painted picture, which the mask may keep to the last step (23).
     """
 
     network: NetworkConfig = NetworkConfig()
     schedule: Schedule = Schedule()
     prediction: Kind = "epsilon"
+    copy_fades: bool = added(True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,7 @@ class ObjectiveConfig:
       drop_pose: probability of training without the target pose.
       drop_both: probability of training without either.
       draws: noise levels drawn for each pair; the source is encoded and aligned once for all.
+      noise: largest share of noise, 1 - abar, that is drawn; below 1 for a model that refines.
       field_weight: of the squared distance to the valid poses, where the noise is low; 0 leaves it
         out (docs/method.md, equation 20).
       field_noise: share of noise, 1 - abar, up to which poses can be read.
@@ -65,6 +71,7 @@ class ObjectiveConfig:
     drop_pose: float = 0.0
     drop_both: float = 0.0
     draws: int = 1
+    noise: float = added(1.0)
     field_weight: float = 0.0
     field_noise: float = 0.5
     estimator: str = ""
@@ -79,6 +86,8 @@ class ObjectiveConfig:
                             "give drop-source up to 0.5, and drop-pose + drop-both up to 0.5")
         if self.draws < 1:
             raise UserError("objective.draws", f"is {self.draws}", "give 1 or more")
+        if not 0 < self.noise <= 1:
+            raise UserError("objective.noise", f"is {self.noise}", "give a share above 0, up to 1")
         if not 0 <= self.field_weight < math.inf or not 0 <= self.field_noise <= 1:
             raise UserError(
                 "objective", f"has the field's weight {self.field_weight} up to a noise of "
@@ -115,6 +124,17 @@ class RePoseModel:
         """The recurrent pose alignment alone, for drawing."""
         return self.network.apply({"params": params}, source, source_pose, target_pose,
                                   method="align")
+
+    def paint(
+        self,
+        params: Params,
+        source: Float[Array, "batch h w 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+    ) -> tuple[Painting, Alignment]:
+        """The painted picture and the alignment it was painted from; only with a painter."""
+        return self.network.apply({"params": params}, source, source_pose, target_pose,
+                                  method="paint")
 
     def condition(
         self,
@@ -153,20 +173,25 @@ class RePoseModel:
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
         coefficients: dict[Branch, float],
-    ) -> Denoiser:
+    ) -> tuple[Denoiser, Float[Array, "batch h w 3"]]:
         """The denoiser under classifier-free guidance, its conditions made once.
 
         Args:
           coefficients: from `guidance.two_branch` or `guidance.disentangled`.
+
+        Returns:
+          (the denoiser, the picture that it copies from with all conditions given).
         """
         contexts = [self.condition(params, source, source_pose, target_pose, branch)
                     for branch in coefficients]
         branches = self.denoiser(params, stack_branches(*contexts))
-        return classifier_free(branches, tuple(coefficients.values()))
+        picture = contexts[tuple(coefficients).index("both")].picture
+        return classifier_free(branches, tuple(coefficients.values())), picture
 
     def _interpret(self, out, y, t, context) -> Prediction:
         return interpret(self.config.prediction, out.signal, y, self.config.schedule.alpha_bar(t),
-                         variance=out.variance, copied=context.picture, copy_mask=out.copy)
+                         variance=out.variance, copied=context.picture, copy_mask=out.copy,
+                         fading=self.config.copy_fades)
 
     def loss(
         self,
@@ -212,7 +237,8 @@ class RePoseModel:
             batch["target_pose"] * keep_pose[:, None, None], present, train,
             method="condition", rngs=dropout)
 
-        t = jax.vmap(lambda key: jax.random.randint(key, (draws,), 0, cfg.schedule.steps))(
+        levels = cfg.schedule.up_to(objective.noise)
+        t = jax.vmap(lambda key: jax.random.randint(key, (draws,), 0, levels))(
             time_key).reshape(-1)
         noise = jax.vmap(lambda key: jax.random.normal(key, (draws, *target.shape[1:])))(
             noise_key).reshape(-1, *target.shape[1:])
@@ -315,6 +341,15 @@ def check_model(config: ModelConfig) -> None:
     need(min(network.image_size) > 0 and all(s % unet.stride == 0 for s in network.image_size),
          "model.network.image-size", network.image_size,
          f"give multiples of {unet.stride}, the coarsest cell of this network")
+    painter = network.painter.channels
+    need(len(painter) in (0, levels), "model.network.painter.channels", painter,
+         f"give {levels} numbers, as many as the U-Net has levels, or none")
+    need(min(painter, default=1) >= 1, "model.network.painter.channels", painter,
+         "give positive numbers")
+    for field in ("blocks", "refine", "groups"):
+        value = getattr(network.painter, field)
+        need(value >= 1, f"model.network.painter.{field}", value, "give 1 or more")
+    need(rpa.finest >= 0, "model.network.rpa.finest", rpa.finest, "give 0 or more")
     need(rpa.iterations >= 0, "model.network.rpa.iterations", rpa.iterations, "give 0 or more")
     need(rpa.hidden >= 1, "model.network.rpa.hidden", rpa.hidden, "give 1 or more")
     need(not rpa.copy or config.prediction in ("x0", "preconditioned"), "model.prediction",

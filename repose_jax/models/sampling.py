@@ -17,7 +17,7 @@ from repose_jax.diffusion.guidance import (
     Branch, Normalize, Through, disentangled, gradient_guided, two_branch)
 from repose_jax.diffusion.samplers import DDIM, DDPM, Sampler, Segment, Step, sample
 from repose_jax.models.pose_energy import Guide, GuideParams
-from repose_jax.models.pose_transfer import Params, RePoseModel, to_image, to_signal
+from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, to_image, to_signal
 
 AnyArray = Array | np.ndarray
 
@@ -114,7 +114,9 @@ class SampleConfig:
     """How pictures are sampled.
 
     Attributes:
-      steps: evaluations of the denoiser.
+      steps: evaluations of the denoiser; 0 leaves the painted picture as it is.
+      start: share of noise, 1 - abar, with which sampling begins: 1 is noise alone, less refines
+        the painted picture.
       sampler: "ddim" or "ddpm".
       eta: noise of DDIM; 0 is deterministic.
       classifier_free: form of the classifier-free guidance: "two-branch" (PIDM's code) or
@@ -126,6 +128,7 @@ class SampleConfig:
     """
 
     steps: int = 50
+    start: float = 1.0
     sampler: Literal["ddim", "ddpm"] = "ddim"
     eta: float = 0.0
     classifier_free: Literal["two-branch", "disentangled"] = "two-branch"
@@ -133,14 +136,21 @@ class SampleConfig:
     pose_weight: float = 2.0
     guidance: GuidanceConfig = GuidanceConfig()
 
-    def check(self, schedule_steps: int) -> None:
-        """Refuses settings that are out of range.
+    def check(self, model: ModelConfig) -> None:
+        """Refuses settings that are out of range for a model.
 
         Raises:
           UserError: names the setting.
         """
-        if not 1 <= self.steps <= schedule_steps:
-            raise UserError("steps", f"is {self.steps}", f"give 1 to {schedule_steps}")
+        if not 0 < self.start <= 1:
+            raise UserError("start", f"is {self.start}", "give a share of noise above 0, up to 1")
+        painter = bool(model.network.painter.channels and model.network.rpa.copy)
+        if self.start < 1 and not painter:
+            raise UserError("start", f"is {self.start}, but the model paints no picture to refine",
+                            "give 1")
+        least, most = int(not painter), model.schedule.up_to(self.start)
+        if not least <= self.steps <= most:
+            raise UserError("steps", f"is {self.steps}", f"give {least} to {most}")
         if not 0 <= self.eta <= 1:
             raise UserError("eta", f"is {self.eta}", "give 0 (DDIM) to 1 (ancestral noise)")
         for name in ("source_weight", "pose_weight"):
@@ -213,10 +223,12 @@ def generate(
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _generate(model, config, trajectory, guide, params, guide_params, numbers, source,
               source_pose, target_pose, keys):
-    plain = model.guided_denoiser(params, to_signal(source), source_pose, target_pose,
+    plain, painted = model.guided_denoiser(params, to_signal(source), source_pose, target_pose,
                                   config.coefficients())
     schedule, guidance = model.config.schedule, config.guidance
-    times = schedule.spaced(config.steps)
+    if not config.steps:
+        return to_image(painted), []
+    times = schedule.spaced(config.steps, config.start)
     first, end = guidance.guided(config.steps)
     guided = plain
     if end > first:
@@ -230,5 +242,6 @@ def _generate(model, config, trajectory, guide, params, guide_params, numbers, s
     segments = [Segment(denoiser, part) for denoiser, part in (
         (plain, times[:first]), (guided, times[first:end]), (plain, times[end:])) if len(part)]
     pictures, steps = sample(segments, schedule, config.stepper(), keys, source.shape[1:3],
-                             trajectory=trajectory)
+                             trajectory=trajectory,
+                             start=painted if config.start < 1 else None)
     return to_image(pictures), steps

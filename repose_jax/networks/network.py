@@ -13,10 +13,13 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from repose_jax.common.fields import added
 from repose_jax.networks.blocks import KeysValues
+from repose_jax.networks.painter import Painter, PainterConfig, Painting
 from repose_jax.networks.rpa import Alignment, RecurrentPoseAlignment, RPAConfig
 from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_features
+from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
@@ -32,6 +35,7 @@ class NetworkConfig:
       unet: sizes of the U-Net.
       encoder_channels: channels of the source encoder's levels; empty means the U-Net's.
       rpa: alignment.
+      painter: what paints the first picture, which the denoiser refines.
       learned_variance: also predict the variance of the reverse process (PIDM).
     """
 
@@ -40,6 +44,7 @@ class NetworkConfig:
     unet: UNetConfig = UNetConfig()
     encoder_channels: tuple[int, ...] = ()
     rpa: RPAConfig = RPAConfig()
+    painter: PainterConfig = added(PainterConfig())
     learned_variance: bool = False
 
 
@@ -51,7 +56,8 @@ class Context:
       maps: target pose maps at the finest level's resolution, [batch, h, w, maps].
       keys_values: of every attention layer.
       injected: conditional channels of every level.
-      picture: A, the aligned source picture; zeros without a copy path.
+      picture: what the copy path copies: P, the painted picture, or without a painter A, the
+        aligned source picture; zeros without a copy path.
       present: 1 where there is a source, 0 for the null condition, [batch].
     """
 
@@ -95,6 +101,7 @@ class Network(nn.Module):
         self.alignment = RecurrentPoseAlignment(
             cfg.rpa, cfg.unet, self.skeleton, tuple(sorted(wanted)))
         channels = 3 * (1 + cfg.learned_variance) + cfg.rpa.copy
+        self.painter = Painter(cfg.painter, cfg.unet.patch) if cfg.painter.channels else None
         self.unet = UNet(cfg.unet, channels, cfg.rpa.attend, cfg.rpa.inject)
 
     def align(
@@ -106,6 +113,28 @@ class Network(nn.Module):
     ) -> Alignment:
         """Encodes the source and aligns it to the target pose."""
         return self.alignment(source, self.encoder(source, train), source_pose, target_pose)
+
+    def paint(
+        self,
+        source: Float[Array, "batch height width 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+    ) -> tuple[Painting, Alignment]:
+        """Aligns the source and paints from it; only with a painter."""
+        alignment = self.align(source, source_pose, target_pose)
+        return self._painted(alignment, source_pose, self._maps(target_pose, source)), alignment
+
+    def _maps(self, pose, source):
+        """Pose maps at the finest level's resolution."""
+        image_size = source.shape[1:3]
+        return pose_maps(pose, self.skeleton, self.config.unet.level_size(0, image_size), image_size)
+
+    def _painted(self, alignment: Alignment, source_pose, maps) -> Painting:
+        cells = maps.shape[1:3]
+        source_maps = warp(self._maps(source_pose, alignment.picture),
+                           resize(alignment.flow, cells))
+        features = [alignment.features[k] for k in level_features(self.config.unet)]
+        return self.painter(alignment.picture, features, maps, source_maps)
 
     def condition(
         self,
@@ -129,10 +158,11 @@ class Network(nn.Module):
         source_pose = source_pose * present[:, None, None]
         alignment = self.align(source, source_pose, target_pose, train)
         keys_values, injected = self.unet.condition(alignment.features)
-        image_size = source.shape[1:3]
-        maps = pose_maps(target_pose, self.skeleton, cfg.unet.level_size(0, image_size), image_size)
+        maps, picture = self._maps(target_pose, source), alignment.picture
+        if self.painter is not None:
+            picture = self._painted(alignment, source_pose, maps).picture
         return Context(maps=maps, keys_values=keys_values, injected=injected,
-                       picture=alignment.picture * cfg.rpa.copy, present=present)
+                       picture=picture * cfg.rpa.copy, present=present)
 
     def __call__(
         self,

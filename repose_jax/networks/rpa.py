@@ -25,6 +25,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from repose_jax.common.fields import added
 from repose_jax.networks.conv import Conv
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.networks.warp import resize, warp
@@ -41,6 +42,8 @@ class RPAConfig:
       iterations: K; 0 means no alignment, the source's features stay where they are.
       initial: d_0, "zero" or "skeleton".
       hidden: channels of the recurrent state.
+      finest: finest level (0 = finest of the U-Net) at which the recurrence runs; finer ones are
+        warped by its flow, upsampled.
       attend: feed the aligned features to the U-Net's cross-attention (PIDM's way).
       inject: feed them to every level as conditional channels.
       copy: feed the aligned picture to the output by the copy path.
@@ -49,6 +52,7 @@ class RPAConfig:
     iterations: int = 3
     initial: Literal["zero", "skeleton"] = "skeleton"
     hidden: int = 32
+    finest: int = added(0)
     attend: bool = True
     inject: bool = True
     copy: bool = True
@@ -183,14 +187,24 @@ class RecurrentPoseAlignment(nn.Module):
             else:
                 flow, state = start + resize(correction, size), resize(state, size)
             stacked = jnp.concatenate([features[k] for k in numbers], axis=-1)
+            if level < min(cfg.finest, len(self.unet.channels) - 1):
+                mask = resize(trace[-1].mask, size).astype(stacked.dtype)
+                stacked = mask * warp(stacked, flow) + (1 - mask) * stacked
+                aligned |= _split(stacked, features, numbers)
+                continue
             stacked, flow, state, steps = AlignLevel(cfg, level, name=f"level_{level}")(
                 stacked, features[numbers[-1]].shape[-1],
                 pose_maps(source_pose, self.skeleton, size, image_size),
                 pose_maps(target_pose, self.skeleton, size, image_size), flow, state)
             correction = flow - start
-            widths = [features[k].shape[-1] for k in numbers]
-            splits = [sum(widths[:i]) for i in range(1, len(widths))]
-            aligned |= dict(zip(numbers, jnp.split(stacked, splits, axis=-1), strict=True))
+            aligned |= _split(stacked, features, numbers)
             trace += steps
         flow = initial(image_size) + resize(correction, image_size)
         return Alignment(aligned, warp(source, flow), flow, tuple(trace))
+
+
+def _split(stacked, features, numbers):
+    """The features of one level, side by side in `stacked`, by their numbers."""
+    widths = [features[k].shape[-1] for k in numbers]
+    splits = [sum(widths[:i]) for i in range(1, len(widths))]
+    return dict(zip(numbers, jnp.split(stacked, splits, axis=-1), strict=True))

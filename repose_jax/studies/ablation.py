@@ -171,7 +171,7 @@ def run(
     for settings in ablation.cells:
         loaded = models[settings.get("model", ablation.model)]
         sample = with_settings(loaded.sample, settings)
-        sample.check(loaded.model.config.schedule.steps)
+        sample.check(loaded.model.config)
         guide = load_guide(sample.guidance, loaded.model.config.network)
         check_judge(guide, ablation.judge, judge.sha256)
         samples.append(sample)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import to_dict
+from repose_jax.common.fields import identity
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import batches, examples
@@ -29,17 +30,32 @@ from repose_jax.training.loop import LoopConfig, train
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
-    """Everything `repose train` needs to know."""
+    """Everything `repose train` needs to know.
+
+    Attributes:
+      model: the model.
+      data: what it learns from.
+      objective: what is asked of it.
+      sample: the settings of the sampler that suit it, kept in the model file.
+      train: how long, how often.
+      frozen: parts of the network that stay as `--init` gives them, among encoder, alignment,
+        painter and unet.
+    """
 
     model: ModelConfig
     data: DataConfig = DataConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     sample: SampleConfig = SampleConfig()
     train: LoopConfig = LoopConfig(total_images=100_000, batch_size=16)
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self):
+        unknown = set(self.frozen) - {"encoder", "alignment", "painter", "unet"}
+        if unknown or "unet" in self.frozen:
+            raise UserError("frozen", f"is {', '.join(self.frozen)}",
+                            "give some of encoder, alignment and painter")
         check_model(self.model)
-        self.sample.check(self.model.schedule.steps)
+        self.sample.check(self.model)
 
 
 def run(
@@ -74,7 +90,13 @@ def run(
     fresh = functools.partial(jax.jit(model.init), jax.random.key(config.train.seed))
     params: Params | Callable[[], Params] = fresh
     if init is not None:
-        params = _initial(init, config, jax.eval_shape(fresh))
+        params = initial(init, config.model, jax.eval_shape(fresh))
+    frozen: Params = {}
+    if config.frozen:
+        if init is None:
+            raise UserError("frozen", "has nothing to keep", "give --init MODEL, also to go on")
+        frozen = {name: params[name] for name in config.frozen if name in params}
+        params = {name: part for name, part in params.items() if name not in frozen}
     for text in source.notes:
         if on_event is not None:
             on_event("note", {"data": text})
@@ -84,16 +106,19 @@ def run(
     shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
 
     def draw(ema: Params, images: int) -> Image.Image:
-        return sample_picture(config, ema, source, shown)
+        return sample_picture(config, {**ema, **frozen}, source, shown)
 
+    loss_fn = functools.partial(model.loss, objective=config.objective, judge=judge_of(config))
+    if frozen:
+        loss_fn = functools.partial(_with_frozen, loss_fn, frozen)
     trained = train(
-        config.train, params=params, batches=stream, folder=folder,
-        loss_fn=functools.partial(model.loss, objective=config.objective, judge=judge_of(config)),
-        metadata={"model": to_dict(config.model), "data": config.data.identity(),
-                  "objective": to_dict(config.objective)},
+        config.train, params=params, batches=stream, folder=folder, loss_fn=loss_fn,
+        metadata={"model": identity(config.model), "data": config.data.identity(),
+                  "objective": identity(config.objective)} | (
+                      {"frozen": digest(frozen)} if frozen else {}),
         sample_fn=draw if samples else None, on_event=on_event, progress=progress)
     path = folder / FILE_NAME
-    save_model(path, config.model, jax.device_get(trained.state.ema), {
+    save_model(path, config.model, jax.device_get({**trained.state.ema, **frozen}), {
         "images": trained.images, "init": None if init is None else pathlib.Path(init).name,
         "data": pathlib.Path(config.data.path).name}, config.sample)
     return path
@@ -113,9 +138,30 @@ def judge_of(config: ExperimentConfig) -> PoseJudge | None:
     return functools.partial(loaded.guide.judged, loaded.params)
 
 
-def _initial(init: str | os.PathLike[str], config: ExperimentConfig, like: Params) -> Params:
-    """The weights to start from; they must mean the same in the new model as in theirs."""
-    theirs, ours = load_model(init).model.config, config.model
+def _with_frozen(loss_fn, frozen, params, batch, keys):
+    return loss_fn({**params, **frozen}, batch, keys)
+
+
+def digest(params: Params) -> str:
+    """SHA-256 of parameters: of the bytes of all arrays, in the order of their names."""
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves(jax.device_get(params)):
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()
+
+
+def initial(init: str | os.PathLike[str], ours: ModelConfig, like: Params) -> Params:
+    """The weights of a model to start from.
+
+    Args:
+      init: the model, see `model_path`.
+      ours: the new model's configuration; its prediction, schedule and skeleton must be theirs.
+      like: shapes of the new model's parameters.
+
+    Raises:
+      UserError: no model, or one whose weights mean something else.
+    """
+    theirs = load_model(init).model.config
     for name, a, b in (("prediction", theirs.prediction, ours.prediction),
                        ("schedule", theirs.schedule, ours.schedule),
                        ("skeleton", theirs.network.skeleton, ours.network.skeleton)):

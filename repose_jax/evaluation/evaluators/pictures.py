@@ -149,7 +149,7 @@ class PictureEvaluation:
             sample = dataclasses.replace(
                 loaded.sample, guidance=wanted.guidance.over(loaded.sample.guidance),
                 **wanted.sample)
-            sample.check(loaded.model.config.schedule.steps)
+            sample.check(loaded.model.config)
             guide = load_guide(sample.guidance, loaded.model.config.network)
             if scorer.poses is not None:
                 check_judge(guide, scorer.poses.name, scorer.poses.sha256)

@@ -1,0 +1,16 @@
+"""Market-1501, 128x64: source encoder, alignment and painter of the `market1501` model.
+
+Command:   repose train painter-market1501 --data.path MARKET_FOLDER --output runs/painter
+           repose train sharp-painter-market1501 --data.path MARKET_FOLDER --init runs/painter \
+               --output runs/sharp
+Hardware:  one CPU core of a small server; any GPU is faster.
+Time, scores: docs/training-log.md.
+"""
+
+from repose_jax.data.config import DataConfig
+from repose_jax.experiments.presets import refining
+from repose_jax.tasks.painter import PainterExperiment
+
+CONFIG = PainterExperiment(
+    model=refining.model("market14"), data=DataConfig(path="market1501", hold_out=50),
+    objective=refining.painting(sharp=False), train=refining.painter_train(60_000, sharp=False))

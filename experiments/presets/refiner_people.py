@@ -1,0 +1,20 @@
+"""Rendered people, 128x64: the denoiser of the `people` model, on a painter that stays.
+
+Command:   repose train refiner-people --init runs/sharp \
+               --output runs/refiner
+Hardware:  one CPU core of a small server; any GPU is faster.
+Time, scores: docs/training-log.md.
+"""
+
+import dataclasses
+
+from repose_jax.data.config import DataConfig
+from repose_jax.experiments.presets import refining, small
+from repose_jax.tasks.painter import PARTS
+from repose_jax.tasks.pose_transfer import ExperimentConfig
+
+CONFIG = ExperimentConfig(
+    model=refining.model("openpose18"), data=DataConfig(path="people", identities=3000, views=6),
+    objective=refining.OBJECTIVE, frozen=PARTS,
+    sample=dataclasses.replace(refining.SAMPLE, guidance=small.guidance("people")),
+    train=refining.refiner_train(60_000))

@@ -1,0 +1,58 @@
+"""The architecture that paints and refines: 128x64, 2x2 patches, three levels.
+
+The aligned source is kept at full resolution by a mask, a painter fills in the rest, and the
+denoiser refines the painted picture from a share of noise below 1.
+"""
+
+from repose_jax.diffusion.schedule import Schedule
+from repose_jax.models.painting_loss import PaintingObjective
+from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
+from repose_jax.models.sampling import SampleConfig
+from repose_jax.networks.network import NetworkConfig
+from repose_jax.networks.painter import PainterConfig
+from repose_jax.networks.rpa import RPAConfig
+from repose_jax.networks.unet import UNetConfig
+from repose_jax.training.loop import LoopConfig
+from repose_jax.training.state import OptimizerConfig
+
+NOISE = 0.6
+
+
+def model(skeleton: str) -> ModelConfig:
+    """The architecture for a skeleton."""
+    return ModelConfig(
+        network=NetworkConfig(
+            image_size=(128, 64), skeleton=skeleton,
+            unet=UNetConfig(channels=(48, 96, 128), blocks=1, attention=(2,), patch=2, refine=16,
+                            groups=16, dropout=0.0, resample_blocks=False),
+            encoder_channels=(32, 48, 64),
+            rpa=RPAConfig(iterations=3, initial="skeleton", hidden=24, finest=1),
+            painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16)),
+        schedule=Schedule(kind="cosine"), prediction="x0", copy_fades=False)
+
+
+def painting(sharp: bool) -> PaintingObjective:
+    """The painter's losses: first for likeness, then with a discriminator for sharpness."""
+    return PaintingObjective(adversarial=0.02, match=0.1) if sharp else PaintingObjective()
+
+
+def painter_train(images: int, sharp: bool) -> LoopConfig:
+    """The course of the painter's training for a budget of `images` pairs."""
+    return LoopConfig(
+        total_images=images, batch_size=8, ema_decay=0.998, log_every_images=400,
+        checkpoint_every_images=2_000, sample_every_images=4_000,
+        optimizer=OptimizerConfig(
+            learning_rate=4e-4 if sharp else 1e-3, warmup_images=1_600, decay="constant",
+            betas=(0.5, 0.99) if sharp else (0.9, 0.999), clip_norm=5.0 if sharp else 1.0))
+
+
+def refiner_train(images: int) -> LoopConfig:
+    """The course of the denoiser's training for a budget of `images` pairs."""
+    return LoopConfig(
+        total_images=images, batch_size=8, ema_decay=0.999, log_every_images=400,
+        checkpoint_every_images=2_000, sample_every_images=4_000,
+        optimizer=OptimizerConfig(learning_rate=8e-4, warmup_images=1_600, decay="constant"))
+
+
+OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)
+SAMPLE = SampleConfig(steps=4, start=NOISE, source_weight=1.0)

@@ -1,0 +1,160 @@
+"""What the painter and the alignment learn from (docs/method.md, equations 24 to 26).
+
+The painted picture against the target: absolute differences of values and of neighbouring values'
+differences, the person weighed more. The alignment against the target: the source under the flow of
+every iteration at every level, later iterations weighed more (as RAFT does), where the target's
+person is; and the flow has to be smooth. The adversarial part asks a discriminator that learns at
+the same time (hinge loss, Lim & Ye 2017), with its features as a second measure (feature matching,
+Salimans et al. 2016).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from repose_jax.common.errors import UserError
+from repose_jax.networks.discriminator import Discriminator
+from repose_jax.networks.rpa import Alignment
+from repose_jax.networks.warp import warp
+from repose_jax.pose.maps import pose_maps
+from repose_jax.pose.skeleton import Skeleton
+
+Pictures = Float[Array, "batch height width 3"]
+Terms = dict[str, Float[Array, ""]]
+
+_REACH = 0.045  # spread of the soft person mask, heights: a limb's thickness and some cloth
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PaintingObjective:
+    """Weights of the painter's losses; 0 leaves a term out.
+
+    Attributes:
+      gradient: of the differences of neighbouring pixels, against 1 for the pixels themselves.
+      person: how much more a pixel of the person counts than one of the background.
+      align: of the source under the flows against the target.
+      decay: weight of an iteration's flow against that of the next one, in (0, 1].
+      smooth: of the flow's differences between neighbouring pixels.
+      adversarial: of the discriminator's opinion.
+      match: of the distance of its features.
+    """
+
+    gradient: float = 0.5
+    person: float = 2.0
+    align: float = 0.2
+    decay: float = 0.8
+    smooth: float = 0.02
+    adversarial: float = 0.0
+    match: float = 0.0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value < math.inf:
+                raise UserError(f"objective.{field.name}", f"is {value}",
+                                "give 0 or a positive number")
+        if not 0 < self.decay <= 1:
+            raise UserError("objective.decay", f"is {self.decay}", "give a number above 0, up to 1")
+
+    @property
+    def judged(self) -> bool:
+        """Whether a discriminator is needed."""
+        return bool(self.adversarial or self.match)
+
+
+def soft_person(
+    pose: Float[Array, "batch joints 3"], skeleton: Skeleton, image_size: tuple[int, int]
+) -> Float[Array, "batch height width 1"]:
+    """Roughly where a person is, in [0, 1], from the joints alone."""
+    maps = pose_maps(pose, skeleton, image_size, image_size, sigma=_REACH)
+    return jnp.max(maps, axis=-1, keepdims=True)
+
+
+def differences(x: Float[Array, "batch h w c"]) -> tuple[Array, Array]:
+    """Differences of neighbours, down and to the right."""
+    return x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
+
+
+def picture_terms(
+    painted: Pictures, target: Pictures, person: Float[Array, "batch height width 1"],
+    objective: PaintingObjective,
+) -> Terms:
+    """Equation 24: the painted picture against the target."""
+    weight = 1 + objective.person * person
+    weight = weight / weight.mean(axis=(1, 2, 3), keepdims=True)
+    terms = {"l1": jnp.mean(weight * jnp.abs(painted - target))}
+    if objective.gradient:
+        terms["gradient"] = objective.gradient * sum(
+            jnp.mean(jnp.abs(ours - theirs))
+            for ours, theirs in zip(differences(painted), differences(target), strict=True))
+    return terms
+
+
+def alignment_terms(
+    alignment: Alignment, source: Pictures, target: Pictures,
+    person: Float[Array, "batch height width 1"], objective: PaintingObjective,
+) -> Terms:
+    """Equation 25: the source under the flows against the target, and the flow's smoothness."""
+    terms = {}
+    if objective.align:
+        total, weights = _masked_error(alignment.picture, target, person), 1.0
+        by_level: dict[int, list] = {}
+        for step in alignment.trace:
+            by_level.setdefault(step.level, []).append(step)
+        for steps in by_level.values():
+            cells = steps[0].flow.shape[1:3]
+            theirs, ours, where = (_shrunk(x, cells) for x in (target, source, person))
+            for number, step in enumerate(steps):
+                weight = objective.decay ** (len(steps) - 1 - number)
+                total += weight * _masked_error(warp(ours, step.flow), theirs, where)
+                weights += weight
+        terms["align"] = objective.align * total / weights
+    if objective.smooth:
+        size = jnp.array(alignment.flow.shape[2:0:-1], jnp.float32)
+        terms["smooth"] = objective.smooth * sum(
+            jnp.mean(jnp.abs(part)) for part in differences(alignment.flow * size))
+    return terms
+
+
+def adversarial_terms(
+    params: dict, painted: Pictures, target: Pictures, alignment: Alignment,
+    maps: Float[Array, "batch h w maps"], objective: PaintingObjective,
+) -> Terms:
+    """Equation 26: the game of painter and discriminator, both sides in one sum.
+
+    The painter's terms see the discriminator's parameters as constants and the discriminator's
+    sees the picture as one, so that one gradient of the sum moves each by its own loss.
+
+    Args:
+      params: of the discriminator.
+      painted, target: pictures in [-1, 1] units.
+      alignment: what the painter was given; only its picture is used, as a constant.
+      maps: of the target pose at half the resolution.
+      objective: the weights.
+    """
+    judge, fixed = Discriminator(), jax.lax.stop_gradient
+    aligned = fixed(alignment.picture)
+    score, features = judge.apply({"params": fixed(params)}, painted, aligned, maps)
+    false, _ = judge.apply({"params": params}, fixed(painted), aligned, maps)
+    true, real = judge.apply({"params": params}, target, aligned, maps)
+    match = sum(jnp.mean(jnp.abs(ours - fixed(theirs)))
+                for ours, theirs in zip(features, real, strict=True))
+    return {"adversarial": -objective.adversarial * jnp.mean(score),
+            "match": objective.match * match,
+            "discriminator": jnp.mean(jax.nn.relu(1 + false)) + jnp.mean(jax.nn.relu(1 - true))}
+
+
+def _masked_error(ours, theirs, where):
+    return jnp.sum(where * jnp.abs(ours - theirs)) / (3 * jnp.sum(where) + 1e-6)
+
+
+def _shrunk(x, cells):
+    """Means over the cells of a coarser grid, whose sides divide those of the picture."""
+    batch, height, width, channels = x.shape
+    h, w = cells
+    return x.reshape(batch, h, height // h, w, width // w, channels).mean(axis=(2, 4))

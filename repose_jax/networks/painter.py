@@ -1,0 +1,110 @@
+"""The painter: a first picture from the aligned source, once a picture (docs/method.md, 22).
+
+A plain U-Net at the levels of the denoiser. It sees the aligned picture A at full resolution, the
+aligned features F^K of every level, the target's pose maps and, under the finest flow, the source's,
+so that it can tell where the alignment is trustworthy. It answers with a picture q and a mask m,
+
+  P = m A + (1 - m) q,
+
+so that texture that is aligned well reaches the output untouched, and only the rest is painted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import flax.linen as nn
+import flax.struct
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from repose_jax.networks.blocks import (
+    ResBlock, depth_to_space, group_norm, resample, space_to_depth)
+from repose_jax.networks.conv import Conv
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PainterConfig:
+    """Sizes of the painter.
+
+    Attributes:
+      channels: channels of each level, finest first, as many levels as the U-Net has; empty means
+        that there is no painter.
+      blocks: residual blocks a level, going down and going up.
+      refine: channels of the full-resolution layer.
+      groups: groups of GroupNorm.
+    """
+
+    channels: tuple[int, ...] = ()
+    blocks: int = 1
+    refine: int = 16
+    groups: int = 16
+
+
+@flax.struct.dataclass
+class Painting:
+    """What the painter yields.
+
+    Attributes:
+      picture: P, in [-1, 1] units, not clipped.
+      mask: m in [0, 1], where the aligned source is kept.
+    """
+
+    picture: Float[Array, "batch height width 3"]
+    mask: Float[Array, "batch height width 1"]
+
+
+class Painter(nn.Module):
+    """Paints a picture from what is aligned.
+
+    Attributes:
+      config: sizes.
+      patch: pixels a side of a cell of the finest level.
+    """
+
+    config: PainterConfig
+    patch: int
+
+    @nn.compact
+    def __call__(
+        self,
+        aligned: Float[Array, "batch height width 3"],
+        features: Sequence[Float[Array, "batch _h _w _c"]],
+        maps: Float[Array, "batch h w maps"],
+        source_maps: Float[Array, "batch h w maps"],
+    ) -> Painting:
+        """Paints.
+
+        Args:
+          aligned: A, the source picture under the finest flow.
+          features: F^K of each level, finest first.
+          maps: of the target pose, at the finest level's resolution.
+          source_maps: of the source pose under the finest flow, at the same resolution.
+        """
+        cfg, levels = self.config, len(self.config.channels)
+
+        def blocks(h, name, level):
+            for i in range(cfg.blocks):
+                h = ResBlock(cfg.channels[level], groups=cfg.groups, name=f"{name}_{level}_{i}")(h)
+            return h
+
+        h = jnp.concatenate([space_to_depth(aligned, self.patch), maps, source_maps], axis=-1)
+        h = Conv(cfg.channels[0], (3, 3), name="stem")(h)
+        skips = []
+        for level in range(levels):
+            h = resample(h, "down") if level else h
+            h = blocks(jnp.concatenate([h, features[level]], axis=-1), "down", level)
+            skips.append(h)
+        h = ResBlock(cfg.channels[-1], groups=cfg.groups, name="middle")(skips.pop())
+        h = blocks(h, "up", levels - 1)
+        for level in reversed(range(levels - 1)):
+            h = jnp.concatenate([resample(h, "up"), skips.pop()], axis=-1)
+            h = blocks(h, "up", level)
+        h = nn.silu(group_norm(cfg.channels[0], cfg.groups, "head_norm")(h))
+        h = depth_to_space(Conv(cfg.refine * self.patch**2, (3, 3), name="unfold")(h), self.patch)
+        h = nn.silu(jnp.concatenate([h, aligned], axis=-1))
+        h = nn.silu(Conv(cfg.refine, (3, 3), name="refine")(h))
+        out = Conv(4, (3, 3), name="head", kernel_init=nn.initializers.normal(0.01))(h)
+        mask = nn.sigmoid(out[..., 3:])
+        return Painting(picture=mask * aligned + (1 - mask) * out[..., :3], mask=mask)
