@@ -36,6 +36,17 @@ def test_values_and_gradients_are_those_of_xla(operands):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
+def test_the_kernels_gradient_in_parts_is_that_in_one():
+    """4 x 64 x 64 sums have more terms than one part takes; the channels are wide enough."""
+    keys = jax.random.split(jax.random.key(1), 3)
+    x = jax.random.normal(keys[0], (4, 64, 64, 32))
+    kernel = jax.random.normal(keys[1], (3, 3, 32, 32))
+    weight = jax.random.normal(keys[2], (4, 64, 64, 32))
+    got, want = (jax.jit(jax.grad(lambda k, c=conv: jnp.sum(weight * c(x, k))))(kernel)
+                 for conv in (ours, reference))
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-2)
+
+
 def test_second_derivatives_too(operands):
     def of(conv):
         def slope(x, kernel):

@@ -147,8 +147,9 @@ class TestConditions:
 
         @jax.jit
         def guided(params, source, source_pose, target_pose):
-            return MODEL.guided_denoiser(params, to_signal(source), source_pose, target_pose,
-                                         coefficients)(Y, T)
+            denoiser, _ = MODEL.guided_denoiser(params, to_signal(source), source_pose,
+                                                target_pose, coefficients)
+            return denoiser(Y, T)
 
         unknown = self.batch | {"target_pose": np.zeros_like(self.batch["target_pose"])}
         parts = {"none": predict(self.params, *inputs_of(unknown), branch="pose"),

@@ -67,3 +67,18 @@ def test_a_share_without_pairs_is_refused_in_one_line():
     assert len(part) == 3 and len(part.pairs) == 0
     with pytest.raises(UserError, match="no pair of two pictures of one person; .* larger share"):
         batches(part, batch_size=1, seed=0)
+
+
+def test_people_held_out_are_nobody_who_is_trained_on(tmp_path, monkeypatch):
+    whole = numbered_source(people=7, views=3)
+    monkeypatch.setattr("repose_jax.data.config.open_dataset", lambda *_, **__: whole)
+    config = DataConfig(path="somewhere", hold_out=2, seed=5)
+    kept, held = config.open("train"), config.held_out()
+    assert len(set(held.persons)) == 2 and len(set(kept.persons)) == 5
+    assert not set(held.persons) & set(kept.persons)
+    assert sorted(kept.names + held.names) == sorted(whole.names)
+    assert config.open("test") is whole
+    assert DataConfig(path="somewhere").open("train") is whole
+    assert config.identity() != DataConfig(path="somewhere", seed=5).identity()
+    with pytest.raises(UserError, match="hold_out"):
+        DataConfig(path="somewhere", hold_out=7).open("train")

@@ -46,8 +46,8 @@ def _for_kernel(x, kernel, cotangent, precision):
     2.5 times as long for sums of more than 8,192 terms (48 channels, jaxlib 0.10.2).
     """
     batch, height, width, _ = x.shape
-    parts = min(batch, -(-batch * height * width // _TERMS))
-    if parts == 1 or min(kernel.shape[2:]) < _WIDE or batch % parts:
+    parts = -(-batch * height * width // _TERMS)
+    if min(kernel.shape[2:]) < _WIDE or batch % parts:
         parts = 1
     total = 0
     for some, theirs in zip(jnp.split(x, parts), jnp.split(cotangent, parts), strict=True):

@@ -19,7 +19,7 @@ class Discriminator(nn.Module):
     """Scores of cells, and the features by which they were found.
 
     Attributes:
-      channels: of each layer; each halves the resolution.
+      channels: of each layer; each halves the resolution, as long as it can be halved.
     """
 
     channels: tuple[int, ...] = (32, 64, 96, 128)
@@ -43,6 +43,8 @@ class Discriminator(nn.Module):
         """
         h, features = jnp.concatenate([picture, aligned], axis=-1), []
         for number, width in enumerate(self.channels):
+            if h.shape[1] % 2 or h.shape[2] % 2:
+                break
             if number == 1:
                 h = jnp.concatenate([h, maps], axis=-1)
             h = nn.leaky_relu(Conv(width, (3, 3), name=f"layer_{number}")(space_to_depth(h, 2)), 0.2)

@@ -1,0 +1,281 @@
+"""The painter: what it keeps, what it learns from, and how sampling goes on from its picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import from_dict, identity, to_dict
+from repose_jax.data.config import DataConfig
+from repose_jax.diffusion.prediction import from_x0, interpret, precondition
+from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
+from repose_jax.diffusion.schedule import Schedule
+from repose_jax.models.painting_loss import (
+    PaintingObjective, adversarial_terms, alignment_terms, picture_terms, soft_person)
+from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel, to_image
+from repose_jax.models.sampling import SampleConfig, generate
+from repose_jax.models.weights import load_model
+from repose_jax.networks.discriminator import Discriminator
+from repose_jax.networks.network import NetworkConfig
+from repose_jax.networks.painter import PainterConfig
+from repose_jax.networks.rpa import Alignment, RPAConfig, Trace
+from repose_jax.networks.unet import UNetConfig
+from repose_jax.pose.maps import map_count
+from repose_jax.pose.skeleton import MARKET14
+from repose_jax.tasks import painter as painter_task
+from repose_jax.tasks import pose_transfer as pose_task
+from repose_jax.training.loop import LoopConfig
+from repose_jax.training.state import OptimizerConfig
+
+SIZE = (16, 8)
+COSINE = Schedule(kind="cosine", steps=40)
+CONFIG = ModelConfig(
+    network=NetworkConfig(
+        image_size=SIZE, skeleton="market14", encoder_channels=(4, 6),
+        unet=UNetConfig(channels=(4, 8), blocks=1, attention=(1,), patch=2, refine=3, groups=2,
+                        dropout=0.0, resample_blocks=False),
+        rpa=RPAConfig(iterations=1, hidden=3, finest=1),
+        painter=PainterConfig(channels=(4, 8), refine=4, groups=2)),
+    schedule=COSINE, prediction="x0", copy_fades=False)
+MODEL = RePoseModel(CONFIG)
+
+
+def normal(seed: int, *shape: int) -> jnp.ndarray:
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def poses(seed: int, count: int = 2) -> jnp.ndarray:
+    rng = np.random.default_rng(seed)
+    xy = rng.uniform(1, [SIZE[1] - 2, SIZE[0] - 2], (count, 14, 2))
+    return jnp.asarray(np.concatenate([xy, np.ones((count, 14, 1))], -1), jnp.float32)
+
+
+@functools.cache
+def params():
+    """Random parameters, so that nothing is silenced by an initial zero."""
+    leaves, tree = jax.tree.flatten(jax.eval_shape(MODEL.init, jax.random.key(0)))
+    rng = np.random.default_rng(0)
+    return jax.tree.unflatten(
+        tree, [jnp.asarray(0.2 * rng.normal(size=x.shape), jnp.float32) for x in leaves])
+
+
+def with_mask(logit: float):
+    """The painter's mask fixed at sigmoid(logit), whatever it sees."""
+    head = params()["painter"]["head"]
+    head = {"kernel": head["kernel"].at[..., 3].set(0.0), "bias": head["bias"].at[3].set(logit)}
+    return params() | {"painter": params()["painter"] | {"head": head}}
+
+
+paint = jax.jit(MODEL.paint)
+SOURCE = jnp.clip(0.5 * normal(1, 2, *SIZE, 3), -1, 1)
+
+
+class TestPainting:
+    def test_a_full_mask_hands_the_aligned_source_on(self):
+        painting, alignment = paint(with_mask(40.0), SOURCE, poses(2), poses(3))
+        np.testing.assert_array_equal(painting.picture, alignment.picture)
+        assert jnp.abs(alignment.picture - SOURCE).max() > 0.1  # it was aligned
+
+    def test_an_empty_mask_hands_nothing_of_it_on_directly(self):
+        empty, full = (paint(with_mask(logit), SOURCE, poses(2), poses(3))[0].picture
+                       for logit in (-40.0, 40.0))
+        half = paint(with_mask(0.0), SOURCE, poses(2), poses(3))[0]
+        np.testing.assert_allclose(half.picture, (empty + full) / 2, atol=1e-5)
+        np.testing.assert_allclose(half.mask, 0.5)
+
+    def test_above_the_finest_level_there_is_one_warp(self):
+        assert "level_0" not in params()["alignment"]
+        _, alignment = paint(params(), SOURCE, poses(2), poses(3))
+        assert {step.level for step in alignment.trace} == {1}
+
+    def test_the_copied_picture_does_not_fade(self):
+        y, copied, ones = normal(4, 3, *SIZE, 3), normal(5, 3, *SIZE, 3), jnp.ones((3, *SIZE, 1))
+        abar = COSINE.alpha_bar(jnp.array([0, 20, 39]))
+        kept = interpret("x0", y, y, abar, copied=copied, copy_mask=ones, fading=False)
+        faded = interpret("x0", y, y, abar, copied=copied, copy_mask=ones)
+        np.testing.assert_allclose(kept.x0, copied)
+        _, _, w = precondition(abar)
+        np.testing.assert_allclose(faded.x0, w * copied + (1 - w) * y, atol=1e-5)
+        assert w[0, 0, 0, 0] < 0.02 and w[2, 0, 0, 0] > 0.98
+
+
+class TestRefining:
+    def test_time_steps_up_to_a_share_of_noise(self):
+        noise = 1 - COSINE.alpha_bars()
+        for share in (0.05, 0.5, 0.9, 1.0):
+            times = COSINE.spaced(3, share)
+            assert noise[times[0]] <= share < noise[min(times[0] + 1, 39)] or share == 1.0
+            assert times[-1] == 0 and list(times) == sorted(times, reverse=True)
+        assert COSINE.spaced(4)[0] == 39
+        with pytest.raises(ValueError, match="between 1 and"):
+            COSINE.spaced(30, 0.05)
+
+    def test_it_begins_with_the_noised_picture(self):
+        keys, start = jax.random.split(jax.random.key(0), 2), normal(6, 2, *SIZE, 3)
+        times = COSINE.spaced(2, 0.5)
+
+        def watch(y, t):
+            return from_x0(jnp.zeros_like(y), y, COSINE.alpha_bar(t), info={"seen": y})
+
+        _, (steps,) = sample([Segment(watch, times)], COSINE, DDIM(), keys, SIZE,
+                             trajectory=True, start=start)
+        first = COSINE.noised(start, initial_noise(keys, SIZE), jnp.full(2, times[0]))
+        np.testing.assert_allclose(steps.info["seen"][0], first, atol=1e-5)
+
+    def test_no_step_is_the_painted_picture(self):
+        painted = paint(params(), SOURCE, poses(2), poses(3))[0].picture
+        keys = jax.random.split(jax.random.key(0), 2)
+        source = to_image(SOURCE)
+        out, _ = generate(MODEL, params(), source, poses(2), poses(3), keys,
+                          SampleConfig(steps=0, source_weight=1.0))
+        assert np.abs(np.asarray(out, int) - np.asarray(to_image(painted), int)).max() <= 1
+        refined, _ = generate(MODEL, params(), source, poses(2), poses(3), keys,
+                              SampleConfig(steps=2, start=0.5, source_weight=1.0))
+        assert np.abs(np.asarray(out, int) - np.asarray(refined, int)).max() > 1
+
+    def test_what_only_a_painter_can_do_is_refused_without_one(self):
+        plain = dataclasses.replace(
+            CONFIG, network=dataclasses.replace(CONFIG.network, painter=PainterConfig()))
+        for wanted in (SampleConfig(steps=0), SampleConfig(steps=2, start=0.5)):
+            wanted.check(CONFIG)
+            with pytest.raises(UserError):
+                wanted.check(plain)
+
+    def test_training_draws_no_more_noise_than_asked_for(self):
+        """With next to none, a perfect copy of y would be the target; the loss shows the level."""
+        batch = {"source": to_image(SOURCE), "target": to_image(SOURCE), "source_pose": poses(2),
+                 "target_pose": poses(2)}
+        keys = jax.random.split(jax.random.key(0), 2)
+        seen = []
+
+        class Watched(RePoseModel):
+            def _interpret(self, out, y, t, context):
+                seen.append(t)
+                return super()._interpret(out, y, t, context)
+
+        for noise in (0.1, 1.0):
+            Watched(CONFIG).loss(params(), batch, keys, ObjectiveConfig(draws=64, noise=noise))
+        assert (1 - COSINE.alpha_bars())[np.asarray(seen[0])].max() <= 0.1
+        assert (1 - COSINE.alpha_bars())[np.asarray(seen[1])].max() > 0.5
+
+
+class TestLosses:
+    person = soft_person(poses(3), MARKET14, SIZE)
+
+    def test_nothing_is_lost_where_all_is_right(self):
+        still = jnp.zeros((2, *SIZE, 2))
+        alignment = Alignment({}, SOURCE, still, (Trace(0, still[:, ::2, ::2], still[:, ::2, ::2, :1]),))
+        terms = picture_terms(SOURCE, SOURCE, self.person, PaintingObjective())
+        terms |= alignment_terms(alignment, SOURCE, SOURCE, self.person, PaintingObjective())
+        assert set(terms) == {"l1", "gradient", "align", "smooth"}
+        for value in terms.values():
+            assert float(value) == pytest.approx(0, abs=1e-6)
+
+    def test_a_constant_error_costs_itself_and_has_no_gradient(self):
+        terms = picture_terms(SOURCE + 0.25, SOURCE, self.person, PaintingObjective())
+        assert float(terms["l1"]) == pytest.approx(0.25, rel=1e-4)
+        assert float(terms["gradient"]) == pytest.approx(0, abs=1e-5)
+
+    def test_later_iterations_weigh_more(self):
+        """An error of the last of two flows costs more than the same error of the first."""
+        still = jnp.zeros((2, *SIZE, 2))
+        wrong = still + jnp.array([0.3, 0.0])
+        mask = still[..., :1]
+
+        def cost(*flows):
+            trace = tuple(Trace(0, flow, mask) for flow in flows)
+            return float(alignment_terms(Alignment({}, SOURCE, still, trace), SOURCE, SOURCE,
+                                         self.person, PaintingObjective(smooth=0))["align"])
+
+        assert cost(still, wrong) * PaintingObjective().decay == pytest.approx(
+            cost(wrong, still), rel=1e-4)
+        assert cost(wrong, still) > 0.01
+
+    def test_one_gradient_moves_each_side_by_its_own_loss(self):
+        objective = PaintingObjective(adversarial=0.5, match=0.25)
+        maps = normal(7, 2, 8, 4, map_count(MARKET14))
+        alignment = Alignment({}, SOURCE, jnp.zeros((2, *SIZE, 2)), ())
+        painted, target = normal(8, 2, *SIZE, 3), normal(9, 2, *SIZE, 3)
+        judge = Discriminator()
+        theirs = judge.init(jax.random.key(0), painted, SOURCE, maps)["params"]
+
+        def both(theirs, painted):
+            terms = adversarial_terms(theirs, painted, target, alignment, maps, objective)
+            return sum(terms.values())
+
+        def game(theirs, painted):
+            false, features = judge.apply({"params": theirs}, painted, SOURCE, maps)
+            true, real = judge.apply({"params": theirs}, target, SOURCE, maps)
+            hinge = jnp.mean(jax.nn.relu(1 + false)) + jnp.mean(jax.nn.relu(1 - true))
+            match = sum(jnp.mean(jnp.abs(a - b)) for a, b in zip(features, real))
+            return hinge, -0.5 * jnp.mean(false) + 0.25 * match
+
+        for_theirs, for_ours = jax.grad(both, argnums=(0, 1))(theirs, painted)
+        want_theirs = jax.grad(lambda p: game(p, painted)[0])(theirs)
+        want_ours = jax.grad(lambda x: game(theirs, x)[1])(painted)
+        np.testing.assert_allclose(for_ours, want_ours, atol=1e-6)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), for_theirs,
+                     want_theirs)
+        assert float(jnp.abs(for_ours).max()) > 1e-5
+
+    def test_impossible_weights_are_refused(self):
+        for wrong in ({"match": -1.0}, {"decay": 0.0}, {"adversarial": float("nan")}):
+            with pytest.raises(UserError, match="objective"):
+                PaintingObjective(**wrong)
+
+
+LOOP = LoopConfig(total_images=8, batch_size=4, log_every_images=4, checkpoint_every_images=100,
+                  sample_every_images=0, optimizer=OptimizerConfig(learning_rate=1e-2))
+DATA = DataConfig(path="people", identities=4, views=3)
+PEOPLE = dataclasses.replace(CONFIG, network=dataclasses.replace(
+    CONFIG.network, skeleton="openpose18", image_size=(32, 16)))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("painter")
+    config = painter_task.PainterExperiment(
+        model=PEOPLE, data=DATA, train=LOOP,
+        objective=PaintingObjective(adversarial=0.02, match=0.1))
+    return painter_task.run(config, folder, samples=2, progress=False)
+
+
+class TestTraining:
+    def test_the_file_paints_without_a_step(self, trained):
+        loaded = load_model(trained)
+        assert loaded.sample.steps == 0 and loaded.model.config == PEOPLE
+        assert set(loaded.params) == {"encoder", "alignment", "painter", "unet"}
+
+    def test_the_denoiser_learns_and_the_painter_stays(self, trained, tmp_path):
+        config = pose_task.ExperimentConfig(
+            model=PEOPLE, data=DATA, train=LOOP, frozen=painter_task.PARTS,
+            objective=ObjectiveConfig(drop_source=0.0, noise=0.5),
+            sample=SampleConfig(steps=2, start=0.5, source_weight=1.0))
+        path = pose_task.run(config, tmp_path, init=trained, samples=2, progress=False)
+        before, after = load_model(trained).params, load_model(path).params
+        for part in painter_task.PARTS:
+            jax.tree.map(np.testing.assert_array_equal, before[part], after[part])
+        moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before["unet"], after["unet"])
+        assert max(jax.tree.leaves(moved)) > 1e-3
+
+    def test_nothing_can_be_kept_of_nothing(self, tmp_path):
+        config = pose_task.ExperimentConfig(model=PEOPLE, data=DATA, train=LOOP,
+                                            sample=SampleConfig(steps=2), frozen=("painter",))
+        with pytest.raises(UserError, match="--init"):
+            pose_task.run(config, tmp_path, progress=False)
+        with pytest.raises(UserError, match="frozen"):
+            pose_task.ExperimentConfig(model=PEOPLE, frozen=("unet",))
+
+
+def test_runs_from_before_a_field_was_added_compare_equal():
+    old = ModelConfig()
+    assert "painter" not in identity(old)["network"] and "copy_fades" not in identity(old)
+    assert identity(CONFIG)["network"]["painter"]["channels"] == [4, 8]
+    assert from_dict(ModelConfig, identity(old)) == old
+    assert from_dict(ModelConfig, to_dict(CONFIG)) == CONFIG
