@@ -11,7 +11,8 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from repose_jax.common.errors import UserError
-from repose_jax.evaluation.metrics.baselines import as_unit, blurred, mean_image, trivial_baselines
+from repose_jax.evaluation.metrics.baselines import (
+    aligned_baselines, as_unit, blurred, mean_image, trivial_baselines)
 from repose_jax.evaluation.metrics.denoising import denoising_table, timestep_at_noise
 from repose_jax.evaluation.metrics.l1 import l1
 from repose_jax.evaluation.metrics.measures import PictureBatch, reconstruction, torso
@@ -265,6 +266,29 @@ def test_baselines():
         as_unit(np.array([-1.0, 1.0]))
     with pytest.raises(ValueError, match="no picture"):
         mean_image([])
+
+
+def test_the_aligned_source_is_the_source_where_nothing_moves():
+    rng = np.random.default_rng(0)
+    sources = rng.integers(0, 256, (2, 64, 32, 3)).astype(np.uint8)
+    mean = np.full((64, 32, 3), 0.25, np.float32)
+    pose = _standing(2)
+    pose[:, MARKET14.index("neck")] = (27, 14, 1)
+    pose *= np.array([0.5, 1.0, 1.0], np.float32)
+    lifted = pose + np.array([0.0, -6.0, 0.0], np.float32)
+    still = aligned_baselines(
+        {"source": sources, "source_pose": pose, "target_pose": pose}, MARKET14, mean)
+    assert list(still) == ["aligned source", "aligned source over the mean"]
+    np.testing.assert_allclose(still["aligned source"], sources / 255, atol=1e-4)
+    x, y = pose[0, MARKET14.index("neck"), :2].round().astype(int)
+    cut = still["aligned source over the mean"]
+    np.testing.assert_allclose(cut[0, y, x], sources[0, y, x] / 255, atol=0.1)
+    far = cut[:, [-1, -1], [0, -1]]
+    assert np.abs(far - 0.25).max() < np.abs(sources[:, [-1, -1], [0, -1]] / 255 - 0.25).max()
+    moved = aligned_baselines(
+        {"source": sources, "source_pose": pose, "target_pose": lifted}, MARKET14, mean)
+    np.testing.assert_allclose(moved["aligned source"][0, y - 6, x], sources[0, y, x] / 255,
+                               atol=0.02)
 
 
 def _evaluate(generated, targets, sources, name="model"):

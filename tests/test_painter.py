@@ -17,7 +17,7 @@ from repose_jax.diffusion.prediction import from_x0, interpret, precondition
 from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.painting_loss import (
-    PaintingObjective, adversarial_terms, alignment_terms, picture_terms, soft_person)
+    PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
 from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel, to_image
 from repose_jax.models.sampling import SampleConfig, generate
 from repose_jax.models.weights import load_model
@@ -26,7 +26,7 @@ from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import PainterConfig
 from repose_jax.networks.rpa import Alignment, RPAConfig, Trace
 from repose_jax.networks.unet import UNetConfig
-from repose_jax.pose.maps import map_count
+from repose_jax.pose.maps import map_count, person_map
 from repose_jax.pose.skeleton import MARKET14
 from repose_jax.tasks import painter as painter_task
 from repose_jax.tasks import pose_transfer as pose_task
@@ -166,7 +166,7 @@ class TestRefining:
 
 
 class TestLosses:
-    person = soft_person(poses(3), MARKET14, SIZE)
+    person = person_map(poses(3), MARKET14, SIZE)
 
     def test_nothing_is_lost_where_all_is_right(self):
         still = jnp.zeros((2, *SIZE, 2))

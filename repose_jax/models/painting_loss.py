@@ -21,14 +21,9 @@ from repose_jax.common.errors import UserError
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.rpa import Alignment
 from repose_jax.networks.warp import warp
-from repose_jax.pose.maps import pose_maps
-from repose_jax.pose.skeleton import Skeleton
 
 Pictures = Float[Array, "batch height width 3"]
 Terms = dict[str, Float[Array, ""]]
-
-_REACH = 0.045  # spread of the soft person mask, heights: a limb's thickness and some cloth
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PaintingObjective:
@@ -65,14 +60,6 @@ class PaintingObjective:
     def judged(self) -> bool:
         """Whether a discriminator is needed."""
         return bool(self.adversarial or self.match)
-
-
-def soft_person(
-    pose: Float[Array, "batch joints 3"], skeleton: Skeleton, image_size: tuple[int, int]
-) -> Float[Array, "batch height width 1"]:
-    """Roughly where a person is, in [0, 1], from the joints alone."""
-    maps = pose_maps(pose, skeleton, image_size, image_size, sigma=_REACH)
-    return jnp.max(maps, axis=-1, keepdims=True)
 
 
 def differences(x: Float[Array, "batch h w c"]) -> tuple[Array, Array]:

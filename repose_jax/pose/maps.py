@@ -93,6 +93,26 @@ def pose_maps(
     return jnp.moveaxis(maps, -3, -1)
 
 
+def person_map(
+    pose: Float[Array, "*batch joints 3"],
+    skeleton: Skeleton,
+    image_size: tuple[int, int],
+    *,
+    sigma: float = 0.045,
+) -> Float[Array, "*batch height width 1"]:
+    """Roughly where a person is, from the joints alone: the largest of all pose maps.
+
+    Args:
+      pose, skeleton, image_size: as for `pose_maps`.
+      sigma: spread, as a fraction of the picture's height: a limb's thickness and some cloth.
+
+    Returns:
+      Values in [0, 1], one a pixel; 0 throughout for a pose without a visible joint.
+    """
+    maps = pose_maps(pose, skeleton, image_size, image_size, sigma=sigma)
+    return jnp.max(maps, axis=-1, keepdims=True)
+
+
 def map_count(skeleton: Skeleton) -> int:
     """Number of channels that `pose_maps` makes for a skeleton."""
     return len(skeleton.joints) + len(skeleton.limbs)

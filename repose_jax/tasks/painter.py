@@ -22,13 +22,13 @@ from repose_jax.common.fields import identity
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import batches
 from repose_jax.models.painting_loss import (
-    PaintingObjective, adversarial_terms, alignment_terms, picture_terms, soft_person)
+    PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
 from repose_jax.models.pose_transfer import (
     Batch, ModelConfig, Params, RePoseModel, check_model, to_signal)
 from repose_jax.models.sampling import SampleConfig
 from repose_jax.models.weights import FILE_NAME, save_model
 from repose_jax.networks.discriminator import Discriminator
-from repose_jax.pose.maps import map_count, pose_maps
+from repose_jax.pose.maps import map_count, person_map, pose_maps
 from repose_jax.tasks.pose_transfer import ExperimentConfig, initial, sample_picture
 from repose_jax.training.loop import LoopConfig, train
 
@@ -98,7 +98,7 @@ def loss(
     source, target = to_signal(batch["source"]), to_signal(batch["target"])
     skeleton, image_size = model.network.skeleton, target.shape[1:3]
     painting, alignment = model.paint(params, source, batch["source_pose"], batch["target_pose"])
-    person = soft_person(batch["target_pose"], skeleton, image_size)
+    person = person_map(batch["target_pose"], skeleton, image_size)
     terms = picture_terms(painting.picture, target, person, objective)
     terms |= alignment_terms(alignment, source, target, person, objective)
     if objective.judged:

@@ -15,7 +15,8 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import Batch, PairSource
 from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.evaluators.scorer import Scorer, in_memory
-from repose_jax.evaluation.metrics.baselines import COPY, mean_image, trivial_baselines
+from repose_jax.evaluation.metrics.baselines import (
+    COPY, aligned_baselines, mean_image, trivial_baselines)
 from repose_jax.evaluation.metrics.denoising import (
     DenoisingTable, denoising_table, timestep_at_noise)
 from repose_jax.evaluation.report.score_table import ScoreTable
@@ -131,12 +132,13 @@ def denoising(
 
 def baseline_tables(scorer: Scorer, train: PairSource) -> list[ScoreTable]:
     """The trivial baselines and, where a network judges pictures, the photos that it should see."""
-    sources = examples(scorer.test, scorer.pairs)["source"]
+    batch = examples(scorer.test, scorer.pairs)
     mean = mean_image(train.image(i) for i in range(len(train)))
+    pictures_of = trivial_baselines(batch["source"], mean) | aligned_baselines(
+        batch, scorer.test.skeleton, mean)
     found = [scorer.table(name, in_memory((pictures * 255 + 0.5).astype(np.uint8)),
                           of_gallery=name == COPY)
-             for name, pictures in trivial_baselines(sources, mean).items()]
+             for name, pictures in pictures_of.items()]
     if scorer.poses is not None or scorer.identities is not None:
-        targets = examples(scorer.test, scorer.pairs)["target"]
-        found.append(scorer.table(REAL, in_memory(targets), of_gallery=True))
+        found.append(scorer.table(REAL, in_memory(batch["target"]), of_gallery=True))
     return found
