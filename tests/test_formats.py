@@ -134,7 +134,7 @@ OWN = {"skeleton": "openpose18", "joints": {"nose": [1, 2]}}
     ("-1 -1\n" * 18, "every joint"),
     ("{", "JSON"),
     ("{}", "none of the keys"),
-    ("[]", "no annotations"),
+    ("[]", "no people"),
     ({"people": []}, "no people"),
     ({"people": [{}]}, "no list"),
     ({"people": [{"pose_keypoints_2d": [1, 2, 1] * 5}]}, "5 joints"),

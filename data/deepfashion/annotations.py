@@ -186,4 +186,6 @@ def _read_pose_text(path: pathlib.Path) -> Float[np.ndarray, "18 3"]:
     if len(table.names) != 1 or table.skeleton is not OPENPOSE18:
         raise UserError(path, f"has {len(table.names)} poses of {table.skeleton.name}",
                         "give one pose, 18 lines x y")
+    if table.faults:
+        raise UserError(path, table.faults[0], "give one pose, 18 lines x y")
     return table.poses[0]

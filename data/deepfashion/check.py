@@ -16,8 +16,8 @@ from repose_jax.data.deepfashion.names import clothes_of, person_of, picture_key
 from repose_jax.data.deepfashion.pictures import (
     DatabasePictures, find_databases, find_pictures, white_border)
 from repose_jax.data.image.findings import Count, Finding, Findings, Report, spread
-from repose_jax.data.market1501.layout import MIN_JOINTS
 from repose_jax.data.pairs.list import read_pair_list
+from repose_jax.pose.people import MIN_JOINTS
 
 
 def check_deepfashion(root: str | os.PathLike[str], sample: int | None = None) -> Report:

@@ -17,9 +17,9 @@ from repose_jax.data.deepfashion.pictures import (
 from repose_jax.data.image.files import StoredPictures
 from repose_jax.data.image.findings import Findings
 from repose_jax.data.image.resize import squeeze_pose
-from repose_jax.data.market1501.layout import MIN_JOINTS
 from repose_jax.data.pairs.list import read_pairs
 from repose_jax.data.pairs.source import OrderedPairs, PairSource
+from repose_jax.pose.people import MIN_JOINTS
 from repose_jax.pose.skeleton import OPENPOSE18
 
 # Pictures and pairs of the published split (PATN's train.lst and test.lst; PIDM, section 4).

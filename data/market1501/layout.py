@@ -23,8 +23,8 @@ from repose_jax.data.market1501.salvage import salvage
 from repose_jax.data.pairs.list import read_pairs
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.pose.formats import read_csv_poses
+from repose_jax.pose.people import MIN_JOINTS
 
-MIN_JOINTS = 4
 _NOT_PEOPLE = ("-1", "0000")
 
 

@@ -49,7 +49,7 @@ def accept(argv: Sequence[str]) -> int:
     from repose_jax.evaluation.report.report import write_json
     from repose_jax.inference.pipeline import PoseTransfer, check_seed
     from repose_jax.models.pose_predictor import PoseReader
-    from repose_jax.pose.formats import read_poses
+    from repose_jax.pose.formats import read_pose, read_poses
     from repose_jax.studies.acceptance import Thresholds, accept, pictures_in, read_thresholds
     from repose_jax.studies.acceptance_page import page
 
@@ -60,7 +60,8 @@ def accept(argv: Sequence[str]) -> int:
     check_seed(options.seed)
     thresholds = read_thresholds(options.thresholds) if options.thresholds else Thresholds()
     images = pictures_in(options.images)
-    targets = [pose for path in options.poses for pose in read_poses(path)]
+    targets = [read_pose(path, row=picture) for path in options.poses
+               for picture in dict.fromkeys(read_poses(path).pictures)]
     transfer = PoseTransfer.load(options.model)
     identities = (FeatureReader.load(options.identity, transfer.size)
                   if options.identity else None)

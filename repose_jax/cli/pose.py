@@ -25,8 +25,8 @@ class PoseOptions:
         they are.
       output: the pose file to write, JSON.
       box: left, top, right and bottom in pixels of the photo: the person who is there.
-      person: which of several people that a detector finds: a number, from 0, or the one in the
-        largest box.
+      person: which of several people that a detector finds: a number, from 0, or the one who is
+        seen best.
       estimator: a bundled pose estimator, a file, or the folder of a training run: one of the
         photo's domain; estimator-people by default.
       detector: another program's detector in place of the estimator.

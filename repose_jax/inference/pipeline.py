@@ -25,10 +25,14 @@ from repose_jax.models.pose_transfer import to_signal
 from repose_jax.models.sampling import SampleConfig, generate
 from repose_jax.models.weights import LoadedModel, load_model
 from repose_jax.networks.rpa import Alignment
-from repose_jax.pose.formats import NamedPose, convert, read_pose
+from repose_jax.pose.formats import (
+    NamedPose, check_inside, convert, find_photo_pose, in_photo, pose_beside, read_pose)
 from repose_jax.pose.people import Box, Person
 from repose_jax.pose.retarget import MODES, Mode, describe, inside_frame, retarget
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
+
+# A pose that has to change its size more than so has been misunderstood.
+_SMALLEST, _LARGEST = 0.02, 50.0
 
 PoseLike = str | os.PathLike[str] | NamedPose | np.ndarray
 
@@ -60,7 +64,10 @@ class PoseTransfer:
       sample: default settings of the sampler; the model's own unless others are given.
       detector: finds the poses in photos that have no pose file; the estimator that the model names
         unless another is given.
+      min_confidence: joints of pose files below it are missing; None leaves that to the reader.
     """
+
+    min_confidence: float | None = None
 
     def __init__(self, loaded: LoadedModel, sample: SampleConfig | None = None,
                  detector: PoseDetector | None = None):
@@ -140,10 +147,11 @@ class PoseTransfer:
             _where(target_pose, "target pose"), self._named(target_pose, "target pose"), size,
             anywhere=retarget != "none")
         named = self._named(source_pose, "source pose", size, box or "largest")
+        named = in_photo(named, size, _where(source_pose, "source pose"))
         if box is not None:
             image, named = person_cut_out(image, named, box, self.size)
         source, notes = self._pose(
-            _where(source_pose, "source pose"), named, image.shape[:2], of_photo=True)
+            _where(source_pose, "source pose"), named, image.shape[:2], anywhere=True)
         if retarget != "none":
             target, said = self._retarget(source, target, retarget, target_pose)
             more += said
@@ -158,9 +166,13 @@ class PoseTransfer:
         if not done.known:
             raise UserError(where, "cannot be retargeted, as it or the source pose shows no limb",
                             "give a pose with more joints, or --retarget none")
+        if not _SMALLEST <= done.size <= _LARGEST:
+            raise UserError(where, f"would be scaled to {100 * float(done.size):.3g} %", "give the "
+                            "pose in pixels, or tell the size of the picture that it is in "
+                            "fractions of")
         pose, note = inside_frame(done.pose, source, self.skeleton, self.size)
         notes = [f"{where}: {text}" for text in (describe(done, self.skeleton), note) if text]
-        return pose, notes + _outside(where, pose, self.size)
+        return pose, notes + check_inside(where, pose, self.size)
 
     def _named(self, given: PoseLike, what: str, size: tuple[int, int] | None = None,
                person: Person = "largest") -> NamedPose:
@@ -175,7 +187,8 @@ class PoseTransfer:
         where = _where(given, what)
         if isinstance(given, (str, os.PathLike)):
             given = (self.photo_pose(given, person=person) if is_picture(given)
-                     else read_pose(given, size=size, person=person))
+                     else read_pose(given, size=size, person=person,
+                                    min_confidence=self.min_confidence))
         if not isinstance(given, NamedPose):
             given = NamedPose(pose=np.asarray(given, np.float32), name=what, skeleton=self.skeleton)
         if given.pose.shape != (len(given.skeleton.joints), 3) or not np.isfinite(given.pose).all():
@@ -184,15 +197,14 @@ class PoseTransfer:
         return given
 
     def _pose(self, where: str | os.PathLike[str], given: NamedPose, size: tuple[int, int],
-              of_photo: bool = False, anywhere: bool = False):
+              anywhere: bool = False):
         """A pose in the model's skeleton and frame, and what was done to it.
 
         Args:
           where: what notes and errors call it.
           given: the pose.
           size: (height, width) of the photo.
-          of_photo: whether it is the pose in the photo.
-          anywhere: whether it may lie outside of its picture, as it will be moved.
+          anywhere: whether it may lie outside of its picture.
         """
         pose, notes = given.pose, list(given.notes)
         if given.skeleton != self.skeleton:
@@ -204,11 +216,10 @@ class PoseTransfer:
                             "give a pose with known joints")
         # A pose without a frame of its own is taken to be in pixels of the source picture.
         frame = given.size or size
-        if of_photo and abs(frame[0] * size[1] / (frame[1] * size[0]) - 1) > 0.02:
-            raise UserError(where, f"is of a picture of {frame[0]}x{frame[1]}, the photo has "
-                            f"{size[0]}x{size[1]}", "give the pose of this very photo")
         if not anywhere:
-            notes += _outside(where, pose, frame)
+            notes += check_inside(where, pose, frame)
+        # The model learnt from poses whose joints are known or not.
+        pose = np.concatenate([pose[:, :2], pose[:, 2:] > 0], 1, dtype=np.float32)
         return fit_pose(pose, frame, self.size), notes
 
     @functools.cached_property
@@ -242,12 +253,16 @@ class PoseTransfer:
         Raises:
           UserError: see `read_pose`, also for a pose file that cannot be used.
         """
-        beside = pose_beside(image)
+        beside, passed = pose_beside(image)
         if beside is None:
-            return self.read_pose(image, person=person)
-        size = read_image(image).shape[:2]
-        found = read_pose(beside, size=size, person=person)
-        return dataclasses.replace(found, size=found.size or size)
+            found = self.read_pose(image, person=person)
+            return dataclasses.replace(found, notes=(*passed, *found.notes))
+        found = find_photo_pose(beside, image, read_image(image).shape[:2], person=person,
+                                min_confidence=self.min_confidence)
+        if found is None:
+            raise UserError(beside, "says that nobody is in the photo",
+                            "take it away, and the pose is estimated")
+        return dataclasses.replace(found, notes=(*passed, *found.notes))
 
     def guide(self, config: SampleConfig) -> LoadedGuide | None:
         """What the gradient guidance of a configuration needs; None where there is none.
@@ -313,30 +328,7 @@ def _where(given: PoseLike, what: str) -> str | os.PathLike[str]:
     return given.path or what if isinstance(given, NamedPose) else what
 
 
-def _outside(where: str | os.PathLike[str], pose: np.ndarray, frame: tuple[int, int]) -> list[str]:
-    """Refuses a pose that is mostly outside of its picture; says so of a few joints."""
-    known = pose[pose[:, 2] > 0, :2]
-    outside = ((known < -0.5) | (known > [frame[1] - 0.5, frame[0] - 0.5])).any(axis=1)
-    if outside.mean() > 0.5:
-        raise UserError(
-            where, f"has {outside.sum()} of {len(known)} joints outside of the picture of "
-            f"{frame[0]}x{frame[1]}", "give a pose in pixels of the source photo, or as JSON "
-            "with the size of its own picture")
-    return [f"{where}: {outside.sum()} joints lie outside of the picture"] if outside.any() else []
-
-
 def check_seed(seed: int) -> None:
     """Refuses a seed that no key can be made of, with a UserError."""
     if not 0 <= seed < 2**32:
         raise UserError("seed", f"is {seed}", "give 0 to 4294967295")
-
-
-def pose_beside(image: ImageLike) -> str | None:
-    """The pose file that lies beside a picture and has its name; None where there is none."""
-    if not isinstance(image, (str, os.PathLike)):
-        return None
-    stem = os.path.splitext(os.fspath(image))[0]
-    for suffix in (".json", "_keypoints.json", ".csv", ".txt"):
-        if os.path.isfile(stem + suffix):
-            return stem + suffix
-    return None

@@ -22,10 +22,11 @@ from repose_jax.data.image.names import flattened
 from repose_jax.inference.detection.options import BoxOption, Kind, load_detector, which_person
 from repose_jax.inference.draw_alignment import draw_alignment
 from repose_jax.inference.draw_trajectory import draw_trajectory
-from repose_jax.inference.pipeline import PoseTransfer, Prepared, pose_beside
+from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 from repose_jax.pose.draw import draw_skeleton
-from repose_jax.pose.formats import NamedPose, read_pose, read_poses
+from repose_jax.pose.formats import (
+    NamedPose, find_photo_pose, pose_beside, read_pose, read_poses)
 from repose_jax.pose.retarget import Mode
 
 _BATCH = 8
@@ -45,12 +46,13 @@ class TransferOptions:
       source_pose_name: row of the source pose in its file; by default the photo's file name where
         the file has several rows.
       source_box: left, top, right and bottom in pixels of the photo: paint the person who is there
-        from what is around them; by default the whole photo, of the largest person that its pose
-        file or the detector has.
+        from what is around them; by default the whole photo, of the person whom its pose file or
+        the detector shows best.
       pose_name: rows of the target poses, where the file has several.
       pose_person: which of several people in the target pose's picture: the number in the file or of
-        the detector, from 0, or the one in the largest box.
+        the detector, from 0, or the one who is seen best.
       pose_box: left, top, right and bottom in pixels of that picture: the person who is there.
+      min_confidence: joints of pose files that have a lower confidence are missing; 0.3 by default.
       detector: what finds the poses in photos that have no pose file; by default the pose estimator
         that the model names.
       detector_model: the file of the detector's network: RTMPose's .onnx, MediaPipe's .task.
@@ -81,6 +83,7 @@ class TransferOptions:
     pose_name: tuple[str, ...] = ()
     pose_person: int | Literal["largest"] = "largest"
     pose_box: BoxOption = None
+    min_confidence: float | None = None
     detector: Kind | None = None
     detector_model: pathlib.Path | None = None
     retarget: Mode = "bones"
@@ -129,7 +132,7 @@ def run(
         transfer.sample, guidance=options.guidance.over(transfer.sample.guidance),
         **given(options, "steps", "sampler", "eta", "classifier_free", "source_weight",
                 "pose_weight"))
-    transfer.sample = sample
+    transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)
     guide = transfer.guide(sample)
     jobs = _jobs(transfer, options)
@@ -200,7 +203,8 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
 def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[NamedPose]:
     person = which_person(options.pose_person, options.pose_box, "--pose-box")
     if not is_picture(options.pose):
-        return [read_pose(options.pose, row=row, person=person)
+        return [read_pose(options.pose, row=row, person=person,
+                          min_confidence=options.min_confidence)
                 for row in options.pose_name or (None,)]
     if options.pose_name:
         raise UserError(options.pose, "is a picture and has no named poses",
@@ -211,18 +215,25 @@ def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[Name
 def _source_pose(
     transfer: PoseTransfer, source: pathlib.Path, options: TransferOptions, size: tuple[int, int],
 ) -> NamedPose:
-    path, row = options.source_pose or pose_beside(source), options.source_pose_name
+    path, row = options.source_pose, options.source_pose_name
     person = options.source_box or "largest"
+    if path is None and row is None:
+        return transfer.photo_pose(source, person=person)
     if path is None:
-        return transfer.read_pose(source, person=person)
-    table = read_poses(path, size=size)
-    rows = len(set(table.pictures or table.names))
-    if len(options.sources) > 1 and options.source_pose and (row is not None or rows == 1):
+        path, _ = pose_beside(source)
+        if path is None:
+            raise UserError("--source-pose-name", f"names a row, and no pose file lies beside {source}",
+                            "give --source-pose too")
+    several = len(set(read_poses(path, size=size).pictures)) > 1
+    if len(options.sources) > 1 and options.source_pose and (row is not None or not several):
         raise UserError(path, f"gives one pose for {len(options.sources)} photos",
                         "give a file with a row named after each photo, or lay a pose file of its "
                         "name beside each")
-    return read_pose(path, row=source.name if row is None and rows > 1 else row, size=size,
-                     person=person)
+    found = find_photo_pose(path, source, size, row=row, person=person,
+                            min_confidence=options.min_confidence)
+    if found is None:
+        raise UserError(path, f"shows nobody in {source}", "give the pose in this photo")
+    return found
 
 
 def _written(

@@ -8,9 +8,12 @@ MediaPipe's pose landmarker (BlazePose, Bazarevsky et al. 2020).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
+from repose_jax.pose.people import MIN_CONFIDENCE
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18, SKELETONS, Skeleton
 
 _FEET = tuple((f"{side}_ankle", f"{side}_{end}") for side in ("right", "left")
@@ -81,7 +84,7 @@ def detected(
     keypoints: Float[np.ndarray, "people points 2"],
     scores: Float[np.ndarray, "people points"],
     *,
-    threshold: float = 0.3,
+    threshold: float = MIN_CONFIDENCE,
 ) -> tuple[Float[np.ndarray, "people joints 3"], Skeleton]:
     """Poses from a detector's arrays, such as those of rtmlib or MMPose.
 
@@ -107,39 +110,22 @@ def detected(
 
 
 def landmarks(
-    people: list, size: tuple[int, int], *, threshold: float = 0.5
+    people: Sequence[Sequence[object]], size: tuple[int, int]
 ) -> Float[np.ndarray, "people 33 3"]:
-    """Poses from MediaPipe's normalised pose landmarks.
+    """Poses from the pose landmarks that MediaPipe's detector returns.
 
     Args:
-      people: 33 landmarks for each person, each with x and y as fractions of the picture's width
-        and height and, where it is given, a visibility: dicts, or MediaPipe's own objects.
+      people: 33 landmarks for each person, dicts or MediaPipe's own objects, with x and y as
+        fractions of the picture's width and height, and a visibility, which is 1 where it is None.
       size: (height, width) of the picture in pixels.
-      threshold: landmarks of a lower visibility are missing.
 
     Returns:
-      x, y in pixels and the visibility, in the order of `MEDIAPIPE33`.
-
-    Raises:
-      ValueError: for another number of landmarks or something that is no landmark.
+      x, y in pixels and the visibility, in the order of `MEDIAPIPE33`; see `detected`.
     """
-    height, width = size
-    rows = []
-    for person in people:
-        if not isinstance(person, (list, tuple)) or len(person) != len(MEDIAPIPE33):
-            raise ValueError("has a person without 33 landmarks")
-        rows.append([[_number(point, name) for name in ("x", "y", "visibility")]
-                     for point in person])
-    points = np.array(rows, np.float64).reshape(-1, len(MEDIAPIPE33), 3)
+    each = [[point if isinstance(point, dict) else vars(point) for point in person]
+            for person in people]
+    points = np.array([[(p["x"], p["y"], 1.0 if p.get("visibility") is None else p["visibility"])
+                        for p in person] for person in each], np.float64)
+    points = points.reshape(-1, len(MEDIAPIPE33), 3)
     # The centre of the first pixel is 0 here and half a pixel there.
-    xy = points[..., :2] * [width, height] - 0.5
-    return detected(xy, points[..., 2], threshold=threshold)[0]
-
-
-def _number(point: object, name: str) -> float:
-    value = point.get(name) if isinstance(point, dict) else getattr(point, name, None)
-    if value is None and name == "visibility":
-        return 1.0
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"has a landmark without a number for {name}")
-    return float(value)
+    return detected(points[..., :2] * [size[1], size[0]] - 0.5, points[..., 2])[0]

@@ -1,36 +1,50 @@
-"""Reads the field's pose files into poses of named skeletons.
+"""The one reader of pose files: every format, for every command and use.
 
-Every reader returns `NamedPoses` in pixels with the visibility of `skeleton.py` (0 = missing, and
-then x = y = 0). A file that cannot be used raises `UserError` naming the file and the row.
+What a file says is read by `pose_json.py` and `pose_text.py`, what it means is decided by
+`pose_rules.py`, and which of its people is meant here. A file that cannot be used raises `UserError`
+naming the file and the row; one person that cannot be used is in nobody else's way.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
-from repose_jax.pose.named_poses import (
-    LARGEST, Fault, NamedPose, NamedPoses, numbers, refuse_constant)
+from repose_jax.pose.convert import convert
+from repose_jax.pose.named_poses import NamedPose, NamedPoses
 from repose_jax.pose.people import Person, choose_person
 from repose_jax.pose.pose_json import read_json
-from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18, Skeleton
+from repose_jax.pose.pose_rules import settle
+from repose_jax.pose.pose_text import MEND_CSV, is_pose_text, read_csv, read_pidm_text
+from repose_jax.pose.pose_writers import write_pose
+from repose_jax.pose.raw_poses import Fault, NotAPose, RawFile
 
-_CSV_HEADER = "name:keypoints_y:keypoints_x"
-_BY_JOINT_COUNT = {len(s): s for s in (OPENPOSE18, COCO17, MARKET14)}
-_MEND_CSV = f"each line is {_CSV_HEADER}, the last two being JSON lists of pixels, -1 for missing"
+__all__ = [
+    "NamedPose", "NamedPoses", "check_inside", "convert", "find_photo_pose", "find_pose", "in_photo",
+    "pose_beside", "read_csv_poses", "read_pose", "read_poses", "read_text", "same_name", "scaled",
+    "write_pose"]
+
+Size = tuple[int, int]
+_MEND = ("give a pose as CSV, OpenPose or COCO JSON, 18 lines x y, or {\"skeleton\": \"openpose18\", "
+         "\"joints\": {\"nose\": [x, y], ...}}")
+_BESIDE = (".json", "_keypoints.json", ".csv", ".txt")
+_SAME_ASPECT = 0.02
+_FEWEST_PIXELS = 4
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file; UserError where it is missing, unreadable, empty or not text."""
+    """The text of a file, UTF-8 or marked as UTF-16; UserError where it has none."""
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read()
+        with open(path, "rb") as file:
+            content = file.read()
+        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(path, "is not a text file", "give a pose file") from None
     except OSError as error:
@@ -40,198 +54,263 @@ def read_text(path: str | os.PathLike[str]) -> str:
     return text
 
 
-def _pose_from_xy(x: Sequence[float], y: Sequence[float]) -> np.ndarray:
-    """[J, 3] from coordinates of which -1 stands for missing."""
-    xy = np.stack([x, y], axis=-1).astype(np.float64)
-    if not (np.abs(xy) <= LARGEST).all():
-        raise Fault("has a number that is not finite or of impossible size")
-    seen = (xy != -1).all(-1, keepdims=True)
-    return np.concatenate([xy * seen, seen], axis=-1).astype(np.float32)
+def same_name(name: str) -> str:
+    """A name as it is compared: letters with accents are written in two ways that look alike."""
+    return unicodedata.normalize("NFC", name)
 
 
-def _skeleton_of(joints: int) -> Skeleton:
-    if joints not in _BY_JOINT_COUNT:
-        known = ", ".join(f"{n} ({s.name})" for n, s in sorted(_BY_JOINT_COUNT.items()))
-        raise Fault(f"has {joints} joints where a skeleton has {known}")
-    return _BY_JOINT_COUNT[joints]
-
-
-def read_csv_poses(path: str | os.PathLike[str], text: str | None = None, *,
-                   broken: list[str] | None = None) -> NamedPoses:
-    """Reads `name:keypoints_y:keypoints_x` (Zhu et al., PATN, CVPR 2019), -1 meaning missing.
-
-    Args:
-      path: the file, also the name that errors carry.
-      text: its content where the caller has read it already.
-      broken: gets a description of each row that cannot be read; without it such a row is refused.
-
-    Returns:
-      All rows that can be read; the skeleton follows from the number of joints (18, 17 or 14).
-    """
-    lines = (read_text(path) if text is None else text).splitlines()
-    names, poses, skeleton = [], [], None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or (number == 1 and line.strip() == _CSV_HEADER):
-            continue
-        parts = line.rsplit(":", 2)
-        row = f"line {number}" if len(parts) < 3 else f"line {number} ({parts[0]})"
-        try:
-            if len(parts) < 3:
-                raise Fault("has fewer than three fields")
-            try:
-                y, x = (json.loads(part, parse_constant=refuse_constant) for part in parts[1:])
-            except ValueError:
-                raise Fault("holds something that is not a list of numbers") from None
-            y, x = numbers(y, "keypoints_y"), numbers(x, "keypoints_x")
-            if len(x) != len(y):
-                raise Fault(f"has {len(y)} y values and {len(x)} x values")
-            if skeleton is None:
-                skeleton = _skeleton_of(len(x))
-            elif len(x) != len(skeleton):
-                raise Fault(f"has {len(x)} joints, the rows before it {len(skeleton)}")
-            poses.append(_pose_from_xy(x, y))
-        except Fault as fault:
-            if broken is None:
-                raise UserError(path, f"{row} {fault}", _MEND_CSV) from None
-            broken.append(f"{row} {fault}")
-            continue
-        names.append(parts[0])
-    if skeleton is None:
-        raise UserError(path, "has no rows", _MEND_CSV)
-    return NamedPoses(poses=np.stack(poses), names=tuple(names), skeleton=skeleton)
-
-
-def _read_pidm_text(path: str | os.PathLike[str], text: str,
-                    size: tuple[int, int]) -> NamedPoses:
-    """18 lines `x y` in PIDM's frame (Bhunia et al., CVPR 2023), -1 -1 for missing.
-
-    The frame is a square of 256 whose columns 40 to 216 show the picture, so a point lies at
-    X = (x - 40) W / 176, Y = y H / 256 of a picture of H x W. As NTED and PIDM do, this leaves out
-    the half pixel between the two ways of counting.
-    """
-    xy = []
-    lines = [line for line in text.splitlines() if line.strip()]
-    for number, line in enumerate(lines, start=1):
-        try:
-            values = [float(word) for word in line.split()]
-        except ValueError:
-            raise Fault(f"has text in line {number}: {line.strip()[:40]!r}") from None
-        if len(values) != 2:
-            raise Fault(f"has {len(values)} numbers in line {number}, not x y")
-        xy.append(values)
-    if len(xy) != len(OPENPOSE18):
-        raise Fault(f"has {len(xy)} lines x y, not 18")
-    pose = _pose_from_xy([x for x, _ in xy], [y for _, y in xy])
-    offset, frame = np.array([40, 0]), np.array([176, 256])
-    pose[:, :2] = np.where(pose[:, 2:] > 0, (pose[:, :2] - offset) * size[::-1] / frame, 0)
-    stem = os.path.splitext(os.path.basename(os.fspath(path)))[0]
-    return NamedPoses(poses=pose[None], names=(stem,), skeleton=OPENPOSE18, size=tuple(size))
-
-
-def read_poses(path: str | os.PathLike[str], *,
-               size: tuple[int, int] = (256, 176)) -> NamedPoses:
-    """Reads every pose of a file, recognising its format from the content.
-
-    Known are PATN's CSV, PIDM's text, OpenPose's JSON (18 or 25 joints), COCO's keypoint JSON (also
-    with the joints of Halpe or COCO-WholeBody), MediaPipe's landmarks and our own (`write_pose`).
+def read_csv_poses(
+    path: str | os.PathLike[str], *, broken: list[str] | None = None,
+    size_of: Callable[[str], Size | None] | None = None,
+) -> NamedPoses:
+    """Reads PATN's CSV, a row a picture.
 
     Args:
       path: the file.
-      size: (height, width) of the picture, which only PIDM's text needs to become pixels.
+      broken: gets a description of each row that cannot be used; without it such a row is refused.
+      size_of: (height, width) of a picture by its name, asked where the rows are in fractions.
+
+    Returns:
+      All rows that can be used; the skeleton follows from the number of joints (18, 17 or 14).
+    """
+    table = settle(read_csv(read_text(path)), size_of=size_of)
+    for row, fault in table.faults.items():
+        said = fault if fault.startswith("line ") else f"row {row + 1} ({table.names[row]}) {fault}"
+        if broken is None:
+            raise UserError(path, said, MEND_CSV)
+        broken.append(said)
+    if len(table.faults) == len(table.names):
+        raise UserError(path, table.faults.get(0, "has no rows"), MEND_CSV)
+    return table.rows([i for i in range(len(table.names)) if i not in table.faults])
+
+
+def _raw(path: str | os.PathLike[str], text: str) -> RawFile:
+    if text.lstrip()[0] in "{[":
+        return read_json(path, text)
+    raw = read_csv(text) if ":" in text else read_pidm_text(path, text)
+    if not raw.people:
+        raise Fault("has no rows")
+    return raw
+
+
+def read_poses(path: str | os.PathLike[str], *, size: Size | None = None,
+               min_confidence: float | None = None) -> NamedPoses:
+    """Reads every pose of a file, recognising its format from the content.
+
+    Known are PATN's CSV, PIDM's text, OpenPose's JSON (18 or 25 joints), COCO's keypoint JSON (also
+    with the joints of Halpe or COCO-WholeBody, and with joints by name), MediaPipe's landmarks and
+    our own (`pose_writers.py`).
+
+    Args:
+      path: the file.
+      size: (height, width) of the picture at hand, for files that do not tell it and need it:
+        fractions, and PIDM's text, for which 256x176 is taken where it is not given.
+      min_confidence: joints below it are missing; None takes 0.3, and for our own format, which has
+        left out what it doubts, all above 0.
 
     Raises:
-      UserError: names the file and what in it cannot be used.
+      UserError: names the file and what in it cannot be used. A person who cannot be used is only a
+        fault of the table.
     """
     text = read_text(path)
-    first = text.lstrip()[0]
     try:
-        if first in "{[":
-            return read_json(path, text)
-        if ":" in text:
-            return read_csv_poses(path, text)
-        return _read_pidm_text(path, text, size)
+        raw = _raw(path, text)
+        return settle(raw, size=size or ((256, 176) if raw.unit == "frame" else None),
+                      min_confidence=min_confidence)
     except Fault as fault:
-        raise UserError(path, str(fault), "give a pose as CSV, OpenPose or COCO JSON, "
-                        "18 lines x y, or {\"skeleton\": \"openpose18\", \"joints\": "
-                        "{\"nose\": [x, y], ...}}") from None
+        raise UserError(path, str(fault), _MEND) from None
 
 
-def read_pose(path: str | os.PathLike[str], *, row: str | None = None,
-              size: tuple[int, int] | None = None, person: Person = "largest") -> NamedPose:
-    """Reads one pose.
+def find_pose(
+    path: str | os.PathLike[str], *, row: str | None = None, size: Size | None = None,
+    person: Person = "largest", min_confidence: float | None = None,
+) -> NamedPose | None:
+    """Reads one pose; None where the file says that nobody is there.
 
     Args:
       path: a file that `read_poses` knows.
       row: name of the pose or of its picture; may be left out where the file has only one.
       size: (height, width) of the photo whose pose it is, in whose pixels a box is given; None
         where it is the pose of no photo at hand.
-      person: of several people in the picture the number, from 0, the one in the largest box, or
-        the one in a box.
+      person: of several people in the picture the number, from 0, the one who is seen best, or the
+        one in a box.
+      min_confidence: see `read_poses`.
 
     Raises:
-      UserError: also where the row is needed and not given, is not there or is there twice, and
-        where every joint of the pose is missing.
+      UserError: also where the row is needed and not given, is not there or is there twice.
     """
-    table = read_poses(path, size=size) if size else read_poses(path)
-    some = ", ".join(table.names[:3]) + (", ..." if len(table.names) > 3 else "")
-    pictures = table.pictures or table.names
-    found = [i for i, name in enumerate(table.names) if row in (None, name, pictures[i])]
-    together = bool(table.pictures) and len({pictures[i] for i in found}) == 1
-    if row is not None and len(found) != 1 and not together:
-        count = "no pose" if not found else f"{len(found)} poses"
-        raise UserError(path, f"has {count} named {row}", f"it has {some}")
-    if len(found) > 1 and not together:
-        raise UserError(path, f"has {len(found)} poses", f"name one of them: {some}")
+    table = read_poses(path, size=size, min_confidence=min_confidence)
+    found = _rows_of(path, table, row)
+    if not found:
+        return None
+    sound = [i for i in found if i not in table.faults]
+    known = [i for i in sound if table.poses[i, :, 2].any()]
+    if isinstance(person, int) and person in range(len(found)):
+        sound = known = [found[person]]
+    if not known and len(sound) < len(found) or known and known[0] in table.faults:
+        fault = next(table.faults[i] for i in (known or found) if i in table.faults)
+        raise UserError(path, fault, MEND_CSV if table.format == "csv" else _MEND)
+    if not known:
+        return None
     people = table.poses[found]
-    if size and table.size:
+    if size and table.sizes[known[0]]:
         # The file may be of a larger or smaller copy of the photo.
-        ratio = np.array(size[::-1]) / table.size[::-1]
-        people = np.concatenate([(people[..., :2] + 0.5) * ratio - 0.5, people[..., 2:]], axis=-1,
-                                dtype=np.float32)
+        people = scaled(people, table.sizes[known[0]], size)
     try:
         chosen, note = choose_person(people, person)
     except ValueError as error:
         raise UserError(path, str(error), "choose another person") from None
-    pose, name = table.poses[found[chosen]], table.names[found[chosen]]
-    if not (pose[:, 2] > 0).any():
-        raise UserError(path, f"misses every joint of {name}", "give a pose with known joints")
-    return NamedPose(pose=pose, name=name, skeleton=table.skeleton, size=table.size,
-                     path=os.fspath(path), notes=(f"{os.fspath(path)}: {note}",) if note else ())
+    chosen = found[chosen]
+    if not table.poses[chosen, :, 2].any():
+        return None
+    notes = [note] if note else []
+    notes += [f"{table.names[i]} cannot be used: {table.faults[i]}" for i in found
+              if i in table.faults]
+    notes += table.notes.get(chosen, ())
+    return NamedPose(pose=table.poses[chosen], name=table.names[chosen], skeleton=table.skeleton,
+                     size=table.sizes[chosen], path=os.fspath(path),
+                     notes=tuple(f"{os.fspath(path)}: {note}" for note in notes))
 
 
-def write_pose(path: str | os.PathLike[str], pose: NamedPose) -> None:
-    """Writes our own JSON; joints of visibility 0 are left out, 1 is not spelled out."""
-    joints = {}
-    for joint, (x, y, visibility) in zip(pose.skeleton.joints, pose.pose.tolist(), strict=True):
-        if visibility > 0:
-            joints[joint] = [round(x, 3), round(y, 3)] + ([visibility] if visibility < 1 else [])
-    content = {"name": pose.name, "skeleton": pose.skeleton.name,
-               **({"size": list(pose.size)} if pose.size else {}), "joints": joints}
-    text = json.dumps(content, indent=1, allow_nan=False)
-    write_whole(path, lambda file: file.write(text.encode()))
+def read_pose(path: str | os.PathLike[str], **options) -> NamedPose:
+    """Reads one pose; the options are those of `find_pose`.
 
-
-def convert(pose: Float[np.ndarray, "*batch joints 3"], from_skeleton: Skeleton,
-            to_skeleton: Skeleton) -> tuple[Float[np.ndarray, "*batch joints2 3"], list[str]]:
-    """Carries poses to another skeleton by the names of the joints.
-
-    The neck is the middle of the shoulders where the source has none; joints such as head_top,
-    which nothing tells, are missing.
-
-    Returns:
-      The poses and the joints of `to_skeleton` that could not be filled for lack of a source.
+    Raises:
+      UserError: also where nobody is there.
     """
-    pose = np.asarray(pose, np.float32)
-    out = np.zeros((*pose.shape[:-2], len(to_skeleton), 3), np.float32)
-    lost = []
-    for number, joint in enumerate(to_skeleton.joints):
-        if joint in from_skeleton.joints:
-            out[..., number, :] = pose[..., from_skeleton.index(joint), :]
-        elif joint == "neck":
-            right, left = (pose[..., from_skeleton.index(j), :] for j in from_skeleton.torso[:2])
-            seen = np.minimum(right[..., 2:], left[..., 2:])
-            out[..., number, :2] = np.where(seen > 0, (right + left)[..., :2] / 2, 0)
-            out[..., number, 2:] = seen
-        else:
-            lost.append(joint)
-    return out, lost
+    found = find_pose(path, **options)
+    if found is None:
+        table = read_poses(path, size=options.get("size"))
+        row = _rows_of(path, table, options.get("row"))
+        what = (f"misses every joint of {table.names[row[0]]}" if row else "has no people")
+        raise UserError(path, what, "give a pose with known joints")
+    return found
+
+
+def _rows_of(path: str | os.PathLike[str], table: NamedPoses, row: str | None) -> list[int]:
+    """The rows of one picture, or of one person by name; all of a file of one picture."""
+    everybody = range(len(table.names))
+    if row is not None:
+        for alike in (same_name, lambda name: os.path.basename(same_name(name).replace("\\", "/"))):
+            found = [i for i in everybody if alike(row) in (
+                alike(table.names[i]), alike(table.pictures[i]))]
+            if found:
+                break
+    else:
+        found = list(everybody)
+    pictures = {table.pictures[i] for i in found}
+    if row is None and len(pictures) > 1:
+        # Pictures in which nobody is are in nobody's way, damage is.
+        pictures = {table.pictures[i] for i in found if i in table.faults or table.poses[i].any()}
+        found = [i for i in found if table.pictures[i] in pictures]
+    some = ", ".join(table.names[:3]) + (", ..." if len(table.names) > 3 else "")
+    together = len(pictures) == 1 and table.format != "csv"
+    if row is not None and len(found) != 1 and not together:
+        count = "no pose" if not found else f"{len(found)} poses"
+        raise UserError(path, f"has {count} named {row}", f"it has {some}")
+    if len(found) > 1 and not together:
+        if table.faults:
+            raise UserError(path, next(iter(table.faults.values())),
+                            MEND_CSV if table.format == "csv" else _MEND)
+        raise UserError(path, f"has {len(found)} poses", f"name one of them: {some}")
+    return found
+
+
+def scaled(poses: Float[np.ndarray, "*batch joints 3"], from_size: Size,
+           to_size: Size) -> Float[np.ndarray, "*batch joints 3"]:
+    """Poses of a picture in pixels of a larger or smaller copy; missing joints stay at 0."""
+    ratio = np.array(to_size[::-1]) / from_size[::-1]
+    xy = ((poses[..., :2] + 0.5) * ratio - 0.5) * (poses[..., 2:] > 0)
+    return np.concatenate([xy, poses[..., 2:]], axis=-1, dtype=np.float32)
+
+
+def in_photo(found: NamedPose, size: Size, where: str | os.PathLike[str]) -> NamedPose:
+    """A pose in pixels of the photo it is of, whatever copy of the photo its file is about.
+
+    Args:
+      found: the pose.
+      size: (height, width) of the photo.
+      where: what errors call the pose.
+
+    Raises:
+      UserError: it is of a picture of another aspect, a few pixels large, or mostly outside.
+    """
+    frame = found.size or size
+    if abs(frame[0] * size[1] / (frame[1] * size[0]) - 1) > _SAME_ASPECT:
+        raise UserError(where, f"is of a picture of {frame[0]}x{frame[1]}, the photo has "
+                        f"{size[0]}x{size[1]}", "give the pose of this very photo")
+    moved = scaled(found.pose, frame, size)
+    xy = moved[moved[:, 2] > 0, :2]
+    if len(xy) > 1 and np.ptp(xy, axis=0).max() < _FEWEST_PIXELS:
+        raise UserError(where, f"shows a person less than {_FEWEST_PIXELS} pixels large",
+                        "give a pose in pixels of the photo, or tell the size of its picture")
+    return dataclasses.replace(found, pose=moved, size=size,
+                               notes=(*found.notes, *check_inside(where, moved, size)))
+
+
+def check_inside(where: str | os.PathLike[str], pose: Float[np.ndarray, "joints 3"],
+                 frame: Size) -> list[str]:
+    """Refuses a pose that is mostly outside of its picture; says so of a few joints."""
+    known = pose[pose[:, 2] > 0, :2]
+    outside = ((known < -0.5) | (known > [frame[1] - 0.5, frame[0] - 0.5])).any(axis=1)
+    if outside.sum() > 0.5 * len(known):
+        raise UserError(
+            where, f"has {outside.sum()} of {len(known)} joints outside of the picture of "
+            f"{frame[0]}x{frame[1]}", "give a pose in pixels of the source photo, or as JSON "
+            "with the size of its own picture")
+    return [f"{where}: {outside.sum()} joints lie outside of the picture"] if outside.any() else []
+
+
+def find_photo_pose(
+    path: str | os.PathLike[str], photo: str | os.PathLike[str], size: Size, *,
+    row: str | None = None, person: Person = "largest", min_confidence: float | None = None,
+) -> NamedPose | None:
+    """The pose of a photo's person from a file, in pixels of the photo; None where nobody is there.
+
+    Args:
+      path: a file that `read_poses` knows.
+      photo: the photo, by whose file name a file of several pictures is asked.
+      size: (height, width) of the photo.
+      row, person, min_confidence: see `find_pose`.
+
+    Raises:
+      UserError: see `find_pose` and `in_photo`.
+    """
+    if row is None and len(set(read_poses(path, size=size).pictures)) > 1:
+        row = os.path.basename(photo)
+    found = find_pose(path, row=row, size=size, person=person, min_confidence=min_confidence)
+    return None if found is None else in_photo(found, size, path)
+
+
+def pose_beside(image: object) -> tuple[str | None, list[str]]:
+    """The pose file that lies beside a picture and has its name, and files that were passed over.
+
+    A text or JSON of the picture's name that is no pose at all, such as a caption, is passed over
+    and named in the second; a damaged pose file is not.
+    """
+    passed = []
+    if not isinstance(image, (str, os.PathLike)):
+        return None, passed
+    stem = os.path.splitext(os.fspath(image))[0]
+    for path in (stem + suffix for suffix in _BESIDE):
+        if os.path.isfile(path):
+            if _holds_pose(path):
+                return path, passed
+            passed.append(f"{path}: is no pose file and is passed over")
+    return None, passed
+
+
+def _holds_pose(path: str) -> bool:
+    try:
+        text = read_text(path)
+    except UserError:
+        return path.endswith(".json")  # it is damaged; a caption may be empty, or in any encoding
+    if text.lstrip()[0] not in "{[":
+        return is_pose_text(text)
+    try:
+        _raw(path, text)
+    except NotAPose:
+        return False
+    except Fault:
+        return path.endswith(".json")
+    return True

@@ -1,15 +1,14 @@
-"""Poses with the names of their skeleton and picture, and the checks of what files hold."""
+"""Poses with the names of their skeleton and picture: what the reader of pose files gives."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 
 from repose_jax.pose.skeleton import Skeleton
-
-LARGEST = 1e6  # no picture has so many pixels a side
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,19 +16,38 @@ class NamedPoses:
     """The poses of one file.
 
     Attributes:
-      poses: [N, J, 3], x and y in pixels and a visibility in [0, 1].
+      poses: [N, J, 3], x and y in pixels and a visibility in [0, 1], 0 where x and y are 0 as well
+        because the joint is missing.
       names: a name for each row.
       skeleton: says which joint is which.
-      size: (height, width) of the picture the poses belong to; None where the file does not tell.
-      pictures: for each row the picture it is in, which may show several people; empty where every
-        row is a picture of its own.
+      sizes: for each row the (height, width) of the picture it belongs to, None where the file does
+        not tell.
+      pictures: for each row the picture it is in, which may show several people.
+      format: what the file was read as.
+      unit: in which its coordinates were: "pixels", "fractions" of the picture's sides, "percent" of
+        them, or "frame" (of PIDM).
+      notes: by row, what was left out or is doubtful.
+      faults: by row, why it cannot be used; its pose is all missing.
     """
 
     poses: Float[np.ndarray, "n joints 3"]
     names: tuple[str, ...]
     skeleton: Skeleton
-    size: tuple[int, int] | None = None
-    pictures: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int] | None, ...]
+    pictures: tuple[str, ...]
+    format: str
+    unit: str = "pixels"
+    notes: Mapping[int, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    faults: Mapping[int, str] = dataclasses.field(default_factory=dict)
+
+    def rows(self, chosen: list[int]) -> NamedPoses:
+        """Some of the rows, in the given order."""
+        def of(values: Mapping[int, object]) -> dict:
+            return {new: values[old] for new, old in enumerate(chosen) if old in values}
+        names, sizes, pictures = (tuple(values[i] for i in chosen) for values in (
+            self.names, self.sizes, self.pictures))
+        return dataclasses.replace(self, poses=self.poses[chosen], names=names, sizes=sizes,
+                                   pictures=pictures, notes=of(self.notes), faults=of(self.faults))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,24 +64,3 @@ class NamedPose:
     size: tuple[int, int] | None = None
     path: str | None = None
     notes: tuple[str, ...] = ()
-
-
-class Fault(Exception):
-    """What is wrong with one row; the caller knows the file and the row's name."""
-
-
-def refuse_constant(name: str):
-    """For `json.loads`, which would take NaN and Infinity for numbers."""
-    raise Fault(f"has {name} for a number")
-
-
-def numbers(values: object, what: str) -> list[float]:
-    """The values, if they are a list of finite numbers; Fault otherwise."""
-    if not isinstance(values, list):
-        raise Fault(f"has no list of numbers for {what}")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise Fault(f"has {str(value)[:40]!r} among the numbers of {what}")
-        if not abs(value) <= LARGEST:
-            raise Fault(f"has a number of impossible size in {what}")
-    return values

@@ -7,9 +7,17 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+#: What shows fewer joints is taken for nobody where somebody else is there.
+MIN_JOINTS = 4
+#: Joints of a lower confidence are missing.
+MIN_CONFIDENCE = 0.3
+# People of so much of the best one's confidence are seen alike.
+_ALIKE = 0.75
+
 #: x0, y0, x1, y1 in pixels of a picture: the left, top, right and bottom edge.
 Box = tuple[float, float, float, float]
-#: The number of a person, from 0, the one in the largest box, or the one that is in a box.
+#: The number of a person, from 0, "largest" for the one who is seen best and of those the largest, or
+#: the one that is in a box.
 Person = int | Literal["largest"] | Box
 
 
@@ -39,6 +47,12 @@ def overlaps(
 
 def _areas(each: np.ndarray) -> np.ndarray:
     return np.prod(np.maximum(each[:, 2:] - each[:, :2], 0), axis=1)
+
+
+def _whole(poses: np.ndarray) -> np.ndarray:
+    """Which people count: those of enough joints, or all where there are none such."""
+    enough = (poses[..., 2] > 0).sum(1) >= MIN_JOINTS
+    return enough if enough.any() else np.ones_like(enough)
 
 
 def check_box(box: Box) -> None:
@@ -73,8 +87,9 @@ def choose_person(
 
     Args:
       poses: of all of them, in the order of their file.
-      person: the number of one, from 0, "largest" for the one in the largest box, or a box: the
-        one whose own overlaps it most.
+      person: the number of one, from 0; "largest" for the one in the largest box among those who
+        have about the largest sum of confidences, people of fewer than `MIN_JOINTS` joints counting
+        only where there are no others; or a box: the one whose own overlaps it most.
 
     Returns:
       Its number, and where there are several a sentence that says so.
@@ -86,13 +101,16 @@ def choose_person(
     if isinstance(person, (tuple, list)):
         check_box(person)
         shared = overlaps(poses, person)
+        if (shared * _whole(poses)).any():
+            shared = shared * _whole(poses)
         chosen = int(np.argmax(shared))
         if not shared[chosen] > 0:
             raise ValueError(f"has nobody in the box {said(person)}")
         why = f", whose box overlaps the given one most ({shared[chosen]:.2f} of both)"
     elif person == "largest":
-        chosen = int(np.argmax(box_areas(poses)))
-        why = ", the largest; another can be chosen by number or by box"
+        sure = poses[..., 2].sum(1) * _whole(poses)
+        chosen = int(np.argmax((sure >= _ALIKE * sure.max()) * (1 + box_areas(poses))))
+        why = ", the one seen best; another can be chosen by number or by box"
     elif 0 <= person < count:
         chosen, why = person, ""
     else:

@@ -27,7 +27,7 @@ from repose_jax.evaluation.metrics.lab_color import color_difference
 from repose_jax.evaluation.metrics.pose_accuracy import pose_error
 from repose_jax.evaluation.metrics.texture import detail_kept, torso_detail
 from repose_jax.evaluation.metrics.torso_color import torso_color
-from repose_jax.inference.pipeline import PoseTransfer, pose_beside
+from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.models.pose_energy_file import check_judge
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.pose.formats import NamedPose
@@ -242,7 +242,7 @@ def accept(
     usable, refused = [], {}
     for path in images:
         try:
-            mine = pose_beside(path) or transfer.read_pose(path)
+            mine = transfer.photo_pose(path)
             prepared = transfer.prepare(path, mine, mine)
         except UserError as error:
             refused[path.name] = str(error)

@@ -7,7 +7,6 @@ its result for x.png as x.json (OpenPose, COCO, MediaPipe landmarks or our own J
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -18,8 +17,7 @@ from jaxtyping import Float, UInt8
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import read_image
 from repose_jax.data.image.names import pictures_below
-from repose_jax.inference.pipeline import pose_beside
-from repose_jax.pose.formats import convert, read_pose
+from repose_jax.pose.formats import convert, find_photo_pose, pose_beside
 from repose_jax.pose.skeleton import Skeleton
 
 
@@ -38,18 +36,20 @@ class FoundPoses:
         Raises:
           UserError: no picture has one, or one cannot be read.
         """
-        self._poses, self.name = {}, "poses beside the pictures"
+        self._poses, self.name, seen = {}, "poses beside the pictures", False
         for path in paths:
-            beside = pose_beside(path)
-            if beside is None or _says_nobody(beside):
+            beside, _ = pose_beside(path)
+            if beside is None:
                 continue
-            picture = read_image(path)
-            found = read_pose(beside, size=picture.shape[:2])
+            picture, seen = read_image(path), True
+            found = find_photo_pose(beside, path, picture.shape[:2])
+            if found is None:
+                continue
             pose, _ = convert(found.pose, found.skeleton, skeleton)
             # What was not found is nowhere, rather than in the corner.
             pose = np.where(pose[:, 2:] > 0, pose, np.nan).astype(np.float32)
             self._poses[_key(picture)] = pose
-        if not self._poses:
+        if not seen:
             raise UserError(paths[0].parent, "has no pose beside any picture",
                             "leave x.json beside x.png, or name another judge")
         self._nobody = np.full((len(skeleton), 3), np.nan, np.float32)
@@ -72,17 +72,6 @@ class FoundPoses:
             raise UserError("judge", "has no poses of pictures outside of the folders",
                             "give --no-baselines, and pictures of the data's size")
         return np.stack([self._poses.get(key, self._nobody) for key in keys])
-
-
-def _says_nobody(path: str) -> bool:
-    """OpenPose's file of a picture in which it found nobody."""
-    if not path.endswith(".json"):
-        return False
-    try:
-        content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False  # whoever reads it next says what is wrong
-    return isinstance(content, dict) and content.get("people") == []
 
 
 def _key(picture: np.ndarray) -> bytes:

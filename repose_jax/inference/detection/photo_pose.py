@@ -8,10 +8,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import ImageLike, pixels_of
 from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.pose.named_poses import NamedPose
-from repose_jax.pose.people import Box, Person, choose_person, clipped, said
-
-# What shows fewer joints is taken for nobody.
-MIN_JOINTS = 4
+from repose_jax.pose.people import MIN_JOINTS, Box, Person, choose_person, clipped, said
 
 
 def box_inside(box: Box, size: tuple[int, int], where: str | os.PathLike[str]) -> Box:
