@@ -6,6 +6,7 @@ from PIL import Image
 from pose_files import (
     COCO, FRACTIONS, JOINTS, OPENPOSE, SIZE, coco, csv, joints, landmarks, openpose, write)
 
+from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.evaluation.evaluators.pose_files import FoundPoses
 from repose_jax.pose.detectors import BODY25, MEDIAPIPE33
@@ -382,3 +383,42 @@ def test_a_pose_of_a_few_pixels_or_mostly_outside(tmp_path):
     large = write(tmp_path / "l.json", openpose(joints(OPENPOSE, by=(4, 4))))
     with pytest.raises(UserError, match="joints outside of the picture"):
         find_photo_pose(large, "a.png", SIZE)
+
+
+class TestCommand:
+    """`repose pose FILE`: says what was read, and writes it in every format."""
+
+    @pytest.mark.parametrize("format, suffix", [
+        ("ours", ".json"), ("openpose", ".json"), ("coco", ".json"), ("csv", ".csv"),
+        ("text", ".txt")])
+    def test_there_and_back(self, tmp_path, capsys, format, suffix):
+        points = joints(OPENPOSE, by=FRACTIONS, third=0.9, missing=("left_wrist",))
+        points[OPENPOSE.index("nose"), 2] = 0.05
+        path = write(tmp_path / "a.json", openpose(points, image_height=256, image_width=128))
+        out = tmp_path / f"out{suffix}"
+        assert main(["pose", str(path), "-o", str(out), "--format", format]) == 0
+        said = capsys.readouterr().out
+        for word in ("format openpose, in fractions", "people: 1, pictures: 1", "of 256x128",
+                     "1 joints of a confidence below 0.3", "left_wrist", "missing"):
+            assert word in said
+        check(read_pose(out, size=SIZE), missing=("left_wrist", "nose"))
+
+    def test_a_size_makes_pixels_of_fractions(self, tmp_path, capsys):
+        path = write(tmp_path / "a.csv", csv([("a.jpg", joints(OPENPOSE, by=FRACTIONS)),
+                                              ("b.jpg", joints(OPENPOSE, by=FRACTIONS))]))
+        out = tmp_path / "o.json"
+        assert main(["pose", str(path), "-o", str(out), "--name", "b.jpg"]) == 2
+        assert not out.exists()
+        assert main(["pose", str(path), "-o", str(out), "--name", "b.jpg", "--size", "256", "128"]) == 0
+        check(read_pose(out))
+        assert main(["pose", str(path), "--size", "256", "128"]) == 2
+        assert "name one of them" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("more, says", [
+        (["-o", "x.txt"], "end in .json"), (["--draw", "x.png"], "--draw"),
+        (["--format", "csv", "-o", "x.json"], "end in .csv"), (["--size", "0", "3"], "--size")])
+    def test_options_that_cannot_be(self, tmp_path, capsys, monkeypatch, more, says):
+        monkeypatch.chdir(tmp_path)
+        path = write(tmp_path / "a.json", openpose(joints(OPENPOSE)))
+        assert main(["pose", str(path), *more]) == 2
+        assert says in capsys.readouterr().err and not (tmp_path / "x.json").exists()
