@@ -14,7 +14,7 @@ from repose_jax.data.deepfashion.layout import load_deepfashion
 from repose_jax.data.human_art.annotations import is_human_art
 from repose_jax.data.image.resize import fit_pose, letterbox
 from repose_jax.data.market1501.layout import load_layout, load_market1501, plain_annotation
-from repose_jax.data.pairs.source import PairSource
+from repose_jax.data.pairs.source import PairSource, deciding
 from repose_jax.pose.formats import convert
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -102,6 +102,7 @@ def _open_built(folder: pathlib.Path, split: str, skeleton: str | None,
 def with_skeleton(source: PairSource, skeleton: str) -> PairSource:
     """The same pictures with the poses of another skeleton, by the names of the joints."""
     other = copy.copy(source)
+    other.__dict__.pop("identity", None)
     other.poses, lost = convert(source.poses, source.skeleton, SKELETONS[skeleton])
     other.skeleton = SKELETONS[skeleton]
     note = f"poses converted from {source.skeleton.name} to {skeleton}"
@@ -117,6 +118,10 @@ class _Letterboxed:
 
     def __call__(self, index: int):
         return letterbox(self._source.image(index), None, self._size)[0]
+
+    def deciding(self, index: int) -> bytes:
+        """What decides picture `index`: the picture before."""
+        return deciding(self._source._read, index)
 
 
 class _LetterboxedMask(_Letterboxed):

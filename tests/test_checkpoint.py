@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from repose_jax.common.errors import UserError
-from repose_jax.training.checkpoint import (
-    Checkpoints, decode_state, encode_state, export_safetensors, load_safetensors)
+from repose_jax.training.checkpoint import Checkpoints, decode_state, encode_state
 from repose_jax.training.state import OptimizerConfig, create_state, make_optimizer
+from repose_jax.training.weight_file import export_safetensors, load_safetensors
 
 CONFIG = {"seed": 1, "model": {"width": 8, "levels": (1, 2)}, "note": "a"}
 PARAMS = {
@@ -49,7 +49,7 @@ def test_a_checkpoint_comes_back_whole(tmp_path):
         assert checkpoints.latest() == tmp_path / "20"
         restored = checkpoints.restore_latest(state_of(0.0))
     assert_same(restored.state, state_of(20))
-    assert restored[1:] == (20, {"position": 3}, {"wall_s": 1.5})
+    assert restored[1:] == (20, {"position": 3}, {"wall_s": 1.5}, False)
     assert type(restored.state.opt_state) is type(state_of(0.0).opt_state)
 
 
@@ -94,6 +94,20 @@ def test_another_configuration_is_refused_by_its_first_field(tmp_path, change, l
     written(tmp_path, 10)
     with Checkpoints(tmp_path, config={**CONFIG, **change}) as checkpoints:
         with pytest.raises(UserError, match=line):
+            checkpoints.restore_latest(state_of(0.0))
+
+
+def test_other_content_is_refused_and_a_run_that_knows_none_goes_on(tmp_path):
+    content = {"content": {"names": "1", "pictures": "2"}}
+    written(tmp_path, 10)
+    with Checkpoints(tmp_path, config=CONFIG | content) as checkpoints:
+        assert checkpoints.restore_latest(state_of(0.0)).unknown
+        checkpoints.save(state_of(20), images=20, data_state={})
+        checkpoints.wait()
+        assert not checkpoints.restore_latest(state_of(0.0)).unknown
+    content["content"]["pictures"] = "3"
+    with Checkpoints(tmp_path, config=CONFIG | content) as checkpoints:
+        with pytest.raises(UserError, match="learnt from other pictures than these; give the pict"):
             checkpoints.restore_latest(state_of(0.0))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import struct
 import sys
 import zlib
@@ -131,6 +132,45 @@ def test_layout_leaves_out_poses_of_few_joints(market):
     source = load_market1501(market)
     assert NAMES[1] not in source.names and len(source) == 4
     assert any("fewer than 4" in note for note in source.notes)
+
+
+def test_data_are_known_by_what_can_be_learnt_from_them(market, tmp_path):
+    """Not by where they lie: names, poses and pictures each have a digest."""
+    def identity(change=lambda folder: None):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        shutil.copytree(market, folder)
+        change(folder)
+        return open_dataset(folder).identity
+
+    def paint(folder):
+        path = sorted((folder / "bounding_box_train").iterdir())[3]
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+
+    def move(folder):
+        path = folder / "market-annotation-train.csv"
+        lines = path.read_text().splitlines()
+        name, ys, xs = lines[1].split(":")
+        ys = json.loads(ys)
+        ys[1] += 1
+        path.write_text("\n".join([lines[0], f"{name}:{ys}:{xs}", *lines[2:]]) + "\n")
+
+    plain = identity()
+    assert identity() == plain and set(plain) == {"names", "poses", "pictures"}
+    for change, what in ((paint, "pictures"), (move, "poses")):
+        other = identity(change)
+        assert {name for name in plain if other[name] != plain[name]} == {what}
+    whole = open_dataset(market)
+    assert whole.only(np.arange(len(whole) - 3)).identity["pictures"] != plain["pictures"]
+    twice = whole.with_pairs(np.array([[0, 1]], np.int32))
+    assert twice.identity["names"] != plain["names"] == whole.identity["names"]
+    assert open_dataset(market, size=(64, 32)).identity["pictures"] != plain["pictures"]
+
+
+def test_rendered_people_are_known_without_rendering_them(monkeypatch):
+    monkeypatch.setattr("repose_jax.data.people.source.render_person", None)
+    plain, same, other = (rendered_people(seed=seed, identities=9).identity for seed in (0, 0, 1))
+    assert plain == same != other
+    assert plain != rendered_people(identities=9, skeleton="coco17").identity
 
 
 def test_examples_are_the_pairs(market):

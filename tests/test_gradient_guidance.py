@@ -19,7 +19,7 @@ from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
 from repose_jax.models.sampling import GuidanceConfig, SampleConfig, generate
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.pif import FieldConfig, fresh_field
-from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
+from repose_jax.networks.pose_estimator import EstimatorConfig, PoseEstimate, fresh_estimator
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
 
@@ -222,6 +222,20 @@ class TestGenerate:
             slope = (fixed(x0 + 1e-2 * direction) - fixed(x0 - 1e-2 * direction)) / 2e-2
             assert float(jnp.sum(gradient * direction)) == pytest.approx(float(slope), rel=0.05,
                                                                          abs=2e-3)
+
+    def test_no_gradient_makes_a_joint_unreadable_to_please_the_field(self):
+        """The confidences hold still; the places of the joints do not."""
+        _, guide_params, _, _, pose, _ = inputs()
+        sure = jnp.asarray(np.random.default_rng(5).uniform(0.3, 0.9, pose.shape[:2]), jnp.float32)
+
+        def total(xy, confidence):
+            return GUIDE.distance(guide_params, PoseEstimate(xy, confidence)).sum()
+
+        xy = jnp.asarray(pose[..., :2])
+        by_place, by_confidence = jax.jit(jax.grad(total, (0, 1)))(xy, sure)
+        assert float(jnp.abs(by_place).max()) > 1e-4
+        np.testing.assert_array_equal(by_confidence, 0)
+        assert total(xy, sure) != total(xy, 0.5 * sure)  # it does see them
 
     def test_courses(self):
         times = np.arange(39, -1, -4)

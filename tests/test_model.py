@@ -134,6 +134,16 @@ class TestConditions:
             self.params, *inputs_of(self.batch | {"source": self.other["source"]}), branch="pose")
         np.testing.assert_array_equal(plain.x0, changed.x0)
 
+    def test_null_source_has_no_pose(self):
+        """Nothing tells where the source's person stood: neither a branch nor a dropped source."""
+        plain, moved = (inputs_of(self.batch | {"source_pose": pose}) for pose in (
+            self.batch["source_pose"], self.other["source_pose"]))
+        np.testing.assert_array_equal(predict(self.params, *plain, branch="pose").x0,
+                                      predict(self.params, *moved, branch="pose").x0)
+        never = ObjectiveConfig(drop_source=1.0)
+        loss = jax.jit(lambda batch: MODEL.loss(self.params, batch, keys_of(4), never, False)[0])
+        assert loss(self.batch) == loss(self.batch | {"source_pose": moved[1]})
+
     def test_pictures_are_apart(self):
         plain = predict(self.params, *inputs_of(self.batch))
         mixed = {k: np.concatenate([self.other[k][:2], v[2:]]) for k, v in self.batch.items()}
@@ -218,6 +228,22 @@ class TestLoss:
         assert (no_source & ~no_pose).mean() == pytest.approx(0.3, abs=error)
         assert (no_pose & ~no_source).mean() == pytest.approx(0.1, abs=error)
         assert (no_source & no_pose).mean() == pytest.approx(0.2, abs=error)
+
+    def test_the_field_judges_where_the_noise_is_low(self):
+        """Only pictures whose share of noise is at most the limit count, in a mean over all."""
+        @functools.partial(jax.jit, static_argnames=("limit", "low"))
+        def field(batch, keys, limit, low):
+            objective = ObjectiveConfig(field_weight=0.5, field_noise=limit, draws=8)
+
+            def judge(x0, noise):
+                return jnp.where((noise**2 <= 0.4) == low, 1.0, 0.0)
+
+            return MODEL.loss(self.params, batch, keys, objective, False, judge)[1]["field"]
+
+        quiet, loud = (float(field(self.batch, self.keys[:4], 1.0, low)) for low in (True, False))
+        assert quiet + loud == pytest.approx(0.5) and min(quiet, loud) > 0.05
+        assert float(field(self.batch, self.keys[:4], 0.4, True)) == pytest.approx(quiet)
+        assert float(field(self.batch, self.keys[:4], 0.4, False)) == 0
 
     @pytest.mark.parametrize("changes", [
         {"drop_source": 0.6, "drop_both": 0.1}, {"drop_pose": 0.3, "drop_both": 0.3},

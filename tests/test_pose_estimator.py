@@ -137,6 +137,24 @@ class TestTraining:
         np.testing.assert_allclose(image[:2], to_signal(batch["target"][:2]), atol=1e-6)
         assert (noise[:2] == 0).all() and (noise[2:] > 0).all() and len(image) == 8
 
+    @pytest.mark.parametrize("posed", [0.0, 1.0])
+    def test_the_pose_is_told_as_often_as_asked(self, posed):
+        """A judge's pictures are made by a model that was never told the target pose."""
+        told = {}
+
+        class Model:
+            config = ModelConfig(schedule=Schedule(kind="cosine", steps=50))
+
+            def denoised(self, params, batch, t, keys, source_present, pose_present):
+                told["source"], told["pose"] = source_present, pose_present
+                return to_signal(batch["target"])
+
+        batch = {"target": jnp.zeros((400, 4, 2, 3), jnp.uint8)}
+        guess(Model(), {}, batch, jax.random.key(1), clean=0.0, posed=posed)
+        np.testing.assert_array_equal(told["pose"], posed)
+        # With the pose the source is given nearly always, without in half of the cases.
+        assert float(told["source"].mean()) == pytest.approx(0.9 if posed else 0.5, abs=0.08)
+
     @pytest.mark.slow
     def test_a_run_in_parts_equals_the_whole(self, denoiser, tmp_path):
         config = experiment(denoiser)

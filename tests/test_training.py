@@ -237,6 +237,23 @@ def test_fsdp_splits_the_largest_axis_that_divides_and_leaves_small_arrays():
     assert tuple(fsdp_spec((), 4, 8, 0)) == ()
 
 
+@pytest.mark.parametrize("mode", ["pmap", "jit", "fsdp"])
+def test_frozen_parameters_are_an_argument_that_does_not_move(mode):
+    """The step of a loss that multiplies by them is that of their numbers; no number is compiled in."""
+    def scaled(params, batch, keys, frozen):
+        loss, facts = quiet_error(params, batch, keys)
+        return frozen["gain"] * loss, facts
+
+    optimizer = make_optimizer(SGD, 8)
+    devices = data_parallel(functools.partial(make_train_step, scaled, optimizer, ema_decay=0.9),
+                            mode)
+    losses = [float(devices.step(
+        devices.init(lambda: create_state(initial_params(), optimizer)), next(Batches()),
+        jax.random.key(0), devices.put({"gain": jnp.float32(gain)}))[1]["loss"])
+        for gain in (1.0, 3.0)]
+    assert losses[1] == pytest.approx(3 * losses[0]) and losses[0] > 0
+
+
 def test_the_given_arrays_survive_a_step_that_donates_its_state():
     params = initial_params()
     optimizer = make_optimizer(SGD, 8)

@@ -172,6 +172,10 @@ class StoredPictures(abc.ABC):
     def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self.fitted(index, read_image(self.label(index), self.content(index)))
 
+    def deciding(self, index: int) -> bytes:
+        """What decides picture `index` of a size, without decoding it: its file and its fitting."""
+        return self.content(index) + self.manner().encode()
+
     def encoded(self, index: int) -> bytes:
         """Picture `index` as a file's content: as it is stored where it has the size, else PNG.
 

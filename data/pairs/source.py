@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,20 @@ class Chosen:
 
     def __call__(self, index: int) -> np.ndarray:
         return self._read(int(self._chosen[index]))
+
+    def deciding(self, index: int) -> bytes:
+        """What decides picture `index`, see `deciding`."""
+        return deciding(self._read, int(self._chosen[index]))
+
+
+def deciding(read: Callable[[int], np.ndarray], index: int) -> bytes:
+    """What decides a picture of a size: a reader's own word, or else the pixels.
+
+    A reader's word is its method of this name: a file's content says as much as its pixels and is
+    there without decoding it.
+    """
+    told = getattr(read, "deciding", None)
+    return read(index).tobytes() if told is None else told(index)
 
 
 class OrderedPairs:
@@ -122,6 +137,7 @@ class PairSource:
     def with_pairs(self, pairs: Int32[np.ndarray, "p 2"]) -> PairSource:
         """The same pictures, sharing those that are in memory, with other pairs."""
         other = copy.copy(self)
+        other.__dict__.pop("identity", None)
         other.given_pairs = other.__dict__["pairs"] = pairs
         return other
 
@@ -177,6 +193,24 @@ class PairSource:
     def pose(self, index: int) -> Float[np.ndarray, "joints 3"]:
         """Pose of picture `index`."""
         return self.poses[index]
+
+    @functools.cached_property
+    def identity(self) -> dict[str, str]:
+        """SHA-256 of all that can be learnt from these data, wherever they lie: "names" (with
+        persons and given pairs), "poses" and "pictures".
+
+        Reads every picture's file, once.
+        """
+        names = hashlib.sha256(repr((self.names, self.persons)).encode())
+        if self.given_pairs is not None:
+            names.update(np.ascontiguousarray(self.given_pairs, np.int32).tobytes())
+        skeleton = repr((self.skeleton.name, self.skeleton.joints))
+        poses = hashlib.sha256(skeleton.encode() + self.poses.tobytes())
+        pictures = hashlib.sha256(repr(self.size).encode())
+        for index in range(len(self)):
+            pictures.update(hashlib.sha256(deciding(self._read, index)).digest())
+        return {"names": names.hexdigest(), "poses": poses.hexdigest(),
+                "pictures": pictures.hexdigest()}
 
     def __getitem__(self, index: int) -> dict:
         return {"image": self.image(index), "pose": self.pose(index),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,6 +13,8 @@ from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.people.renderer import render_person
 from repose_jax.pose.skeleton import SKELETONS
 
+# To be counted up when the renderer paints another picture for the same numbers.
+_WORLD = 2
 # Test people are numbered from here, so they are the same however many people train.
 FIRST_TEST_IDENTITY = 1_000_000
 
@@ -44,6 +47,14 @@ class RenderedPeople(PairSource):
             persons=[label for label in labels for _ in range(views)],
             poses=None, read=self._render_image, cache=cache)
         self._seed, self._identities, self._views = seed, identities, views
+
+    @functools.cached_property
+    def identity(self) -> dict[str, str]:
+        """SHA-256 of what decides the people; rendering them to look would take minutes."""
+        recipe = repr((_WORLD, self._seed, self._identities, self._views, self.size,
+                       self.skeleton.name, None if self.given_pairs is None
+                       else self.given_pairs.tolist()))
+        return {"people": hashlib.sha256(recipe.encode()).hexdigest()}
 
     def __getstate__(self) -> dict:
         state = super().__getstate__()

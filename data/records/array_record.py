@@ -58,6 +58,10 @@ class RecordImages:
     def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self.decode(self.record(index))
 
+    def deciding(self, index: int) -> bytes:
+        """What decides picture `index`: the stored file."""
+        return self.record(index)["image"]
+
     def decode(self, record: dict) -> UInt8[np.ndarray, "height width 3"]:
         """The picture of a record; UserError where it is broken."""
         return read_image(f"{self._folder} ({record['name'].decode()})", record["image"])

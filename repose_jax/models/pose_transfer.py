@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
-from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free, stack_branches
+from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
 from repose_jax.diffusion.prediction import Kind, Prediction, interpret
 from repose_jax.diffusion.schedule import Schedule
@@ -182,11 +182,16 @@ class RePoseModel:
         Returns:
           (the denoiser, the picture that it copies from with all conditions given).
         """
-        contexts = [self.condition(params, source, source_pose, target_pose, branch)
-                    for branch in coefficients]
-        branches = self.denoiser(params, stack_branches(*contexts))
-        picture = contexts[tuple(coefficients).index("both")].picture
-        return classifier_free(branches, tuple(coefficients.values())), picture
+        given = tuple((branch in ("source", "both"), branch in ("pose", "both"))
+                      for branch in coefficients)
+        context = self.network.apply({"params": params}, source, source_pose, target_pose, given,
+                                     method="conditions")
+        if "both" in coefficients:
+            place = tuple(coefficients).index("both") * len(source)
+            picture = context.picture[place:place + len(source)]
+        else:
+            picture = self.condition(params, source, source_pose, target_pose).picture
+        return classifier_free(self.denoiser(params, context), tuple(coefficients.values())), picture
 
     def _interpret(self, out, y, t, context) -> Prediction:
         return interpret(self.config.prediction, out.signal, y, self.config.schedule.alpha_bar(t),

@@ -8,7 +8,6 @@ training run that made it.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
@@ -22,7 +21,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
 from repose_jax.models.sampling import SampleConfig
-from repose_jax.training.checkpoint import export_safetensors, load_safetensors
+from repose_jax.training.weight_file import WeightFile, export_safetensors
 
 FILE_NAME = "model.safetensors"
 Kind = Literal["model", "estimator", "field", "reid"]
@@ -110,12 +109,15 @@ def kind_of(name: str | os.PathLike[str]) -> Kind:
     Raises:
       UserError: missing, damaged, or not of this package.
     """
-    path = model_path(name)
-    _, metadata = load_safetensors(path)
+    return _kind(WeightFile.read(model_path(name)))
+
+
+def _kind(file: WeightFile) -> Kind:
     for kind, text in _FORMATS.items():
-        if metadata.get("format") == text:
+        if file.metadata.get("format") == text:
             return kind
-    raise UserError(path, "is not a model of this package", "give a file that `repose train` wrote")
+    raise UserError(file.path, "is not a model of this package",
+                    "give a file that `repose train` wrote")
 
 
 def save_weights(
@@ -157,20 +159,18 @@ def load_weights(
       UserError: missing, damaged, of another kind, or of another configuration than its tensors
         or `like`.
     """
-    path = model_path(name)
-    found = kind_of(path)
+    file = WeightFile.read(model_path(name))
+    found = _kind(file)
     if found != kind:
         raise UserError(name, f"holds a network of kind {found}", f"give one of kind {kind}")
-    _, metadata = load_safetensors(path)
-    config = from_dict(config_type, json.loads(metadata["config"]), f"{path}: config")
+    config = from_dict(config_type, json.loads(file.metadata["config"]), f"{file.path}: config")
     if isinstance(config, ModelConfig):
         check_model(config)
     if like is not None and config != like:
         raise UserError(name, f"has the configuration {config}", f"use one of {like}")
-    params, _ = load_safetensors(path, like=jax.eval_shape(init(config), jax.random.key(0)))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    params = file.params(like=jax.eval_shape(init(config), jax.random.key(0)))
     return Weights(os.fspath(name), config, jax.tree.map(jnp.asarray, params),
-                   json.loads(metadata["facts"]), metadata, digest)
+                   json.loads(file.metadata["facts"]), file.metadata, file.sha256)
 
 
 def save_model(

@@ -136,6 +136,36 @@ class Network(nn.Module):
         features = [alignment.features[k] for k in level_features(self.config.unet)]
         return self.painter(alignment.picture, features, maps, source_maps)
 
+    def conditions(
+        self,
+        source: Float[Array, "batch height width 3"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+        given: tuple[tuple[bool, bool], ...],
+    ) -> Context:
+        """`condition` of several branches, laid one after another along the batch, in one pass.
+
+        The source is encoded once for all branches that are given it; the null source, which is
+        the same for every picture, once for the whole batch; all are aligned in one call.
+
+        Args:
+          source: the source picture in [-1, 1].
+          source_pose, target_pose: pixels of the picture.
+          given: of each branch, whether it has the source and whether it has the target pose.
+        """
+        with_source = [has_source for has_source, _ in given]
+        features = self.encoder(source) if any(with_source) else None
+        null = None if all(with_source) else [
+            jnp.broadcast_to(f, (len(source), *f.shape[1:]))
+            for f in self.encoder(jnp.zeros_like(source[:1]))]
+        chosen = zip(*(features if has else null for has in with_source), strict=True)
+        return self._context(
+            jnp.concatenate([source * has for has in with_source]),
+            [jnp.concatenate(branches) for branches in chosen],
+            jnp.concatenate([source_pose * has for has in with_source]),
+            jnp.concatenate([target_pose * has for _, has in given]),
+            jnp.repeat(jnp.array(with_source, source.dtype), len(source)))
+
     def condition(
         self,
         source: Float[Array, "batch height width 3"],
@@ -152,11 +182,15 @@ class Network(nn.Module):
             pose.
           present: 0 replaces the source by the null source (all zeros, as PIDM) without a pose.
         """
-        cfg = self.config
         # Without a source nothing may tell where its person stood.
         source = source * present[:, None, None, None]
         source_pose = source_pose * present[:, None, None]
-        alignment = self.align(source, source_pose, target_pose, train)
+        return self._context(source, self.encoder(source, train), source_pose, target_pose, present)
+
+    def _context(self, source, features, source_pose, target_pose, present) -> Context:
+        """What becomes of encoded sources; the poses and pictures of null sources are 0 already."""
+        cfg = self.config
+        alignment = self.alignment(source, features, source_pose, target_pose)
         keys_values, injected = self.unet.condition(alignment.features)
         maps, picture = self._maps(target_pose, source), alignment.picture
         if self.painter is not None:

@@ -182,7 +182,7 @@ def run(
         folder=folder, metadata={
             "estimator": to_dict(config.estimator), "denoiser": denoiser.sha256,
             "clean": config.clean, "posed": config.posed, "flip": config.data.flip,
-            "data_seed": config.data.seed, **config.data.changes()},
+            "data_seed": config.data.seed, **config.data.changes(), "content": source.identity},
         sample_fn=draw, on_event=on_event, progress=progress)
     path = folder / FILE_NAME
     save_weights(path, "estimator", config.estimator, jax.device_get(trained.state.ema), {

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from jaxtyping import Array, Float, Key
 from PIL import Image
 
 from repose_jax.common.errors import UserError
@@ -19,13 +20,15 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
-from repose_jax.models.pose_energy_file import load_guide
+from repose_jax.models.pose_energy import Guide, GuideParams
+from repose_jax.models.pose_energy_file import LoadedGuide, load_guide
 from repose_jax.models.pose_transfer import (
-    ModelConfig, ObjectiveConfig, Params, PoseJudge, RePoseModel, check_model)
+    Batch, ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model)
 from repose_jax.models.sampling import GuidanceConfig, SampleConfig, generate
-from repose_jax.models.weights import FILE_NAME, load_model, model_path, save_model
-from repose_jax.training.checkpoint import load_safetensors
+from repose_jax.models.weights import FILE_NAME, load_model, save_model
 from repose_jax.training.loop import LoopConfig, train
+from repose_jax.training.step import Metrics
+from repose_jax.training.weight_file import fitted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,19 +106,20 @@ def run(
     stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
                      flip=config.data.flip, augment=config.data.augment,
                      workers=config.data.workers)
+    guide = guide_of(config)
     shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
 
     def draw(ema: Params, images: int) -> Image.Image:
         return sample_picture(config, {**ema, **frozen}, source, shown)
 
-    loss_fn = functools.partial(model.loss, objective=config.objective, judge=judge_of(config))
-    if frozen:
-        loss_fn = functools.partial(_with_frozen, loss_fn, frozen)
     trained = train(
-        config.train, params=params, batches=stream, folder=folder, loss_fn=loss_fn,
+        config.train, params=params, batches=stream, folder=folder,
+        loss_fn=functools.partial(_loss, model, config.objective, guide and guide.guide),
         metadata={"model": identity(config.model), "data": config.data.identity(),
-                  "objective": identity(config.objective)} | (
+                  "objective": identity(config.objective),
+                  "content": source.identity | (guide.sha256 if guide else {})} | (
                       {"frozen": digest(frozen)} if frozen else {}),
+        frozen={"parts": frozen, "guide": guide and guide.params},
         sample_fn=draw if samples else None, on_event=on_event, progress=progress)
     path = folder / FILE_NAME
     save_model(path, config.model, jax.device_get({**trained.state.ema, **frozen}), {
@@ -124,7 +128,16 @@ def run(
     return path
 
 
-def judge_of(config: ExperimentConfig) -> PoseJudge | None:
+def _loss(
+    model: RePoseModel, objective: ObjectiveConfig, guide: Guide | None, params: Params,
+    batch: Batch, keys: Key[Array, "batch"], frozen: Params,
+) -> tuple[Float[Array, ""], Metrics]:
+    """The model's loss; frozen are parts of the model, and the guide's that judges poses."""
+    judge = None if guide is None else functools.partial(guide.judged, frozen["guide"])
+    return model.loss({**params, **frozen["parts"]}, batch, keys, objective, judge=judge)
+
+
+def guide_of(config: ExperimentConfig) -> LoadedGuide | None:
     """What judges poses in training; None where the objective does not ask for it.
 
     Raises:
@@ -133,13 +146,8 @@ def judge_of(config: ExperimentConfig) -> PoseJudge | None:
     objective = config.objective
     if not objective.field_weight:
         return None
-    loaded = load_guide(GuidanceConfig(
+    return load_guide(GuidanceConfig(
         pif=1.0, estimator=objective.estimator, field=objective.field), config.model.network)
-    return functools.partial(loaded.guide.judged, loaded.params)
-
-
-def _with_frozen(loss_fn, frozen, params, batch, keys):
-    return loss_fn({**params, **frozen}, batch, keys)
 
 
 def digest(params: Params) -> str:
@@ -161,13 +169,14 @@ def initial(init: str | os.PathLike[str], ours: ModelConfig, like: Params) -> Pa
     Raises:
       UserError: no model, or one whose weights mean something else.
     """
-    theirs = load_model(init).model.config
+    loaded = load_model(init)
+    theirs = loaded.model.config
     for name, a, b in (("prediction", theirs.prediction, ours.prediction),
                        ("schedule", theirs.schedule, ours.schedule),
                        ("skeleton", theirs.network.skeleton, ours.network.skeleton)):
         if a != b:
             raise UserError(init, f"has the {name} {a}, this run {b}", "use the same")
-    return load_safetensors(model_path(init), like=like)[0]
+    return fitted(init, loaded.params, like)
 
 
 def sample_picture(

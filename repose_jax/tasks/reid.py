@@ -67,13 +67,15 @@ class Pictures:
       read: gives picture i.
       person: number of the person in each picture; those of generated pictures follow the real.
       real: how many are real.
-      digest: of what decides the pictures, so that a run is not continued with others.
+      digest: of the names of the real pictures and of the generated ones.
+      identity: digests of what is learnt from, so that a run is not continued with other pictures.
     """
 
     read: Callable[[int], UInt8[np.ndarray, "h w 3"]]
     person: Int[np.ndarray, "n"]
     real: int
     digest: str = ""
+    identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def people(self) -> int:
@@ -84,7 +86,8 @@ class Pictures:
 def real_pictures(source: PairSource) -> Pictures:
     """The pictures of a dataset."""
     return Pictures(source.image, numbered(source.persons), len(source),
-                    hashlib.sha256("\n".join(source.names).encode()).hexdigest())
+                    hashlib.sha256("\n".join(source.names).encode()).hexdigest(),
+                    {name: digest for name, digest in source.identity.items() if name != "poses"})
 
 
 def with_generated(
@@ -97,7 +100,8 @@ def with_generated(
         return pictures.read(i) if i < count else generated[i - count]
 
     digest = hashlib.sha256(pictures.digest.encode() + generated.tobytes()).hexdigest()
-    return Pictures(read, np.concatenate([pictures.person, person]), pictures.real, digest)
+    return Pictures(read, np.concatenate([pictures.person, person]), pictures.real, digest,
+                    pictures.identity)
 
 
 class PeopleBatches(Iterator[Mapping[str, np.ndarray]]):
@@ -215,7 +219,7 @@ def run(
         metadata={"reid": to_dict(cfg), "per_person": config.per_person,
                   "data_seed": config.data.seed,
                   "people": hashlib.sha256(pictures.person.tobytes()).hexdigest(),
-                  "pictures": pictures.digest, "init": start})
+                  "pictures": pictures.digest, "init": start, "content": pictures.identity})
     path, ema = folder / FILE_NAME, jax.device_get(trained.state.ema)
     save_weights(path, "reid", cfg, ema | moments(network, ema, pictures), {
         "images": trained.images, "real": pictures.real,

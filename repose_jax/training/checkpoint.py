@@ -1,8 +1,7 @@
-"""Checkpoints to resume a run from, and weight files to give away.
+"""Checkpoints to resume a run from.
 
 A checkpoint holds everything that makes the continued run equal the uninterrupted one: parameters,
-average, optimizer, place in the data, images seen, and the configuration it belongs to. A weight
-file (safetensors) holds parameters and a few strings, and runs no code when it is read.
+average, optimizer, place in the data, images seen, and the configuration it belongs to.
 """
 
 from __future__ import annotations
@@ -18,19 +17,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import flax
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
-import safetensors
-import safetensors.numpy
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
-from repose_jax.training.state import Params, TrainState
+from repose_jax.training.state import TrainState
 
 _BYTES = "base64"
+_CONTENT = "content"  # in a configuration: digests of what is learnt from
 _METADATA = {"images", "config", "data_state", "extra", "versions", "arrays"}
 _FAILED_WRITES = ("No space left on device", "Disk quota exceeded", "File too large",
                   "Read-only file system", "Input/output error", "Permission denied")
@@ -44,12 +40,14 @@ class Restored(NamedTuple):
       images: images seen.
       data_state: what the data iterator's `get_state` gave.
       extra: what `save` was given.
+      unknown: whether it lacks the digests of what was learnt from, as older ones do.
     """
 
     state: TrainState
     images: int
     data_state: Any
     extra: dict[str, Any]
+    unknown: bool = False
 
 
 class Checkpoints:
@@ -129,7 +127,11 @@ class Checkpoints:
             raise self._damaged(step, "its metadata are missing")
         if metadata.get("seal") != sealed(metadata).get("seal"):
             raise self._damaged(step, "its metadata are not what was written")
-        refuse_other_config(path, metadata["config"], self._config)
+        saved, given = metadata["config"], self._config
+        unknown = _CONTENT in given and _CONTENT not in saved
+        if unknown:
+            given = {name: value for name, value in given.items() if name != _CONTENT}
+        refuse_other_config(path, saved, given)
         _refuse_other_arrays(path, metadata["arrays"], _arrays(like))
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         state = self._restore(step, state=ocp.args.StandardRestore(target)).state
@@ -137,7 +139,7 @@ class Checkpoints:
         if wrong is not None:
             raise self._damaged(step, wrong)
         return Restored(state, metadata["images"], decode_state(metadata["data_state"]),
-                        metadata["extra"])
+                        metadata["extra"], unknown)
 
     def wait(self) -> None:
         """Returns when everything is written; UserError where that fails, as on a full disk."""
@@ -225,6 +227,10 @@ def refuse_other_config(path: os.PathLike[str], saved: Any, given: Any) -> None:
     difference = _first_difference(saved, given, "")
     if difference is not None:
         field, was, now = difference
+        if field.startswith(f"{_CONTENT}."):
+            what = field.partition(".")[2]
+            raise UserError(path, f"learnt from other {what} than these",
+                            f"give the {what} that the run began with, or train in a new folder")
         raise UserError(
             path, f"belongs to another configuration: {field} was {was}, now {now}",
             f"set {field} back or train in a new folder")
@@ -258,107 +264,6 @@ def versions() -> dict[str, str]:
     """Versions of what a checkpoint's meaning depends on."""
     return {"jax": jax.__version__, "flax": flax.__version__, "orbax": ocp.__version__,
             "numpy": np.__version__}
-
-
-def export_safetensors(
-    path: str | os.PathLike[str], params: Params, metadata: Mapping[str, str],
-    dtype: Any = np.float16,
-) -> None:
-    """Writes parameters to a file, all or nothing.
-
-    Args:
-      path: the file; an old one is replaced.
-      params: nested dict of arrays; names are joined by "/".
-      metadata: strings to keep with them.
-      dtype: floating point arrays are stored so; others as they are.
-
-    Raises:
-      UserError: a value does not fit into `dtype`, or the file cannot be written.
-    """
-    path = pathlib.Path(path)
-    tensors = {}
-    for name, leaf in _flat(params).items():
-        value = np.asarray(leaf)
-        if jnp.issubdtype(value.dtype, jnp.floating):
-            with np.errstate(over="ignore"):
-                value = value.astype(dtype)
-            if not np.isfinite(value).all():
-                raise UserError(path, f"{name} has values that {np.dtype(dtype)} cannot hold",
-                                "export as float32, or from an earlier checkpoint")
-        tensors[name] = np.asarray(value, order="C")
-    data = _sorted_header(safetensors.numpy.save(tensors, metadata=dict(metadata)))
-    write_whole(path, lambda file: file.write(data))
-
-
-def _sorted_header(data: bytes) -> bytes:
-    """A file's content with its header in one order: the library's order of strings is random."""
-    size = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:8 + size])
-    strings = header.pop("__metadata__", {})
-    header = {"__metadata__": dict(sorted(strings.items()))} | dict(sorted(header.items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, and say where after that
-    return len(text).to_bytes(8, "little") + text + data[8 + size:]
-
-
-def load_safetensors(
-    path: str | os.PathLike[str], like: Params | None = None
-) -> tuple[Params, dict[str, str]]:
-    """Reads parameters from a file.
-
-    Args:
-      path: the file.
-      like: what the network expects (arrays or `jax.ShapeDtypeStruct`s): names and shapes are
-        checked against it and its types are taken. Without it floats come back as float32.
-
-    Returns:
-      A nested dict of numpy arrays, and the strings stored with them.
-
-    Raises:
-      UserError: missing, unreadable, damaged or not a safetensors file, or not what `like` asks.
-    """
-    path = pathlib.Path(path)
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except FileNotFoundError as error:
-        raise UserError(path, "no such file", "give the path of a .safetensors file") from error
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror or error})",
-                        "give a .safetensors file") from error
-    except safetensors.SafetensorError as error:
-        raise UserError(path, f"damaged or not a safetensors file ({error})",
-                        "fetch or export it again") from error
-    if like is None:
-        tensors = {name: value.astype(np.float32) if value.dtype.kind == "f" else value
-                   for name, value in tensors.items()}
-    else:
-        tensors = _matched(path, tensors, _flat(like))
-    return flax.traverse_util.unflatten_dict(tensors, sep="/"), metadata
-
-
-def _matched(path: pathlib.Path, tensors: dict[str, np.ndarray], like: dict[str, Any]
-             ) -> dict[str, np.ndarray]:
-    mend = "use weights and a configuration that belong together"
-    for name, leaf in like.items():
-        if name not in tensors:
-            raise UserError(path, f"lacks the tensor {name}", mend)
-        if tensors[name].shape != tuple(leaf.shape):
-            raise UserError(path, f"{name} has the shape {list(tensors[name].shape)} where the "
-                            f"model has {list(leaf.shape)}", mend)
-    for name in tensors:
-        if name not in like:
-            raise UserError(path, f"has the tensor {name} that the model lacks", mend)
-    return {name: tensors[name].astype(leaf.dtype) for name, leaf in like.items()}
-
-
-def _flat(params: Params) -> dict[str, Any]:
-    flat = flax.traverse_util.flatten_dict(params)
-    for key in flat:
-        if any("/" in part for part in key):
-            raise ValueError(f"a parameter's name has a slash: {key}")
-    return {"/".join(key): leaf for key, leaf in flat.items()}
 
 
 def _arrays(state: TrainState) -> dict[str, list[Any]]:

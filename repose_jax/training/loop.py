@@ -102,6 +102,7 @@ def train(
     batches: Batches,
     folder: str | pathlib.Path,
     metadata: Mapping[str, Any],
+    frozen: Params | None = None,
     sample_fn: SampleFn | None = None,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
     progress: bool = True,
@@ -117,9 +118,11 @@ def train(
       loss_fn: see `repose_jax.training.step.LossFn`.
       batches: batches of `config.batch_size`.
       folder: gets checkpoints/, samples/, log.jsonl, loss.png.
-      metadata: JSON-able facts on model and data; must be equal when a run is resumed.
+      metadata: JSON-able facts on model and data; must be equal when a run is resumed, but for
+        "content", digests of what is learnt from, which older runs lack: they go on with a note.
+      frozen: parameters that the loss uses and nothing moves; see `LossFn`.
       sample_fn: draws a picture.
-      on_event: is told ("resume" | "log" | "checkpoint" | "sample" | "end", facts).
+      on_event: is told ("resume" | "note" | "log" | "checkpoint" | "sample" | "end", facts).
       progress: show a progress bar.
 
     Returns:
@@ -151,6 +154,8 @@ def train(
         else:
             # On the host first: arrays bound to one device could not join a mesh of several.
             state = devices.init(lambda tree: create_state(tree, optimizer), devices.get(params))
+        if frozen is not None:
+            frozen = devices.put(devices.get(frozen))
         images, wall_before = 0, 0.0
         restored = checkpoints.restore_latest(state)
         if restored is not None:
@@ -158,6 +163,9 @@ def train(
             wall_before = restored.extra["wall_s"]
             batches.set_state(restored.data_state)
             tell("resume", {"images": images})
+            if restored.unknown:
+                tell("note", {"data": "the run was begun by a version that did not record what it "
+                              "learnt from; that these are the same data cannot be told"})
         log = TrainingLog(folder)
         log.cut(images)
         bar = tqdm(total=config.total_images, initial=images, unit="image", unit_scale=True,
@@ -200,7 +208,7 @@ def train(
                     reason = "out of time"
                     break
                 batch = _next(batches, config.batch_size, images)
-                state, metrics = devices.step(state, batch, key)
+                state, metrics = devices.step(state, batch, key, frozen)
                 images += config.batch_size
                 meter.push(images, metrics)
                 if images < config.total_images:

@@ -70,9 +70,11 @@ class DataParallel:
         """A copy of a tree on the host, as numpy arrays."""
         return jax.tree.map(lambda leaf: np.array(leaf, copy=True), tree)
 
-    def step(self, state: TrainState, batch: Batch, key: Key[Array, ""]
+    def step(self, state: TrainState, batch: Batch, key: Key[Array, ""], frozen: Any = None
              ) -> tuple[TrainState, Metrics]:
         """One update with a whole batch; `state` is donated, so only the returned one is valid.
+
+        `frozen` is what the loss uses and nothing moves, from `put`; None where there is none.
 
         Raises:
           UserError: the batch cannot be split evenly.
@@ -80,7 +82,7 @@ class DataParallel:
         self.check_batch_size(jax.tree.leaves(batch)[0].shape[0])
         if self._compiled is None:
             self._compiled = self._compile(state)
-        return self._compiled(state, self._split(batch), key)
+        return self._compiled(state, self._split(batch), key, frozen)
 
     def shardings(self, tree: Any) -> Any:
         """Where each array of a tree lives: on all devices, or split as `fsdp_spec` says."""
@@ -97,7 +99,7 @@ class DataParallel:
             # Axis None for the state: one logical array, copied; what comes back is equal on all
             # devices and reading it needs no communication.
             return jax.pmap(
-                self._step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None),
+                self._step, axis_name=AXIS, in_axes=(None, 0, None, None), out_axes=(None, None),
                 devices=list(self.mesh.devices), donate_argnums=0)
         return jax.jit(
             self._step, donate_argnums=0,

@@ -16,10 +16,12 @@ Batch = Mapping[str, Array]
 
 Metrics = dict[str, Float[Array, ""]]
 
-LossFn = Callable[[Params, Batch, Key[Array, "batch"]], tuple[Float[Array, ""], Metrics]]
-"""The mean loss over a batch and scalars to log. Sample i draws only from key i."""
+LossFn = Callable[..., tuple[Float[Array, ""], Metrics]]
+"""(params, batch, keys [batch]) -> the mean loss over a batch and scalars to log. Sample i draws
+only from key i. With frozen parameters it is also given `frozen=`, the tree of them."""
 
-TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]
+TrainStep = Callable[..., tuple[TrainState, Metrics]]
+"""(state, batch, key of the run) -> (state, metrics); frozen parameters are a fourth argument."""
 
 
 def make_train_step(
@@ -41,16 +43,21 @@ def make_train_step(
         the whole batch (`jax.jit`, also with shardings).
 
     Returns:
-      `step(state, batch, key)`; `key` is the key of the *run*: the step folds in its own number.
+      `step(state, batch, key, frozen=None)`; `key` is the key of the *run*: the step folds in its
+      own number. `frozen` is what the loss uses and nothing moves, a guide or a first stage: an
+      argument, as constants would be compiled into the program.
       Metrics are "loss", "grad_norm" (before clipping), "finite" (1 or 0) and those of the loss.
       Where the loss, a gradient or a parameter that came of it is not finite (or so large that its
       square is not), the state comes back as it was.
     """
 
-    def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, Metrics]:
+    def step(
+        state: TrainState, batch: Batch, key: Key[Array, ""], frozen: Params | None = None
+    ) -> tuple[TrainState, Metrics]:
         keys = sample_keys(jax.random.fold_in(key, state.step), batch, axis_name)
+        given = {} if frozen is None else {"frozen": frozen}
         (loss, extra), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params, batch, keys)
+            state.params, batch, keys, **given)
         if axis_name is not None:
             # pmap does not sum the gradients of replicated parameters, so the mean is ours to take
             # (inside a shard_map that checks replication it would be wrong).

@@ -21,8 +21,9 @@ from test_loop import Batches, config_of, run
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import check_writable, write_whole
-from repose_jax.training.checkpoint import Checkpoints, export_safetensors, load_safetensors
+from repose_jax.training.checkpoint import Checkpoints
 from repose_jax.training.state import OptimizerConfig
+from repose_jax.training.weight_file import export_safetensors, load_safetensors
 
 # Orbax drops its other reads when one fails, and Python says so.
 quiet = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
