@@ -14,12 +14,11 @@ from repose_jax.data.deepfashion.check import check_deepfashion
 from repose_jax.data.human_art.annotations import is_human_art
 from repose_jax.data.human_art.check import check_human_art
 from repose_jax.data.image.findings import Count, Finding, Findings, Report
-from repose_jax.data.market1501.layout import (
-    find_csv, list_pictures, person_of, plain_annotation)
+from repose_jax.data.market1501.layout import find_csv, list_pictures, person_of, plain_annotation
 from repose_jax.data.pairs.list import read_pairs
 from repose_jax.data.pairs.source import OrderedPairs
 from repose_jax.data.records.check import check_built
-from repose_jax.data.registry import find_built
+from repose_jax.data.records.locate import find_built
 from repose_jax.pose.formats import read_csv_poses
 from repose_jax.pose.people import MIN_JOINTS
 

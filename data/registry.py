@@ -15,6 +15,7 @@ from repose_jax.data.human_art.annotations import is_human_art
 from repose_jax.data.image.resize import fit_pose, letterbox
 from repose_jax.data.market1501.layout import load_layout, load_market1501, plain_annotation
 from repose_jax.data.pairs.source import PairSource, deciding
+from repose_jax.data.records.locate import find_built
 from repose_jax.pose.formats import convert
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -72,22 +73,6 @@ def open_dataset(data: str | os.PathLike[str], split: str = "train", *,
     if skeleton is not None and source.skeleton.name != skeleton:
         source = with_skeleton(source, skeleton)
     return source
-
-
-def find_built(folder: str | os.PathLike[str]) -> pathlib.Path | None:
-    """The dataset in or below a folder (data_dir/name/config/version); None where there is none.
-
-    Raises:
-      UserError: where there are several.
-    """
-    folder = pathlib.Path(folder)
-    found = [path.parent for depth in ("", "*/", "*/*/", "*/*/*/")
-             for path in sorted(folder.glob(f"{depth}dataset_info.json"))
-             if "incomplete." not in str(path.relative_to(folder))]
-    if len(found) > 1:
-        some = ", ".join(str(path.relative_to(folder)) for path in found[:4])
-        raise UserError(folder, f"holds several datasets: {some}", "give the folder of one")
-    return found[0] if found else None
 
 
 def _open_built(folder: pathlib.Path, split: str, skeleton: str | None,

@@ -19,8 +19,7 @@ import numpy as np
 from repose_jax.common.files import write_whole
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import batches
-from repose_jax.models.pose_energy_file import load_estimator
-from repose_jax.models.weights import load_model
+from repose_jax.models.weights import load_estimator, load_model
 from repose_jax.networks.pose_estimator import PoseEstimator, soft_argmax
 from repose_jax.tasks.pose_estimator import guess
 

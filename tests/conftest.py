@@ -32,8 +32,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 _networks = pathlib.Path(__file__).parents[1] / "repose_jax" / "networks"
 install_import_hook(
     [f"repose_jax.{name}" for name in (
-        "common.fields", "data.config", "diffusion", "models.pose_transfer", "models.sampling",
-        "pose")]
+        "common.fields", "common.signal", "data.config", "diffusion", "models.pose_transfer",
+        "models.sample_config", "models.sampling", "pose")]
     + [f"repose_jax.networks.{file.stem}" for file in _networks.glob("*.py")
        if file.stem not in ("__init__", "network")],
     # The numeric tower: an int where a float is asked for is fine.

@@ -17,7 +17,7 @@ from repose_jax.diffusion.schedule import Schedule
 from repose_jax.evaluation.metrics.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap
 from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
-from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import save_model, save_weights
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.pif import FieldConfig, fresh_field

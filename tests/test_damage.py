@@ -18,7 +18,7 @@ from repose_jax.data.market1501.layout import load_market1501
 from repose_jax.data.records import shards
 from repose_jax.data.records.array_record import load_array_record, stored_notes
 from repose_jax.data.records.manifest import read_manifest
-from repose_jax.data.registry import find_built
+from repose_jax.data.records.locate import find_built
 
 PEOPLE, EACH = 50, 4
 SIZE = (32, 16)

@@ -21,7 +21,8 @@ from repose_jax.data.pairs.source import OrderedPairs, PairSource
 from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.data.people.source import rendered_people
 from repose_jax.data.records.array_record import load_array_record
-from repose_jax.data.registry import find_built, open_dataset
+from repose_jax.data.records.locate import find_built
+from repose_jax.data.registry import open_dataset
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18, flip_pose
 
 NAMES = ("0001_a.png", "0001_b.png", "0001_c.png", "0002_a.png", "0002_b.png", "-1_a.png")

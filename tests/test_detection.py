@@ -16,11 +16,11 @@ from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.crop import cut_out, framed
 from repose_jax.data.people.renderer import render_person
-from repose_jax.inference.detection.options import load_detector, which_person
+from repose_jax.cli.detector import load_detector, which_person
 from repose_jax.inference.detection.photo_pose import photo_pose
 from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.models.pose_predictor import PoseReader
-from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.sample_config import SampleConfig
 from repose_jax.pose.detectors import BODY25, HALPE26, MEDIAPIPE33, WHOLEBODY23
 from repose_jax.pose.formats import read_pose
 from repose_jax.pose.people import boxes, choose_person, overlaps

@@ -16,7 +16,8 @@ from repose_jax.diffusion.prediction import from_x0
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.pose_energy import Guide, GuideParams
 from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
-from repose_jax.models.sampling import GuidanceConfig, SampleConfig, generate
+from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
+from repose_jax.models.sampling import generate
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.pif import FieldConfig, fresh_field
 from repose_jax.networks.pose_estimator import EstimatorConfig, PoseEstimate, fresh_estimator

@@ -18,7 +18,8 @@ import pytest
 
 from repose_jax.common.errors import UserError
 from repose_jax.training.log import TrainingLog
-from repose_jax.training.loop import LoopConfig, train
+from repose_jax.training.config import LoopConfig
+from repose_jax.training.loop import train
 from repose_jax.training.state import OptimizerConfig
 
 TRUE_WEIGHTS = np.arange(1, 5, dtype=np.float32)

@@ -18,8 +18,10 @@ from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
-from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel, to_image
-from repose_jax.models.sampling import SampleConfig, generate
+from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel
+from repose_jax.common.signal import to_image
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.network import NetworkConfig
@@ -30,7 +32,7 @@ from repose_jax.pose.maps import map_count, person_map
 from repose_jax.pose.skeleton import MARKET14
 from repose_jax.tasks import painter as painter_task
 from repose_jax.tasks import pose_transfer as pose_task
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 SIZE = (16, 8)

@@ -13,12 +13,12 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.evaluation.metrics.auroc import auroc
 from repose_jax.evaluation.metrics.field import evaluate_field
-from repose_jax.models.pose_energy_file import load_field
+from repose_jax.models.weights import load_field
 from repose_jax.networks.pif import FieldConfig, PoseField, fresh_field, project
 from repose_jax.pose.skeleton import MARKET14, SKELETONS
-from repose_jax.tasks.pose_field import (
-    FieldBatches, FieldExperiment, bones_of, run, valid_poses, wrong_poses)
-from repose_jax.training.loop import LoopConfig
+from repose_jax.tasks.pose_field import FieldBatches, FieldExperiment, run, wrong_poses
+from repose_jax.pose.bones import bones_of, valid_poses
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 SMALL = FieldConfig(features=4, width=16, depth=2)

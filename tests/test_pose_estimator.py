@@ -17,18 +17,18 @@ from repose_jax.data.people.renderer import render_person
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.inference.detection.photo_pose import photo_pose
 from repose_jax.inference.pipeline import PoseTransfer
-from repose_jax.models.pose_energy_file import load_estimator
 from repose_jax.models.pose_predictor import PoseReader
-from repose_jax.models.pose_transfer import ModelConfig, RePoseModel, to_signal
-from repose_jax.models.sampling import SampleConfig
-from repose_jax.models.weights import save_model
+from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
+from repose_jax.common.signal import to_signal
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.weights import load_estimator, save_model
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, Heatmaps, PoseEstimator, estimator_loss, fresh_estimator, peak, soft_argmax)
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.tasks.pose_estimator import EstimatorExperiment, guess, run
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 
 SIZE = (32, 16)
 SMALL = EstimatorConfig(image_size=SIZE, skeleton="openpose18", channels=(8, 16), patch=2, groups=4)

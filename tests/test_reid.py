@@ -17,9 +17,10 @@ from repose_jax.evaluation.evaluators.reid import score_reid
 from repose_jax.evaluation.metrics.retrieval import rank
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
 from repose_jax.tasks.reid import (
-    PeopleBatches, Pictures, ReidExperiment, load_reid, moments, run, with_generated)
+    PeopleBatches, Pictures, ReidExperiment, moments, run, with_generated)
+from repose_jax.models.weights import load_reid
 from repose_jax.tasks.reid_augment import augmented, erased, mirrored, recolored, shifted
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 SMALL = ReidConfig(image_size=(32, 16), people=4, channels=(8, 16), blocks=1, parts=2,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from repose_jax.common.errors import UserError
-from repose_jax.evaluation.metrics.average_precision import Detections
+from repose_jax.pose.detections import Detections
 from repose_jax.pose.formats import read_text
 from repose_jax.pose.skeleton import COCO17
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import SUFFIXES, FolderImages, image_sizes, read_image
 from repose_jax.data.image.resize import fit_pose
 from repose_jax.data.market1501.salvage import salvage
+from repose_jax.data.pairs.cameras import cameras_of
 from repose_jax.data.pairs.list import read_pairs
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.pose.formats import read_csv_poses
@@ -31,19 +31,6 @@ _NOT_PEOPLE = ("-1", "0000")
 def person_of(name: str) -> str:
     """The person that a file name belongs to."""
     return name.split("_", 1)[0]
-
-
-def camera_of(name: str) -> int:
-    """The camera that a file name tells, 0002_c1s1_...: 1; 0 where it tells none."""
-    parts = name.split("_")
-    tells = len(parts) > 1 and parts[1][:1] == "c" and parts[1][1:2].isdigit()
-    return int(parts[1][1]) if tells else 0
-
-
-def cameras_of(names: Sequence[str]) -> list[int] | None:
-    """The camera of each picture; None where not every name tells it."""
-    found = [camera_of(name) for name in names]
-    return found if all(found) else None
 
 
 def image_folder(root: str | os.PathLike[str], split: str) -> pathlib.Path:

@@ -12,9 +12,9 @@ from jaxtyping import UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import read_image
-from repose_jax.data.market1501.layout import cameras_of
+from repose_jax.data.pairs.cameras import cameras_of
 from repose_jax.data.pairs.source import PairSource
-from repose_jax.data.registry import find_built
+from repose_jax.data.records.locate import find_built
 from repose_jax.pose.skeleton import OPENPOSE18, SKELETONS, Skeleton
 
 

@@ -26,7 +26,8 @@ from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.data.people.source import rendered_people
 from repose_jax.models.pose_energy_file import guide_parts, load_guide
 from repose_jax.models.pose_transfer import RePoseModel
-from repose_jax.models.sampling import GuidanceConfig, SampleConfig, generate
+from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
+from repose_jax.models.sampling import generate
 from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.training.parallel import data_parallel
 from repose_jax.training.state import create_state, make_optimizer

@@ -12,7 +12,7 @@ from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.tasks.pose_transfer import ExperimentConfig
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 CONFIG = ExperimentConfig(

@@ -8,7 +8,7 @@ the one is found out by the other.
 from repose_jax.data.config import DataConfig
 from repose_jax.networks.pose_estimator import EstimatorConfig
 from repose_jax.tasks.pose_estimator import EstimatorExperiment
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 

@@ -3,7 +3,7 @@
 from repose_jax.data.config import DataConfig
 from repose_jax.networks.pif import FieldConfig
 from repose_jax.tasks.pose_field import FieldExperiment
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 

@@ -7,12 +7,12 @@ denoiser refines the painted picture from a share of noise below 1.
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.painting_loss import PaintingObjective
 from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
-from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import PainterConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 NOISE = 0.6

@@ -8,7 +8,7 @@ Time, scores: see the card (`repose models reid-market1501`).
 from repose_jax.data.config import DataConfig
 from repose_jax.networks.reid import ReidConfig
 from repose_jax.tasks.reid import ReidExperiment
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 CONFIG = ReidExperiment(

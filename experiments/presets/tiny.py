@@ -8,12 +8,12 @@ Scores:    none worth reporting; the pictures stay noise.
 from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
-from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.tasks.pose_transfer import ExperimentConfig
-from repose_jax.training.loop import LoopConfig
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 CONFIG = ExperimentConfig(

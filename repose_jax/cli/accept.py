@@ -47,7 +47,8 @@ def accept(argv: Sequence[str]) -> int:
     from repose_jax.common.files import check_writable, write_whole
     from repose_jax.evaluation.evaluators.reid_features import FeatureReader
     from repose_jax.evaluation.report.report import write_json
-    from repose_jax.inference.pipeline import PoseTransfer, check_seed
+    from repose_jax.inference.pipeline import PoseTransfer
+    from repose_jax.common.progress import check_seed
     from repose_jax.models.pose_predictor import PoseReader
     from repose_jax.pose.formats import read_pose, read_poses
     from repose_jax.studies.acceptance import Thresholds, accept, pictures_in, read_thresholds

@@ -44,7 +44,7 @@ def augment_reid(argv: Sequence[str]) -> int:
     use_compilation_cache()
     from repose_jax.common.files import check_writable
     from repose_jax.experiments.presets.reid_market1501 import CONFIG
-    from repose_jax.inference.pipeline import check_seed
+    from repose_jax.common.progress import check_seed
     from repose_jax.studies.reid_augmentation import AugmentReid, augment_reid, markdown, write
 
     check_seed(options.seed)

@@ -89,7 +89,7 @@ def evaluate(argv: Sequence[str]) -> int:
     use_compilation_cache()
     from repose_jax.common.files import check_writable
     from repose_jax.data.config import DataConfig
-    from repose_jax.inference.pipeline import check_seed
+    from repose_jax.common.progress import check_seed
     from repose_jax.models.weights import kind_of
 
     if options.output.suffix != ".json":
@@ -125,7 +125,7 @@ def _write(options: EvaluateOptions, table: str, content: dict) -> None:
 
 def _estimator(options: EvaluateOptions, data, command: str) -> None:
     from repose_jax.evaluation.evaluators.pose_estimator import score_estimator
-    from repose_jax.models.pose_energy_file import load_estimator
+    from repose_jax.models.weights import load_estimator
     from repose_jax.models.weights import load_model
 
     weights = load_estimator(options.model)
@@ -138,7 +138,7 @@ def _estimator(options: EvaluateOptions, data, command: str) -> None:
 
 def _field(options: EvaluateOptions, data, command: str) -> None:
     from repose_jax.evaluation.evaluators.pose_field import score_field
-    from repose_jax.models.pose_energy_file import load_field
+    from repose_jax.models.weights import load_field
 
     weights = load_field(options.model)
     scores = score_field(weights, data, count=options.count, seed=options.seed)
@@ -149,7 +149,7 @@ def _field(options: EvaluateOptions, data, command: str) -> None:
 
 def _reid(options: EvaluateOptions, data, command: str) -> None:
     from repose_jax.evaluation.evaluators.reid import score_reid
-    from repose_jax.tasks.reid import load_reid
+    from repose_jax.models.weights import load_reid
 
     weights = load_reid(options.model)
     scores = score_reid(weights, data, seed=options.seed)

@@ -11,9 +11,9 @@ import numpy as np
 import tyro
 from PIL import Image
 
+from repose_jax.cli.detector import BoxOption, Kind, load_detector, which_person
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
-from repose_jax.inference.detection.options import BoxOption, Kind, load_detector, which_person
 from repose_jax.pose.people import Person
 
 

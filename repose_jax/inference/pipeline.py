@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.progress import check_seed
 from repose_jax.data.image.crop import person_cut_out
 from repose_jax.data.image.files import ImageLike, is_picture, pixels_of, read_image
 from repose_jax.data.image.resize import fit_pose, letterbox
@@ -21,8 +22,9 @@ from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
 from repose_jax.models.pose_energy_file import LoadedGuide, guide_parts, load_guide
 from repose_jax.models.pose_predictor import PoseReader
-from repose_jax.models.pose_transfer import to_signal
-from repose_jax.models.sampling import SampleConfig, generate
+from repose_jax.common.signal import to_signal
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.sampling import generate
 from repose_jax.models.weights import LoadedModel, load_model
 from repose_jax.networks.rpa import Alignment
 from repose_jax.pose.formats import (
@@ -326,9 +328,3 @@ def _where(given: PoseLike, what: str) -> str | os.PathLike[str]:
     if isinstance(given, (str, os.PathLike)):
         return given
     return given.path or what if isinstance(given, NamedPose) else what
-
-
-def check_seed(seed: int) -> None:
-    """Refuses a seed that no key can be made of, with a UserError."""
-    if not 0 <= seed < 2**32:
-        raise UserError("seed", f"is {seed}", "give 0 to 4294967295")

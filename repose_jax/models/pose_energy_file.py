@@ -9,11 +9,9 @@ from typing import Any
 
 from repose_jax.common.errors import UserError
 from repose_jax.models.pose_energy import Guide, GuideParams
-from repose_jax.models.sampling import GuidanceConfig
-from repose_jax.models.weights import Weights, bundled, load_weights
+from repose_jax.models.sample_config import GuidanceConfig
+from repose_jax.models.weights import bundled, load_estimator, load_field
 from repose_jax.networks.network import NetworkConfig
-from repose_jax.networks.pif import FieldConfig, fresh_field
-from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,16 +38,6 @@ def check_judge(guide: LoadedGuide | None, name: str | os.PathLike[str], sha256:
     """Refuses, with a UserError, an estimator that would judge what it guided."""
     if guide is not None and guide.sha256["estimator"] == sha256:
         raise UserError(name, "would judge what it guided", "judge with another estimator")
-
-
-def load_estimator(name: str | os.PathLike[str]) -> Weights:
-    """Reads a pose estimator; see `repose_jax.models.weights.load_weights`."""
-    return load_weights(name, "estimator", EstimatorConfig, fresh_estimator)
-
-
-def load_field(name: str | os.PathLike[str]) -> Weights:
-    """Reads a pose interaction field; see `repose_jax.models.weights.load_weights`."""
-    return load_weights(name, "field", FieldConfig, fresh_field)
 
 
 def load_guide(config: GuidanceConfig, network: NetworkConfig) -> LoadedGuide | None:

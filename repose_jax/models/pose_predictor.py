@@ -13,9 +13,8 @@ from jaxtyping import Float, UInt8
 from repose_jax.common.batching import in_parts
 from repose_jax.data.image.crop import FILLING, cut_out, framed
 from repose_jax.data.image.resize import letterbox, shifted, unfit_pose
-from repose_jax.models.pose_energy_file import load_estimator
-from repose_jax.models.pose_transfer import to_signal
-from repose_jax.models.weights import Weights
+from repose_jax.common.signal import to_signal
+from repose_jax.models.weights import Weights, load_estimator
 from repose_jax.networks.pose_estimator import PoseEstimator, peak
 from repose_jax.pose.people import Box
 from repose_jax.pose.skeleton import SKELETONS, Skeleton

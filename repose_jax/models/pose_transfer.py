@@ -13,10 +13,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
+from repose_jax.common.signal import to_signal
 from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
 from repose_jax.diffusion.prediction import Kind, Prediction, interpret
@@ -304,16 +305,6 @@ class RePoseModel:
         """Mean squared error of `denoised`, whose arguments these are."""
         error = self.denoised(params, batch, t, keys) - to_signal(batch["target"])
         return jnp.mean(error**2, axis=(1, 2, 3))
-
-
-def to_signal(image: UInt8[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
-    """8-bit pictures to the network's range [-1, 1]."""
-    return image.astype(jnp.float32) / 127.5 - 1.0
-
-
-def to_image(signal: Float[Array, "*batch h w 3"]) -> UInt8[Array, "*batch h w 3"]:
-    """The network's range to 8-bit pictures."""
-    return jnp.clip(jnp.round((signal + 1) * 127.5), 0, 255).astype(jnp.uint8)
 
 
 def check_model(config: ModelConfig) -> None:

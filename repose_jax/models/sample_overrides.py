@@ -9,7 +9,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from repose_jax.models.sampling import GuidanceConfig
+    from repose_jax.models.sample_config import GuidanceConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,10 @@ import jax.numpy as jnp
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
-from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.networks.pif import FieldConfig, fresh_field
+from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
+from repose_jax.networks.reid import ReidConfig, fresh_reid
 from repose_jax.training.weight_file import WeightFile, export_safetensors
 
 FILE_NAME = "model.safetensors"
@@ -192,3 +195,18 @@ def load_model(name: str | os.PathLike[str]) -> LoadedModel:
     sample = from_dict(SampleConfig, json.loads(read.metadata["sample"]), f"{name}: sample")
     return LoadedModel(read.name, RePoseModel(read.config), read.params, read.facts, sample,
                        read.sha256)
+
+
+def load_estimator(name: str | os.PathLike[str]) -> Weights:
+    """Reads a pose estimator; see `load_weights`."""
+    return load_weights(name, "estimator", EstimatorConfig, fresh_estimator)
+
+
+def load_field(name: str | os.PathLike[str]) -> Weights:
+    """Reads a pose interaction field; see `load_weights`."""
+    return load_weights(name, "field", FieldConfig, fresh_field)
+
+
+def load_reid(name: str | os.PathLike[str]) -> Weights:
+    """Reads a re-identification network; see `load_weights`."""
+    return load_weights(name, "reid", ReidConfig, fresh_reid)

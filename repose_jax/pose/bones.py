@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from repose_jax.pose.maps import limb_ends
-from repose_jax.pose.skeleton import Skeleton
+from repose_jax.pose.skeleton import Skeleton, flip_pose
 
 
 @functools.cache
@@ -111,3 +111,14 @@ def with_bones(
     moved[..., :2] += np.asarray(joint_offsets(change, length, skeleton))
     moved[..., :2] *= moved[..., 2:] > 0
     return moved
+
+
+def bones_of(poses: Float[np.ndarray, "n joints 3"], skeleton: Skeleton):
+    """Unit vectors and visibilities as numpy arrays."""
+    unit, _, visible = bone_vectors(jnp.asarray(poses, jnp.float32), skeleton)
+    return np.asarray(unit), (np.asarray(visible) > 0).astype(np.float32)
+
+
+def valid_poses(poses: Float[np.ndarray, "n joints 3"], skeleton: Skeleton) -> np.ndarray:
+    """Poses and their mirror images, the references of all labels."""
+    return np.concatenate([poses, flip_pose(poses, skeleton, 1.0)])

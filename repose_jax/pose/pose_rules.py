@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from repose_jax.pose.named_poses import NamedPoses
 from repose_jax.pose.people import MIN_CONFIDENCE, MIN_JOINTS
-from repose_jax.pose.raw_poses import RawFile, RawPerson
+from repose_jax.pose.raw_poses import RawFile
 from repose_jax.pose.skeleton import OPENPOSE18
 
 Size = tuple[int, int]

@@ -32,10 +32,10 @@ from repose_jax.evaluation.metrics.l1 import l1
 from repose_jax.evaluation.metrics.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim
 from repose_jax.evaluation.metrics.torso_color import torso_color
-from repose_jax.models.pose_energy_file import check_judge, load_field, load_guide
+from repose_jax.models.pose_energy_file import check_judge, load_guide
 from repose_jax.models.pose_predictor import PoseReader
-from repose_jax.models.sampling import SampleConfig
-from repose_jax.models.weights import load_model
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.weights import load_field, load_model
 from repose_jax.networks.pif import PoseField
 
 Settings = Mapping[str, Any]

@@ -29,14 +29,14 @@ from repose_jax.common.files import write_whole
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered, share_of
 from repose_jax.evaluation.evaluators.reid import ReidScores, search, summary
-from repose_jax.evaluation.evaluators.sampled import Progress, sampled, silent
+from repose_jax.common.progress import Progress, silent
+from repose_jax.evaluation.evaluators.sampled import sampled
 from repose_jax.evaluation.report.report import write_json
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
 from repose_jax.models.pose_energy_file import load_guide
-from repose_jax.models.sampling import SampleConfig
-from repose_jax.models.weights import LoadedModel, load_model
-from repose_jax.tasks.reid import (
-    Pictures, ReidExperiment, load_reid, real_pictures, run, with_generated)
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.weights import LoadedModel, load_model, load_reid
+from repose_jax.tasks.reid import Pictures, ReidExperiment, real_pictures, run, with_generated
 
 ARMS = ("real", "real, longer", "real and generated")
 

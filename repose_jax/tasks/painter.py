@@ -23,14 +23,15 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import batches
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
-from repose_jax.models.pose_transfer import (
-    Batch, ModelConfig, Params, RePoseModel, check_model, to_signal)
-from repose_jax.models.sampling import SampleConfig
+from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseModel, check_model
+from repose_jax.common.signal import to_signal
+from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import FILE_NAME, save_model
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.pose.maps import map_count, person_map, pose_maps
 from repose_jax.tasks.pose_transfer import ExperimentConfig, initial, sample_picture
-from repose_jax.training.loop import LoopConfig, train
+from repose_jax.training.config import LoopConfig
+from repose_jax.training.loop import train
 
 PARTS = ("encoder", "alignment", "painter")
 

@@ -20,13 +20,15 @@ from repose_jax.common.fields import to_dict
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import Batch
 from repose_jax.data.pairs.stream import batches
-from repose_jax.models.pose_transfer import Params, RePoseModel, to_image, to_signal
+from repose_jax.models.pose_transfer import Params, RePoseModel
+from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.weights import FILE_NAME, LoadedModel, load_model, load_weights, save_weights
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, PoseEstimator, estimator_loss, fresh_estimator, soft_argmax)
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.skeleton import SKELETONS
-from repose_jax.training.loop import Batches, LoopConfig, train
+from repose_jax.training.loop import Batches, train
+from repose_jax.training.config import LoopConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,11 +20,12 @@ from repose_jax.common.files import write_whole
 from repose_jax.data.config import DataConfig
 from repose_jax.models.weights import FILE_NAME, load_weights, save_weights
 from repose_jax.networks.pif import FieldConfig, Params, PoseField, fresh_field
-from repose_jax.pose.bones import bone_vectors
+from repose_jax.pose.bones import bones_of, valid_poses
 from repose_jax.pose.corruptions import CORRUPTIONS, von_mises
 from repose_jax.pose.neighbours import MIN_SHARED, NEIGHBOURS, nearest_poses
-from repose_jax.pose.skeleton import SKELETONS, Skeleton, flip_pose
-from repose_jax.training.loop import LoopConfig, train
+from repose_jax.pose.skeleton import SKELETONS, Skeleton
+from repose_jax.training.config import LoopConfig
+from repose_jax.training.loop import train
 
 # Slighter noise than POST's, without which nothing lies between the valid poses and a label of .3.
 _SLIGHT = (16.0, 64.0)
@@ -87,17 +88,6 @@ class Poses:
     visible: np.ndarray
     distance: np.ndarray
     offset: np.ndarray
-
-
-def bones_of(poses: Float[np.ndarray, "n joints 3"], skeleton: Skeleton):
-    """Unit vectors and visibilities as numpy arrays."""
-    unit, _, visible = bone_vectors(jnp.asarray(poses, jnp.float32), skeleton)
-    return np.asarray(unit), (np.asarray(visible) > 0).astype(np.float32)
-
-
-def valid_poses(poses: Float[np.ndarray, "n joints 3"], skeleton: Skeleton) -> np.ndarray:
-    """Poses and their mirror images, the references of all labels."""
-    return np.concatenate([poses, flip_pose(poses, skeleton, 1.0)])
 
 
 def hide_joints(

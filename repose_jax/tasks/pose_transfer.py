@@ -20,13 +20,15 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
-from repose_jax.models.pose_energy import Guide, GuideParams
+from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import LoadedGuide, load_guide
 from repose_jax.models.pose_transfer import (
     Batch, ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model)
-from repose_jax.models.sampling import GuidanceConfig, SampleConfig, generate
+from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
+from repose_jax.models.sampling import generate
 from repose_jax.models.weights import FILE_NAME, load_model, save_model
-from repose_jax.training.loop import LoopConfig, train
+from repose_jax.training.config import LoopConfig
+from repose_jax.training.loop import train
 from repose_jax.training.step import Metrics
 from repose_jax.training.weight_file import fitted
 

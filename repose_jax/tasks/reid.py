@@ -19,11 +19,13 @@ from repose_jax.common.fields import to_dict
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
-from repose_jax.models.pose_transfer import Params, to_signal
-from repose_jax.models.weights import FILE_NAME, Weights, load_weights, save_weights
+from repose_jax.models.pose_transfer import Params
+from repose_jax.common.signal import to_signal
+from repose_jax.models.weights import FILE_NAME, load_weights, save_weights
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
 from repose_jax.tasks.reid_augment import augmented
-from repose_jax.training.loop import LoopConfig, train
+from repose_jax.training.config import LoopConfig
+from repose_jax.training.loop import train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,11 +163,6 @@ def moments(
                    len(pictures.person), at_once).astype(np.float64)
     return {"mean": raw.mean(0).astype(np.float32),
             "deviation": np.sqrt(raw.var(0) + 1e-5).astype(np.float32)}
-
-
-def load_reid(name: str | os.PathLike[str]) -> Weights:
-    """Reads a re-identification network; see `repose_jax.models.weights.load_weights`."""
-    return load_weights(name, "reid", ReidConfig, fresh_reid)
 
 
 def run(

@@ -21,10 +21,11 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.files import cannot_write, check_writable, clear_leftovers, write_whole
 from repose_jax.common.lock import alone
 from repose_jax.training.checkpoint import Checkpoints
+from repose_jax.training.config import LoopConfig
 from repose_jax.training.log import Meter, NonFiniteLoss, TrainingLog, crossed
-from repose_jax.training.parallel import Mode, data_parallel
+from repose_jax.training.parallel import data_parallel
 from repose_jax.training.state import (
-    OptimizerConfig, Params, TrainState, create_state, learning_rate, make_optimizer)
+    Params, TrainState, create_state, learning_rate, make_optimizer)
 from repose_jax.training.step import LossFn, make_train_step
 
 
@@ -38,48 +39,6 @@ class Batches(Iterator[Mapping[str, np.ndarray]], Protocol):
 
 SampleFn = Callable[[Params, int], "Image.Image | np.ndarray"]
 """(averaged parameters on the host, images seen) -> a picture, uint8 [height, width, 3]."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How long to train, and what to leave behind how often.
-
-    Attributes:
-      total_images: training ends when this many images have been seen.
-      batch_size: images a step, over all devices.
-      seed: of all noise in training.
-      log_every_images: a row of the log; the loss in it is the mean since the row before.
-      checkpoint_every_images: a checkpoint and a loss curve; there is always one at the end.
-      keep: how many checkpoints to keep.
-      sample_every_images: a sample picture; 0 = only at the end.
-      max_minutes: end, with a checkpoint, after this wall time (resumed runs count together).
-      parallel: "pmap", "jit" or "fsdp", see `repose_jax.training.parallel`.
-      ema_decay: of the averaged parameters, per step.
-      optimizer: how parameters are moved.
-    """
-
-    total_images: int
-    batch_size: int
-    seed: int = 0
-    log_every_images: int = 1_000
-    checkpoint_every_images: int = 10_000
-    keep: int = 3
-    sample_every_images: int = 10_000
-    max_minutes: float | None = None
-    parallel: Mode = "pmap"
-    ema_decay: float = 0.999
-    optimizer: OptimizerConfig = OptimizerConfig()
-
-    def schedule(self) -> OptimizerConfig:
-        """The optimizer, its decay as long as the training unless it has a length of its own."""
-        if self.optimizer.decay == "constant" or self.optimizer.total_images is not None:
-            return self.optimizer
-        return dataclasses.replace(self.optimizer, total_images=self.total_images)
-
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide what the parameters become; a resumed run must share them."""
-        return {"seed": self.seed, "batch_size": self.batch_size, "ema_decay": self.ema_decay,
-                "optimizer": dataclasses.asdict(self.schedule())}
 
 
 class Trained(NamedTuple):

@@ -24,8 +24,9 @@ from repose_jax.data.human_art.generated import human_art_pictures
 from repose_jax.data.human_art.packed import load_humansd, mapping_file
 from repose_jax.data.image.files import image_size, read_image
 from repose_jax.evaluation.evaluators.published_weights import human_art_networks
-from repose_jax.evaluation.evaluators.sampled import Progress, silent
-from repose_jax.evaluation.metrics.average_precision import Detections, Matches, People
+from repose_jax.common.progress import Progress, silent
+from repose_jax.pose.detections import Detections
+from repose_jax.evaluation.metrics.average_precision import Matches, People
 from repose_jax.evaluation.metrics.features import FeatureNetwork, features_of
 from repose_jax.evaluation.metrics.frechet import frechet_distance, moments
 from repose_jax.evaluation.metrics.keypoint_ap import joint_sigmas, oks

@@ -14,7 +14,7 @@ from repose_jax.evaluation.evaluators.sampled import NOISE_LEVELS, choose_pairs,
 from repose_jax.evaluation.metrics.denoising import timestep_at_noise
 from repose_jax.evaluation.metrics.pose_accuracy import pck, pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
-from repose_jax.models.pose_transfer import to_signal
+from repose_jax.common.signal import to_signal
 from repose_jax.models.weights import LoadedModel, Weights
 from repose_jax.networks.pose_estimator import PoseEstimator, peak, soft_argmax
 

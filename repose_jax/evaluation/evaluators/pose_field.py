@@ -11,7 +11,7 @@ from repose_jax.evaluation.metrics.field import FieldScores, evaluate_field
 from repose_jax.models.weights import Weights
 from repose_jax.networks.pif import PoseField
 from repose_jax.pose.skeleton import SKELETONS
-from repose_jax.tasks.pose_field import bones_of, valid_poses
+from repose_jax.pose.bones import bones_of, valid_poses
 
 # Test people whose poses are legal or bent too far, where the renderer knows which.
 _ILLEGAL_PEOPLE = 500

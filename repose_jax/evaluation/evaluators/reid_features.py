@@ -16,10 +16,9 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
 from repose_jax.evaluation.metrics.retrieval import Ranking, pair_junk, rank
-from repose_jax.models.pose_transfer import to_signal
-from repose_jax.models.weights import Weights
+from repose_jax.common.signal import to_signal
+from repose_jax.models.weights import Weights, load_reid
 from repose_jax.networks.reid import ReidNetwork
-from repose_jax.tasks.reid import load_reid
 
 _AT_ONCE = 64
 

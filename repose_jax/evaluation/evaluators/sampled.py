@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -12,29 +12,18 @@ from jaxtyping import Int, UInt8
 
 from repose_jax.common.batching import parts, split
 from repose_jax.common.errors import UserError
+from repose_jax.common.progress import Progress, silent
 from repose_jax.data.pairs.source import Batch, PairSource
 from repose_jax.data.pairs.stream import examples
-from repose_jax.evaluation.evaluators.scorer import Scorer, in_memory
-from repose_jax.evaluation.metrics.baselines import (
-    COPY, aligned_baselines, mean_image, trivial_baselines)
 from repose_jax.evaluation.metrics.denoising import (
     DenoisingTable, denoising_table, timestep_at_noise)
-from repose_jax.evaluation.report.score_table import ScoreTable
 from repose_jax.evaluation.statistics.derangement import can_derange
 from repose_jax.models.pose_energy_file import LoadedGuide, guide_parts
-from repose_jax.models.sampling import SampleConfig, generate
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.sampling import generate
 from repose_jax.models.weights import LoadedModel
 
 NOISE_LEVELS = (0.2, 0.5, 0.8, 0.95, 0.99)
-REAL = "real target"
-
-Progress = Callable[[str, int, int], None]
-"""Told (stage, done, of how many)."""
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody hears."""
-
 
 def choose_pairs(source: PairSource, count: int, seed: int) -> Int[np.ndarray, "pairs"]:
     """The first pairs of a given list; where the data has no list, random ordered pairs.
@@ -128,17 +117,3 @@ def denoising(
     return denoising_table(error, labelled(),
                            [timestep_at_noise(alpha_bars, n) for n in NOISE_LEVELS],
                            alpha_bars, seed=seed)
-
-
-def baseline_tables(scorer: Scorer, train: PairSource) -> list[ScoreTable]:
-    """The trivial baselines and, where a network judges pictures, the photos that it should see."""
-    batch = examples(scorer.test, scorer.pairs)
-    mean = mean_image(train.image(i) for i in range(len(train)))
-    pictures_of = trivial_baselines(batch["source"], mean) | aligned_baselines(
-        batch, scorer.test.skeleton, mean)
-    found = [scorer.table(name, in_memory((pictures * 255 + 0.5).astype(np.uint8)),
-                          of_gallery=name == COPY)
-             for name, pictures in pictures_of.items()]
-    if scorer.poses is not None or scorer.identities is not None:
-        found.append(scorer.table(REAL, in_memory(batch["target"]), of_gallery=True))
-    return found

@@ -9,9 +9,10 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from repose_jax.common.batching import parts
 from repose_jax.common.errors import UserError
@@ -21,7 +22,6 @@ from repose_jax.data.image.resize import squeeze
 from repose_jax.data.pairs.list import read_pair_list
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import examples
-from repose_jax.evaluation.evaluators.pose_files import FoundPoses
 from repose_jax.evaluation.evaluators.reid_features import FeatureReader, Gallery
 from repose_jax.evaluation.metrics.features import FeatureNetwork, features_of
 from repose_jax.evaluation.metrics.frechet import Gaussian, frechet_distance, moments, whole_batches
@@ -33,11 +33,26 @@ from repose_jax.evaluation.metrics.measures import (
 from repose_jax.evaluation.metrics.precision_recall import manifolds
 from repose_jax.evaluation.report.report import Report, summarize
 from repose_jax.evaluation.report.score_table import ScoreTable, score
-from repose_jax.models.pose_predictor import PoseReader
 
 _AT_ONCE = 64
 _FEATURES = "reid"
 _NEIGHBOURS = 3  # of precision and recall (Kynkäänniemi et al. 2019)
+
+class PoseJudge(Protocol):
+    """Reads the poses of generated pictures; `PoseReader` and `FoundPoses` do.
+
+    Attributes:
+      name, sha256: of the network or the files that it reads by.
+    """
+
+    name: str
+    sha256: str
+
+    def poses(
+        self, pictures: UInt8[np.ndarray, "n height width 3"]
+    ) -> Float[np.ndarray, "n joints 3"]:
+        """The pose of each picture, pixels; NaN where it or a joint was not found."""
+
 
 Pictures = Callable[[Int[np.ndarray, "n"]], UInt8[np.ndarray, "n height width 3"]]
 """The generated pictures of some positions of the list of pairs."""
@@ -67,7 +82,7 @@ class Scorer:
 
     test: PairSource
     pairs: Int[np.ndarray, "pairs"]
-    poses: PoseReader | FoundPoses | None = None
+    poses: PoseJudge | None = None
     identities: FeatureReader | None = None
     lpips: Sequence[Lpips] = ()
     networks: Sequence[FeatureNetwork] = ()

@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from repose_jax.pose.detections import Detections
+
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 _MOST = 20
@@ -52,23 +54,6 @@ class People:
     def visible(self) -> np.ndarray:
         """Which joints are known, [n, joints]."""
         return np.asarray(self.poses)[..., 2] > 0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Detections:
-    """The people who were found in a picture.
-
-    Attributes:
-      poses: [n, joints, 3]; every joint has a place, visibilities are not used.
-      scores: [n], how sure the finder is of each.
-    """
-
-    poses: Float[np.ndarray, "n joints 3"]
-    scores: Float[np.ndarray, "n"]
-
-    def __post_init__(self):
-        if len(self.poses) != len(self.scores):
-            raise ValueError(f"{len(self.poses)} poses with {len(self.scores)} scores")
 
 
 class AveragePrecision(NamedTuple):

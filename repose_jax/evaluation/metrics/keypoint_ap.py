@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from repose_jax.evaluation.metrics.average_precision import (
-    AveragePrecision, Detections, People, average_precision)
+    AveragePrecision, People, average_precision)
+from repose_jax.pose.detections import Detections
 from repose_jax.pose.skeleton import Skeleton
 
 # As COCO publishes them; a left and its right joint share one.

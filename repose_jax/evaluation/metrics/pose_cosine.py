@@ -35,7 +35,8 @@ import numpy as np
 from jaxtyping import Float
 
 from repose_jax.evaluation.metrics.average_precision import (
-    AveragePrecision, Detections, People, average_precision)
+    AveragePrecision, People, average_precision)
+from repose_jax.pose.detections import Detections
 
 
 def _unit(values: np.ndarray) -> tuple[np.ndarray, float] | None:

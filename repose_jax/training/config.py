@@ -1,0 +1,51 @@
+"""How long a training is, and what it leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from repose_jax.training.parallel import Mode
+from repose_jax.training.state import OptimizerConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """How long to train, and what to leave behind how often.
+
+    Attributes:
+      total_images: training ends when this many images have been seen.
+      batch_size: images a step, over all devices.
+      seed: of all noise in training.
+      log_every_images: a row of the log; the loss in it is the mean since the row before.
+      checkpoint_every_images: a checkpoint and a loss curve; there is always one at the end.
+      keep: how many checkpoints to keep.
+      sample_every_images: a sample picture; 0 = only at the end.
+      max_minutes: end, with a checkpoint, after this wall time (resumed runs count together).
+      parallel: "pmap", "jit" or "fsdp", see `repose_jax.training.parallel`.
+      ema_decay: of the averaged parameters, per step.
+      optimizer: how parameters are moved.
+    """
+
+    total_images: int
+    batch_size: int
+    seed: int = 0
+    log_every_images: int = 1_000
+    checkpoint_every_images: int = 10_000
+    keep: int = 3
+    sample_every_images: int = 10_000
+    max_minutes: float | None = None
+    parallel: Mode = "pmap"
+    ema_decay: float = 0.999
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    def schedule(self) -> OptimizerConfig:
+        """The optimizer, its decay as long as the training unless it has a length of its own."""
+        if self.optimizer.decay == "constant" or self.optimizer.total_images is not None:
+            return self.optimizer
+        return dataclasses.replace(self.optimizer, total_images=self.total_images)
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide what the parameters become; a resumed run must share them."""
+        return {"seed": self.seed, "batch_size": self.batch_size, "ema_decay": self.ema_decay,
+                "optimizer": dataclasses.asdict(self.schedule())}
