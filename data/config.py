@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
+from repose_jax.common.ranges import Natural, Positive, Range, Seed, check_fields
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered, share_of
@@ -34,15 +35,18 @@ class DataConfig:
     """
 
     path: str = "people"
-    share: float = 1.0
-    hold_out: int = added(0)
+    share: Annotated[float, Range(0, 1, open_low=True)] = 1.0
+    hold_out: Natural = added(0)
     flip: bool = True
     augment: AugmentConfig = AugmentConfig()
-    workers: int = 0
+    workers: Annotated[int, Range(0, 1024)] = 0
     cache: bool = True
-    identities: int = 2000
-    views: int = 6
-    seed: int = 0
+    identities: Positive = 2000
+    views: Annotated[int, Range(2, 1000)] = 6
+    seed: Seed = 0
+
+    def __post_init__(self):
+        check_fields(self, "data")
 
     def open(self, split: str, *, skeleton: str | None = None,
              size: tuple[int, int] | None = None) -> PairSource:

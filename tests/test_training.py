@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 
+from repose_jax.common.errors import UserError
 from repose_jax.training.parallel import data_parallel, fsdp_spec
 from repose_jax.training.state import OptimizerConfig, create_state, learning_rate, make_optimizer
 from repose_jax.training.step import make_train_step, sample_keys
@@ -217,8 +218,8 @@ def test_adam_is_optax_adam():
 
 @pytest.mark.parametrize("wrong", [{"kind": "lion"}, {"decay": "step"}])
 def test_an_unknown_choice_is_refused(wrong):
-    with pytest.raises(ValueError, match="unknown"):
-        make_optimizer(OptimizerConfig(**wrong), 8)
+    with pytest.raises(UserError, match="train.optimizer.*give one of"):
+        OptimizerConfig(**wrong)
 
 
 def test_a_decay_without_an_end_is_refused():
@@ -288,7 +289,6 @@ import dataclasses, functools, sys
 sys.path.insert(0, sys.argv[1])
 import jax, numpy as np
 import test_training as t
-from repose_jax.common.errors import UserError
 assert jax.local_device_count() == 8
 optimizer = t.make_optimizer(dataclasses.replace(t.SGD, learning_rate=0.01), 16)
 

@@ -21,7 +21,10 @@ class UserError(Exception):
 
     def __init__(self, where: str | os.PathLike[str], what: str, mend: str):
         self.where, self.what, self.mend = os.fspath(where), what, mend
-        super().__init__(" ".join(f"{self.where}: {what}; {mend}".split()))
+        line = " ".join(f"{self.where}: {what}; {mend}".split())
+        # What a stranger's file has for a name must not steer the terminal.
+        super().__init__("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}"
+                                 for c in line))
 
     def __reduce__(self):
         # By default it would be rebuilt from its message, and kill the pool it is raised in.

@@ -7,6 +7,7 @@ import typing
 from typing import Any
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import expectation, shown
 
 
 def to_dict(config: Any) -> Any:
@@ -37,14 +38,33 @@ def from_dict(kind: Any, values: Any, where: str = "configuration") -> Any:
     Fields that are absent keep their defaults, so that an older file stays readable.
 
     Raises:
-      UserError: for a field that the dataclass does not have, naming it.
+      UserError: for a field that the dataclass does not have, or whose value its annotation does
+        not allow (see `repose_jax.common.ranges`), naming it.
     """
     if not dataclasses.is_dataclass(kind):
-        return tuple(values) if isinstance(values, list) else values
-    hints = typing.get_type_hints(kind)
+        return _tuples(values)
+    if not isinstance(values, dict):
+        raise UserError(where, f"is {shown(values)}", "give a table of settings")
+    hints = typing.get_type_hints(kind, include_extras=True)
     unknown = set(values) - set(hints)
     if unknown:
-        raise UserError(where, f"has unknown fields {', '.join(sorted(unknown))}",
+        raise UserError(where, f"has unknown fields {', '.join(sorted(unknown)):.200}",
                         "it was written by another version of this package")
-    return kind(**{name: from_dict(hints[name], value, f"{where}.{name}")
-                   for name, value in values.items()})
+    fields = {}
+    for name, value in values.items():
+        fields[name] = from_dict(hints[name], value, f"{where}.{name}")
+        if (wanted := expectation(fields[name], hints[name])) is not None:
+            raise UserError(f"{where}.{name}", f"is {shown(value)}", f"give {wanted}")
+    try:
+        return kind(**fields)
+    except TypeError:
+        missing = [field.name for field in dataclasses.fields(kind) if field.name not in fields
+                   and field.default is field.default_factory is dataclasses.MISSING]
+        if not missing:
+            raise
+        raise UserError(where, f"lacks {', '.join(missing)}",
+                        "it was written by another version of this package") from None
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -7,15 +7,19 @@ the order of the keys, the number of elements and the bytes of each storage.
 
 A pickle may call anything that it names. Here it can name only what a dictionary of tensors needs,
 and each of these names stands for a function or a type of this file; everything else is refused.
+A small one may also ask for much: its steps are looked through before they are taken, what it
+refers to often is resolved once, and no tensor is larger than the bytes that it looks at.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import pathlib
 import pickle
+import pickletools
 import re
 import struct
 import zipfile
@@ -31,6 +35,9 @@ from repose_jax.common.errors import UserError
 
 FROM_NAME = "from the file's name"
 """Stands for the first digits of the SHA-256 that PyTorch's hub writes into a file's name."""
+
+_MOST_STEPS = 1_000_000
+"""Of a pickle; the weights of a thousand layers take fewer than a hundred thousand."""
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt)$")
@@ -50,6 +57,9 @@ _DAMAGE = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError, Attrib
 
 class _Refused(Exception):
     """The file is whole but not what this reader takes; the text says why."""
+
+
+_PENDING = object()  # stands for what is being resolved
 
 
 class _StorageType(NamedTuple):
@@ -145,7 +155,7 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
     """
     data = _bytes_of(path)
     try:
-        return _resolved(_read_zip(data) if data[:4] == b"PK\x03\x04" else _read_legacy(data))
+        return _resolved(_read_zip(data) if data[:4] == b"PK\x03\x04" else _read_legacy(data), {})
     except _Refused as error:
         raise UserError(path, str(error), _MEND) from None
     except _DAMAGE as error:
@@ -186,7 +196,7 @@ def _read_zip(data: bytes) -> Any:
                 raise _Refused(f"has {len(stored)} elements in storage {key} where {count} belong")
             return stored
 
-        return _Unpickler(io.BytesIO(record("data.pkl")), storage).load()
+        return _load(io.BytesIO(record("data.pkl")), storage)
 
 
 def _read_legacy(data: bytes) -> Any:
@@ -215,7 +225,7 @@ def _read_legacy(data: bytes) -> Any:
             raise _Refused(f"has a view that leaves storage {key}")
         return storages[key][start:start + length]
 
-    content = _Unpickler(file, storage).load()
+    content = _load(file, storage)
     for key in _plain(file):
         stored = storages.pop(key)
         (count,) = struct.unpack("<q" if little else ">q", file.read(8))
@@ -240,6 +250,23 @@ def _plain(file: io.BytesIO) -> Any:
     def storage(*_):
         raise _Refused("has a tensor where none belongs")
 
+    return _load(file, storage)
+
+
+def _load(file: io.BytesIO, storage: Callable[..., np.ndarray]) -> Any:
+    """The pickle that begins at a file's place, once its steps are known to ask for little."""
+    start, kept = file.tell(), 0
+    for count, (step, argument, _) in enumerate(pickletools.genops(file)):
+        if count >= _MOST_STEPS:
+            raise _Refused(f"has a pickle of more than {_MOST_STEPS} steps")
+        if step.name == "MEMOIZE":
+            kept += 1
+        elif step.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            # Places are given out one after the other; memory is taken for all up to the highest.
+            kept += 1
+            if argument > 2 * kept + 256:
+                raise _Refused(f"has a pickle that keeps place {argument} for its thing {kept}")
+    file.seek(start)
     return _Unpickler(file, storage).load()
 
 
@@ -292,18 +319,31 @@ def _known() -> dict[str, Any]:
         "torch._utils._rebuild_parameter": parameter, "torch.nn.parameter.Parameter": Parameter}
 
 
-def _resolved(content: Any) -> Any:
-    """The content with arrays for its tensors; refuses whatever else may not be in a file."""
+def _resolved(content: Any, done: dict[int, Any]) -> Any:
+    """The content with arrays for its tensors; refuses whatever else may not be in a file.
+
+    `done` holds what came of each thing by its identity, so that one to which there are many ways is
+    gone through once.
+    """
+    if content is None or type(content) in (bool, int, float, str, bytes):
+        return content
+    if id(content) not in done:
+        done[id(content)] = _PENDING
+        done[id(content)] = _resolved_once(content, done)
+    if done[id(content)] is _PENDING:
+        raise _Refused("holds something that holds itself")
+    return done[id(content)]
+
+
+def _resolved_once(content: Any, done: dict[int, Any]) -> Any:
     if isinstance(content, _Tensor):
         return _view(*content)
     if isinstance(content, _OldParameter):
-        return _resolved(content.data)
-    if content is None or type(content) in (bool, int, float, str, bytes):
-        return content
+        return _resolved(content.data, done)
     if type(content) in (dict, OrderedDict):
-        return {key: _resolved(value) for key, value in content.items()}
+        return {key: _resolved(value, done) for key, value in content.items()}
     if type(content) in (list, tuple, set):
-        return type(content)(_resolved(value) for value in content)
+        return type(content)(_resolved(value, done) for value in content)
     raise _Refused(f"holds a {type(content).__name__}, which no file of weights needs: refused")
 
 
@@ -320,5 +360,7 @@ def _view(
         return np.zeros(size, elements.dtype)
     if offset + sum((n - 1) * step for n, step in zip(size, stride)) >= len(elements):
         raise _Refused("has a tensor that leaves its storage")
+    if math.prod(size) > len(elements):
+        raise _Refused("has a tensor of more elements than its storage")
     steps = [step * elements.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(elements[offset:], size, steps, writeable=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Fraction, Natural, Range, Weight, check_fields
 from repose_jax.diffusion.guidance import (
     Branch, Normalize, Through, disentangled, two_branch)
 from repose_jax.diffusion.samplers import DDIM, DDPM, Sampler
@@ -35,14 +35,14 @@ class GuidanceConfig:
       field: the pose interaction field, likewise; only read where w_pif is not 0.
     """
 
-    pif: float = 0.0
-    target: float = 0.0
-    strength: float = 1.0
-    interval: tuple[float, float] = (0.0, 1.0)
+    pif: Weight = 0.0
+    target: Weight = 0.0
+    strength: Weight = 1.0
+    interval: tuple[Fraction, Fraction] = (0.0, 1.0)
     shape: Literal["constant", "linear", "cosine"] = "constant"
     through: Through = "x0"
     normalize: Normalize = "polyak"
-    clip: float = 0.0
+    clip: Weight = 0.0
     estimator: str = ""
     field: str = ""
 
@@ -57,20 +57,11 @@ class GuidanceConfig:
         Raises:
           UserError: names the setting.
         """
-        for name in ("pif", "target", "strength", "clip"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"guidance.{name}", f"is {getattr(self, name)}",
-                                "give 0 or a positive number")
+        check_fields(self, "guidance")
         start, end = self.interval
-        if not 0 <= start <= end <= 1:
+        if start > end:
             raise UserError("guidance.interval", f"is {start} to {end}",
                             "give two numbers from 0 (noise) to 1 (picture), the lower first")
-        for name, words in (("shape", ("constant", "linear", "cosine")),
-                            ("through", ("x0", "denoiser")),
-                            ("normalize", ("none", "unit", "polyak"))):
-            if getattr(self, name) not in words:
-                raise UserError(f"guidance.{name}", f"is {getattr(self, name)}",
-                                f"give {' or '.join(words)}")
 
     def structure(self) -> GuidanceConfig:
         """What decides the compiled program: of the numbers, only whether they are 0."""
@@ -111,7 +102,7 @@ class SampleConfig:
       start: share of noise, 1 - abar, with which sampling begins: 1 is noise alone, less refines
         the painted picture.
       sampler: "ddim" or "ddpm".
-      eta: noise of DDIM; 0 is deterministic.
+      eta: noise of DDIM; 0 is deterministic, 1 is ancestral.
       classifier_free: form of the classifier-free guidance: "two-branch" (PIDM's code) or
         "disentangled" (PIDM's paper).
       source_weight: w of the two-branch form, w_source of the disentangled one; 1 with two
@@ -120,13 +111,13 @@ class SampleConfig:
       guidance: gradient guidance.
     """
 
-    steps: int = 50
-    start: float = 1.0
+    steps: Natural = 50
+    start: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     sampler: Literal["ddim", "ddpm"] = "ddim"
-    eta: float = 0.0
+    eta: Fraction = 0.0
     classifier_free: Literal["two-branch", "disentangled"] = "two-branch"
-    source_weight: float = 2.0
-    pose_weight: float = 2.0
+    source_weight: Annotated[float, Range()] = 2.0
+    pose_weight: Annotated[float, Range()] = 2.0
     guidance: GuidanceConfig = GuidanceConfig()
 
     def check(self, model: ModelConfig) -> None:
@@ -135,8 +126,7 @@ class SampleConfig:
         Raises:
           UserError: names the setting.
         """
-        if not 0 < self.start <= 1:
-            raise UserError("start", f"is {self.start}", "give a share of noise above 0, up to 1")
+        check_fields(self)
         painter = bool(model.network.painter.channels and model.network.rpa.copy)
         if self.start < 1 and not painter:
             raise UserError("start", f"is {self.start}, but the model paints no picture to refine",
@@ -144,15 +134,6 @@ class SampleConfig:
         least, most = int(not painter), model.schedule.up_to(self.start)
         if not least <= self.steps <= most:
             raise UserError("steps", f"is {self.steps}", f"give {least} to {most}")
-        if not 0 <= self.eta <= 1:
-            raise UserError("eta", f"is {self.eta}", "give 0 (DDIM) to 1 (ancestral noise)")
-        for name in ("source_weight", "pose_weight"):
-            if not math.isfinite(getattr(self, name)):
-                raise UserError(name, f"is {getattr(self, name)}", "give a finite number")
-        for name, words in (("sampler", ("ddim", "ddpm")),
-                            ("classifier_free", ("two-branch", "disentangled"))):
-            if getattr(self, name) not in words:
-                raise UserError(name, f"is {getattr(self, name)}", f"give {' or '.join(words)}")
         self.guidance.check()
 
     def coefficients(self) -> dict[Branch, float]:

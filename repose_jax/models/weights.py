@@ -7,18 +7,21 @@ training run that made it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
+import flax.errors
 import jax
 import jax.numpy as jnp
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
+from repose_jax.common.json_text import parse_json
 from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.pif import FieldConfig, fresh_field
@@ -29,6 +32,7 @@ from repose_jax.training.weight_file import WeightFile, export_safetensors
 FILE_NAME = "model.safetensors"
 Kind = Literal["model", "estimator", "field", "reid"]
 
+_HINT = "fetch or export it again, or give a file that `repose train` wrote"
 _BUNDLED = pathlib.Path(__file__).parents[1] / "weights"
 _FORMATS: dict[Kind, str] = {
     "model": "repose_jax model 1", "estimator": "repose_jax estimator 1",
@@ -166,14 +170,65 @@ def load_weights(
     found = _kind(file)
     if found != kind:
         raise UserError(name, f"holds a network of kind {found}", f"give one of kind {kind}")
-    config = from_dict(config_type, json.loads(file.metadata["config"]), f"{file.path}: config")
-    if isinstance(config, ModelConfig):
-        check_model(config)
+    facts = _parsed(file.path, file.metadata, "facts")
+    if not isinstance(facts, dict):
+        raise UserError(f"{file.path}: facts", "are no table of facts", _HINT)
+    with _about(file.path):
+        config = from_dict(config_type, _parsed(file.path, file.metadata, "config"),
+                           "config")
+        if isinstance(config, ModelConfig):
+            check_model(config)
+        _refuse_larger(config, len(file.tensors))
     if like is not None and config != like:
         raise UserError(name, f"has the configuration {config}", f"use one of {like}")
-    params = file.params(like=jax.eval_shape(init(config), jax.random.key(0)))
-    return Weights(os.fspath(name), config, jax.tree.map(jnp.asarray, params),
-                   json.loads(file.metadata["facts"]), file.metadata, file.sha256)
+    params = file.params(like=_expected(file.path, config, init))
+    return Weights(os.fspath(name), config, jax.tree.map(jnp.asarray, params), facts,
+                   file.metadata, file.sha256)
+
+
+def _parsed(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> Any:
+    """One of the strings of a file, which are JSON."""
+    if name not in metadata:
+        raise UserError(path, f"does not say its {name}", _HINT)
+    return parse_json(metadata[name], f"{path}: {name}", "is no JSON", _HINT)
+
+
+@contextlib.contextmanager
+def _about(path: pathlib.Path) -> Iterator[None]:
+    """Errors about the settings in a file name the file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error.where}", error.what, error.mend) from None
+
+
+def _refuse_larger(config: Any, tensors: int) -> None:
+    """Raises UserError where a configuration has more layers than a file has tensors.
+
+    To trace such a network could take for ever.
+    """
+    networks = [config]
+    if isinstance(config, ModelConfig):
+        unet = config.network.unet
+        networks = [unet, unet, unet, config.network.painter]  # two halves and a source encoder
+    # Two convolutions, each with kernel and bias, are in any residual block.
+    least = getattr(config, "depth", 0) + sum(
+        4 * len(part.channels) * part.blocks for part in networks if hasattr(part, "channels"))
+    if least > tensors:
+        raise UserError("config", f"asks for {least} tensors or more, the file has {tensors}", _HINT)
+
+
+def _expected(
+    path: pathlib.Path, config: Any, init: Callable[[Any], Callable[[jax.Array], Params]]
+) -> Params:
+    """Names, shapes and types of the parameters of a configuration."""
+    try:
+        return jax.eval_shape(init(config), jax.random.key(0))
+    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError, AssertionError,
+            flax.errors.FlaxError) as error:
+        # Each number may be in range and all of them together still make no network.
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: config", f"makes no network ({first:.120})", _HINT) from None
 
 
 def save_model(
@@ -192,7 +247,10 @@ def load_model(name: str | os.PathLike[str]) -> LoadedModel:
         its tensors.
     """
     read = load_weights(name, "model", ModelConfig, lambda config: RePoseModel(config).init)
-    sample = from_dict(SampleConfig, json.loads(read.metadata["sample"]), f"{name}: sample")
+    path = model_path(name)
+    with _about(path):
+        sample = from_dict(SampleConfig, _parsed(path, read.metadata, "sample"), "sample")
+        sample.check(read.config)
     return LoadedModel(read.name, RePoseModel(read.config), read.params, read.facts, sample,
                        read.sha256)
 

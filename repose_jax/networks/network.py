@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
 from repose_jax.common.fields import added
+from repose_jax.common.ranges import Side, Width, check_fields
 from repose_jax.networks.blocks import KeysValues
 from repose_jax.networks.painter import Painter, PainterConfig, Painting
 from repose_jax.networks.rpa import Alignment, RecurrentPoseAlignment, RPAConfig
@@ -39,13 +40,16 @@ class NetworkConfig:
       learned_variance: also predict the variance of the reverse process (PIDM).
     """
 
-    image_size: tuple[int, int] = (256, 256)
+    image_size: tuple[Side, Side] = (256, 256)
     skeleton: str = "openpose18"
     unet: UNetConfig = UNetConfig()
-    encoder_channels: tuple[int, ...] = ()
+    encoder_channels: tuple[Width, ...] = ()
     rpa: RPAConfig = RPAConfig()
     painter: PainterConfig = added(PainterConfig())
     learned_variance: bool = False
+
+    def __post_init__(self):
+        check_fields(self, "model.network")
 
 
 @flax.struct.dataclass

@@ -19,6 +19,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from repose_jax.common.ranges import Depth, Width, check_fields
 from repose_jax.networks.blocks import (
     ResBlock, depth_to_space, group_norm, resample, space_to_depth)
 from repose_jax.networks.conv import Conv
@@ -36,10 +37,13 @@ class PainterConfig:
       groups: groups of GroupNorm.
     """
 
-    channels: tuple[int, ...] = ()
-    blocks: int = 1
-    refine: int = 16
-    groups: int = 16
+    channels: tuple[Width, ...] = ()
+    blocks: Depth = 1
+    refine: Width = 16
+    groups: Width = 16
+
+    def __post_init__(self):
+        check_fields(self, "model.network.painter")
 
 
 @flax.struct.dataclass

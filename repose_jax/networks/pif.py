@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from repose_jax.common.ranges import Depth, Width, check_fields
 from repose_jax.pose.bones import bone_parents, bone_vectors
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
@@ -40,9 +41,12 @@ class FieldConfig:
     """
 
     skeleton: str = "market14"
-    features: int = 12
-    width: int = 256
-    depth: int = 4
+    features: Width = 12
+    width: Width = 256
+    depth: Depth = 4
+
+    def __post_init__(self):
+        check_fields(self, "field")
 
 
 @flax.struct.dataclass

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from repose_jax.common.ranges import Depth, Side, Width, check_fields
 from repose_jax.networks.blocks import ResBlock, group_norm, resample, sinusoids, space_to_depth
 from repose_jax.networks.conv import Conv
 from repose_jax.pose.maps import grid
@@ -44,12 +45,15 @@ class EstimatorConfig:
       groups: groups of GroupNorm.
     """
 
-    image_size: tuple[int, int] = (128, 64)
+    image_size: tuple[Side, Side] = (128, 64)
     skeleton: str = "market14"
-    channels: tuple[int, ...] = (48, 96, 128)
-    blocks: int = 1
-    patch: int = 4
-    groups: int = 8
+    channels: tuple[Width, ...] = (48, 96, 128)
+    blocks: Depth = 1
+    patch: Depth = 4
+    groups: Width = 8
+
+    def __post_init__(self):
+        check_fields(self, "estimator")
 
 
 @flax.struct.dataclass

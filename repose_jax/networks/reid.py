@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from repose_jax.common.ranges import Depth, Positive, Side, Width, check_fields
 from repose_jax.networks.blocks import ResBlock, group_norm, space_to_depth
 from repose_jax.networks.conv import Conv
 
@@ -48,14 +49,17 @@ class ReidConfig:
       groups: groups of GroupNorm.
     """
 
-    image_size: tuple[int, int] = (128, 64)
-    people: int = 751
-    channels: tuple[int, ...] = (48, 96, 192)
-    blocks: int = 2
-    patch: int = 4
-    parts: int = 4
-    embedding: int = 256
-    groups: int = 8
+    image_size: tuple[Side, Side] = (128, 64)
+    people: Positive = 751
+    channels: tuple[Width, ...] = (48, 96, 192)
+    blocks: Depth = 2
+    patch: Depth = 4
+    parts: Depth = 4
+    embedding: Width = 256
+    groups: Width = 8
+
+    def __post_init__(self):
+        check_fields(self, "reid")
 
 
 @flax.struct.dataclass

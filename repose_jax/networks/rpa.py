@@ -18,7 +18,7 @@ reads is the error of alignment that is left.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.common.fields import added
+from repose_jax.common.ranges import Natural, Range, Width, check_fields
 from repose_jax.networks.conv import Conv
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.networks.warp import resize, warp
@@ -49,13 +50,16 @@ class RPAConfig:
       copy: feed the aligned picture to the output by the copy path.
     """
 
-    iterations: int = 3
+    iterations: Annotated[int, Range(0, 32)] = 3
     initial: Literal["zero", "skeleton"] = "skeleton"
-    hidden: int = 32
-    finest: int = added(0)
+    hidden: Width = 32
+    finest: Natural = added(0)
     attend: bool = True
     inject: bool = True
     copy: bool = True
+
+    def __post_init__(self):
+        check_fields(self, "model.network.rpa")
 
 
 @flax.struct.dataclass

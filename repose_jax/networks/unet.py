@@ -9,11 +9,13 @@ channels at every level. Both depend on the source alone; `condition` makes them
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from repose_jax.common.ranges import Depth, Natural, Range, Width, check_fields
 from repose_jax.networks.blocks import (
     CrossAttention, KeysValues, ResBlock, depth_to_space, group_norm, resample, sinusoids,
     space_to_depth)
@@ -40,17 +42,20 @@ class UNetConfig:
       remat: recompute residual blocks in the backward pass to save memory.
     """
 
-    channels: tuple[int, ...] = (128, 128, 256, 256, 512, 512)
-    blocks: int = 2
-    attention: tuple[int, ...] = (3, 4, 5)
-    heads: int = 1
+    channels: tuple[Width, ...] = (128, 128, 256, 256, 512, 512)
+    blocks: Depth = 2
+    attention: tuple[Natural, ...] = (3, 4, 5)
+    heads: Width = 1
     resample_blocks: bool = True
-    patch: int = 1
-    refine: int = 16
-    groups: int = 32
-    dropout: float = 0.1
+    patch: Depth = 1
+    refine: Width = 16
+    groups: Width = 32
+    dropout: Annotated[float, Range(0, 1, open_high=True)] = 0.1
     bfloat16: bool = False
     remat: bool = False
+
+    def __post_init__(self):
+        check_fields(self, "model.network.unet")
 
     @property
     def embedding(self) -> int:

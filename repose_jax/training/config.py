@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
+from repose_jax.common.ranges import Natural, Positive, Range, Seed, Weight, check_fields
 from repose_jax.training.parallel import Mode
 from repose_jax.training.state import OptimizerConfig
 
@@ -17,8 +18,10 @@ class LoopConfig:
       total_images: training ends when this many images have been seen.
       batch_size: images a step, over all devices.
       seed: of all noise in training.
-      log_every_images: a row of the log; the loss in it is the mean since the row before.
-      checkpoint_every_images: a checkpoint and a loss curve; there is always one at the end.
+      log_every_images: a row of the log; the loss in it is the mean since the row before. 0 = one
+        at the end.
+      checkpoint_every_images: a checkpoint and a loss curve; there is always one at the end, 0 =
+        none before it.
       keep: how many checkpoints to keep.
       sample_every_images: a sample picture; 0 = only at the end.
       max_minutes: end, with a checkpoint, after this wall time (resumed runs count together).
@@ -27,17 +30,20 @@ class LoopConfig:
       optimizer: how parameters are moved.
     """
 
-    total_images: int
-    batch_size: int
-    seed: int = 0
-    log_every_images: int = 1_000
-    checkpoint_every_images: int = 10_000
-    keep: int = 3
-    sample_every_images: int = 10_000
-    max_minutes: float | None = None
+    total_images: Positive
+    batch_size: Positive
+    seed: Seed = 0
+    log_every_images: Natural = 1_000
+    checkpoint_every_images: Natural = 10_000
+    keep: Positive = 3
+    sample_every_images: Natural = 10_000
+    max_minutes: Weight | None = None
     parallel: Mode = "pmap"
-    ema_decay: float = 0.999
+    ema_decay: Annotated[float, Range(0, 1, open_high=True)] = 0.999
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    def __post_init__(self):
+        check_fields(self, "train")
 
     def schedule(self) -> OptimizerConfig:
         """The optimizer, its decay as long as the training unless it has a length of its own."""

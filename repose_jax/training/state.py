@@ -6,7 +6,7 @@ Everything is counted in images, not steps, so that a schedule means the same at
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flax.struct
 import jax
@@ -15,6 +15,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
+from repose_jax.common.ranges import Natural, Positive, Range, Weight, check_fields
+
+_Rate = Annotated[float, Range(0, 1, open_high=True)]
 Params = Any
 """A nested dict of arrays, as `flax.linen.Module.init` gives under "params"."""
 
@@ -53,15 +56,18 @@ class OptimizerConfig:
       kind: "adam" (AdamW when weight_decay > 0) or plain "sgd".
     """
 
-    learning_rate: float = 1e-4
-    warmup_images: int = 0
-    total_images: int | None = None
+    learning_rate: Annotated[float, Range(0, open_low=True)] = 1e-4
+    warmup_images: Natural = 0
+    total_images: Positive | None = None
     decay: Literal["constant", "cosine", "linear"] = "constant"
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    clip_norm: float = 1.0
+    weight_decay: Weight = 0.0
+    betas: tuple[_Rate, _Rate] = (0.9, 0.999)
+    eps: Annotated[float, Range(0, open_low=True)] = 1e-8
+    clip_norm: Weight = 1.0
     kind: Literal["adam", "sgd"] = "adam"
+
+    def __post_init__(self):
+        check_fields(self, "train.optimizer")
 
 
 def learning_rate(
