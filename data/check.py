@@ -6,20 +6,18 @@ import collections
 import os
 import pathlib
 
-import numpy as np
-
 from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.annotations import is_deepfashion
 from repose_jax.data.deepfashion.check import check_deepfashion
 from repose_jax.data.human_art.annotations import is_human_art
 from repose_jax.data.human_art.check import check_human_art
 from repose_jax.data.image.findings import Count, Finding, Findings, Report
-from repose_jax.data.market1501.layout import find_csv, list_pictures, person_of, plain_annotation
-from repose_jax.data.pairs.list import read_pairs
+from repose_jax.data.market1501.layout import find_csv, plain_annotation
+from repose_jax.data.market1501.names import DISTRACTORS, JUNK, person_of
+from repose_jax.data.market1501.survey import list_pictures, survey
 from repose_jax.data.pairs.source import OrderedPairs
 from repose_jax.data.records.check import check_built
 from repose_jax.data.records.locate import find_built
-from repose_jax.pose.formats import read_csv_poses
 from repose_jax.pose.people import MIN_JOINTS
 
 # Market-1501's own pictures (Zheng et al., ICCV 2015) and PATN's pairs (Zhu et al., CVPR 2019).
@@ -43,7 +41,8 @@ def check_dataset(path: str | os.PathLike[str], *, sample: int | None = None) ->
       What was recognised, counts, and what was found: missing, empty and corrupt pictures, rows
       without picture and pictures without row, names that come twice, pictures of several sizes,
       poses outside of their picture, with too few joints or with none, people with a single
-      picture, bad pair lists.
+      picture, bad pair lists. Everything in all splits is looked at, whatever is found; poses,
+      people and pairs are counted as training counts them.
 
     Raises:
       UserError: where there is nothing that could be a dataset.
@@ -61,61 +60,71 @@ def check_dataset(path: str | os.PathLike[str], *, sample: int | None = None) ->
         return check_built(built, sample)
     findings, counts = Findings(), []
     for split in ("train", "test"):
-        for folder in (root / f"bounding_box_{split}", root / split):
-            if not folder.is_dir():
-                continue
-            annotation = find_csv(root, "annotation", split)
-            if annotation is None:
-                findings.append(Finding(str(root), f"has no market-annotation-{split}.csv"))
-                continue
-            published = (_PUBLISHED[split] if annotation.name.startswith("market-")
-                         else (None, None))
-            counts += _check_split(folder, annotation, find_csv(root, "pairs", split), findings,
-                                   split, published, sample)
-            break
+        folder = next((f for f in (root / f"bounding_box_{split}", root / split) if f.is_dir()), None)
+        if folder is None:
+            continue
+        try:
+            annotation, pairs = (find_csv(root, kind, split) for kind in ("annotation", "pairs"))
+        except UserError as error:
+            findings.add_error(error)
+            continue
+        if annotation is None:
+            findings.append(Finding(str(root), f"has no market-annotation-{split}.csv"))
+            continue
+        published = (_PUBLISHED[split] if annotation.name.startswith("market-") else (None, None))
+        counts += _check_split(folder, annotation, pairs, findings, split, published, sample, DISTRACTORS)
     if counts or findings:
         return Report(layout="Market-1501", counts=tuple(counts), findings=tuple(findings))
     counts = _check_split(root, plain_annotation(root), None, findings, "train", (None, None),
-                          sample)
+                          sample, JUNK)
     return Report(layout="plain folder", counts=tuple(counts), findings=tuple(findings))
 
 
 def _check_split(folder: pathlib.Path, annotation: pathlib.Path, pairs: pathlib.Path | None,
                  findings: Findings, split: str, published: tuple[int | None, int | None],
-                 sample: int | None) -> list[Count]:
+                 sample: int | None, nobody: tuple[str, ...]) -> list[Count]:
     try:
-        table = read_csv_poses(annotation)
+        found = survey(folder, annotation, nobody=nobody, skip_broken=True)
     except UserError as error:
         findings.add_error(error)
-        return []
-    present = list_pictures(folder)
-    if not present:
+        pictures = {name: folder / name for name in list_pictures(folder)}
+        findings.add_pictures(folder, pictures, sample)
+        return [Count(f"{split} pictures", len(pictures), published[0])]
+    if not found.present:
         findings.append(Finding(str(folder), "has no pictures"))
-    counts, there = collections.Counter(table.names), set(present)
-    findings.add(annotation, [n for n, c in counts.items() if c > 1], "names that come twice")
-    findings.add(annotation, [n for n in counts if n not in there], "rows without picture")
-    findings.add(folder, [n for n in present if n not in counts], "pictures without row",
-                 hurts=False)
-    sizes = findings.add_pictures(folder, {name: folder / name for name in present}, sample)
-    size = np.array([sizes.get(name, (np.inf, np.inf)) for name in table.names], np.float64)
-    findings.add_poses(annotation, table.names, table.poses, size, MIN_JOINTS)
-    people = collections.Counter(person_of(name) for name in counts)
+    findings.add(annotation, list(found.broken), "broken rows")
+    findings.add(annotation, found.twice, "names that come twice")
+    findings.add(annotation, found.without_picture, "rows without picture")
+    findings.add(folder, found.without_row, "pictures without row", hurts=False)
+    for what, names in found.doubted().items():
+        findings.add(annotation, names, f"poses with {what}", hurts=False)
+    sizes = findings.add_pictures(folder, {name: folder / name for name in found.present}, sample)
+    findings.add_poses(annotation, found.table.names, found.table.poses,
+                       [sizes.get(name) for name in found.table.names], MIN_JOINTS)
+    kept, others = found.usable(sizes)
+    findings.add(folder, others["distractors"], "distractors, who are nobody", hurts=False)
+    names = [found.table.names[i] for i in kept]
+    people = collections.Counter(map(person_of, names))
     findings.add(annotation, [p for p, c in people.items() if c == 1],
                  "people with one picture, which make no pair", hurts=False)
-    number = len(OrderedPairs([person_of(name) for name in table.names]))
+    if pairs is None and len(people) == 1 and len(names) > 1:
+        findings.append(Finding(str(folder), f"has one person only, {next(iter(people))}, by the names "
+                                "of its pictures, which begin with the person: PERSON_anything.jpg"))
+    number = len(OrderedPairs([person_of(name) for name in names]))
     if pairs is not None:
         try:
-            listed, _ = read_pairs(pairs, {name: i for i, name in enumerate(table.names)})
+            listed, _, unknown = found.pairs(pairs, kept, strict=False)
         except UserError as error:
             findings.add_error(error)
         else:
             number = len(listed)
-            findings.add(pairs, [table.names[a] for a, b in listed if a == b],
+            findings.add(pairs, unknown, "names without annotation")
+            findings.add(pairs, [names[a] for a, b in listed if a == b],
                          "pairs of a picture with itself")
-            findings.add(pairs, [f"{table.names[a]} and {table.names[b]}" for a, b in listed
-                                 if person_of(table.names[a]) != person_of(table.names[b])],
+            findings.add(pairs, [f"{names[a]} and {names[b]}" for a, b in listed
+                                 if person_of(names[a]) != person_of(names[b])],
                          "pairs of two people")
-    return [Count(f"{split} pictures", len(present), published[0]),
-            Count(f"{split} poses", len(table.names)),
+    return [Count(f"{split} pictures", len(found.present), published[0]),
+            Count(f"{split} poses", len(names)),
             Count(f"{split} people", len(people)),
             Count(f"{split} pairs", number, published[1] if pairs is not None else None)]

@@ -457,7 +457,7 @@ def test_unusable_folders(market, tmp_path):
 
 def test_check_finds_what_is_wrong(market):
     assert [f.what for f in check_folder(market)] == [
-        "people with one picture, which make no pair: 1 (-1)"]
+        "distractors, who are nobody: 1 (-1_a.png)"]
     assert not check_dataset(market).hurts
     folder = market / "bounding_box_train"
     (folder / "0001_a.png").write_bytes(b"")

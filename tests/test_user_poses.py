@@ -324,7 +324,7 @@ class TestMissing:
         path = write(tmp_path / "p.csv", csv([("a.jpg", points), ("b.jpg", one)]))
         found = read_pose(path, row="a.jpg")
         check(found, missing=lost)
-        assert "3 joints at exactly 0, 0 are missing" in found.notes[0]
+        assert "3 joints at exactly 0, 0 taken to be missing" in found.notes[0]
         check(read_pose(path, row="b.jpg"), missing=("nose",))  # the file marks them so
 
     def test_a_single_one_is_said(self, tmp_path):

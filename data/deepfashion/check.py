@@ -6,8 +6,6 @@ import collections
 import os
 import pathlib
 
-import numpy as np
-
 from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.annotations import (
     FRAME, Annotations, check_frame, has_split, read_annotations)
@@ -38,7 +36,7 @@ def check_deepfashion(root: str | os.PathLike[str], sample: int | None = None) -
                                     split == "train"))
             continue
         try:
-            annotations = read_annotations(root, split)
+            annotations = read_annotations(root, split, skip_broken=True)
         except UserError as error:
             findings.add_error(error)
             continue
@@ -61,8 +59,8 @@ def _check_split(root: pathlib.Path, split: str, annotations: Annotations, findi
     except UserError as error:
         findings.add_error(error)
     else:
-        size = np.full((len(names), 2), FRAME, np.float64)
-        findings.add_poses(where, names, annotations.poses, size, MIN_JOINTS)
+        findings.add_poses(where, names, annotations.poses, [FRAME] * len(names), MIN_JOINTS)
+    findings.add(where, list(annotations.broken), "broken rows")
     rows = collections.Counter(map(picture_key, names))
     findings.add(where, [key for key, n in rows.items() if n > 1], "names that come twice")
     people, pairs = set(), []

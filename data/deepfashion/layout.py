@@ -17,7 +17,7 @@ from repose_jax.data.deepfashion.pictures import (
 from repose_jax.data.image.files import StoredPictures
 from repose_jax.data.image.findings import Findings
 from repose_jax.data.image.resize import squeeze_pose
-from repose_jax.data.pairs.list import read_pairs
+from repose_jax.data.pairs.list import find_pairs
 from repose_jax.data.pairs.source import OrderedPairs, PairSource
 from repose_jax.pose.people import MIN_JOINTS
 from repose_jax.pose.skeleton import OPENPOSE18
@@ -112,8 +112,8 @@ def load_deepfashion(root: str | os.PathLike[str], split: str = "train", *,
         notes.append("no list of pairs: all pictures of a person in the same clothes are paired")
     else:
         others = {*all_keys, *map(picture_key, annotations.unposed)}.difference(keys)
-        pairs, dropped = read_pairs(pair_list, {key: i for i, key in enumerate(keys)},
-                                    frozenset(others), picture_key)
+        pairs, dropped, _ = find_pairs(pair_list, {key: i for i, key in enumerate(keys)},
+                                       frozenset(others), picture_key)
     if dropped:
         notes.append(f"{dropped} pairs of pictures that were left out are dropped")
     if not len(pairs):

@@ -58,7 +58,7 @@ def _check_split(file: pathlib.Path, split: str, pictures: tuple[AnnotatedPictur
     people = [(str(p.path), p.size, person) for p in pictures for person in p.people]
     if people:
         labels, frames, poses = zip(*people, strict=True)
-        findings.add_poses(file, labels, np.stack(poses), np.array(frames, np.float64), 1)
+        findings.add_poses(file, labels, np.stack(poses), frames, 1)
     return [Count(f"{split} pictures", len(there)), Count(f"{split} annotated pictures",
                                                           len(pictures)),
             Count(f"{split} people", len(people)),

@@ -122,19 +122,20 @@ class Findings(list[Finding]):
         return sizes
 
     def add_poses(self, where: str | os.PathLike[str], names: Sequence[str],
-                  poses: Float[np.ndarray, "n joints 3"], size: Float[np.ndarray, "n 2"],
-                  min_joints: int) -> None:
+                  poses: Float[np.ndarray, "n joints 3"],
+                  sizes: Sequence[tuple[int, int] | None], min_joints: int) -> None:
         """Poses with joints outside of their picture, with few joints and with none.
 
         Args:
           where: the file of the poses.
           names: of the poses.
           poses: x, y in pixels and a visibility.
-          size: (height, width) of each pose's picture, infinite where it is not known.
+          sizes: (height, width) of each pose's picture, None where it is not known.
           min_joints: pictures with fewer are left out, which does not hurt. Nor do some poses that
             reach over the edge; many are a sign of poses that belong to pictures of another size.
         """
         xy, known = poses[..., :2], poses[..., 2] > 0
+        size = np.array([each or (np.inf, np.inf) for each in sizes]).reshape(-1, 2)
         # Half a pixel beyond the outer pixels' centres is still within the picture.
         outside = (known & ((xy < -0.5) | (xy > size[:, None, ::-1] - 0.5)).any(-1)).any(1)
         few = known.any(1) & (known.sum(1) < min_joints)

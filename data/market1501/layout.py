@@ -4,8 +4,8 @@
     root/market-annotation-train.csv                    name:keypoints_y:keypoints_x
     root/market-pairs-train.csv                         from,to         (optional)
 
-The person is the file name up to the first "_" (Zheng et al., ICCV 2015); -1 and 0000 are junk and
-distractors, not people.
+The person is the file name up to the first "_" (Zheng et al., ICCV 2015); in this layout -1 and 0000
+are junk and distractors, not people. A plain folder has its pictures and the one CSV side by side.
 """
 
 from __future__ import annotations
@@ -13,24 +13,14 @@ from __future__ import annotations
 import os
 import pathlib
 
-import numpy as np
-
 from repose_jax.common.errors import UserError
-from repose_jax.data.image.files import SUFFIXES, FolderImages, image_sizes, read_image
+from repose_jax.data.image.files import FolderImages, image_sizes, read_image
 from repose_jax.data.image.resize import fit_pose
-from repose_jax.data.market1501.salvage import salvage
+from repose_jax.data.market1501.names import DISTRACTORS, JUNK, person_of
+from repose_jax.data.market1501.survey import survey
 from repose_jax.data.pairs.cameras import cameras_of
-from repose_jax.data.pairs.list import read_pairs
 from repose_jax.data.pairs.source import PairSource
-from repose_jax.pose.formats import read_csv_poses
 from repose_jax.pose.people import MIN_JOINTS
-
-_NOT_PEOPLE = ("-1", "0000")
-
-
-def person_of(name: str) -> str:
-    """The person that a file name belongs to."""
-    return name.split("_", 1)[0]
 
 
 def image_folder(root: str | os.PathLike[str], split: str) -> pathlib.Path:
@@ -58,12 +48,6 @@ def find_csv(root: str | os.PathLike[str], kind: str, split: str) -> pathlib.Pat
     return found[0] if found else None
 
 
-def list_pictures(folder: str | os.PathLike[str]) -> list[str]:
-    """Names of the picture files directly in a folder, sorted."""
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.name.lower().endswith(SUFFIXES))
-
-
 def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
     """The one CSV of a plain folder, in which the pictures lie beside it."""
     found = sorted(pathlib.Path(folder).glob("*.csv"))
@@ -79,7 +63,7 @@ def plain_annotation(folder: str | os.PathLike[str]) -> pathlib.Path:
 def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[str],
                 pairs: str | os.PathLike[str] | None = None, *,
                 size: tuple[int, int] | None = None, cache: bool = True,
-                skip_broken: bool = False) -> PairSource:
+                skip_broken: bool = False, nobody: tuple[str, ...] = JUNK) -> PairSource:
     """Loads a folder of pictures whose poses are in one CSV.
 
     Args:
@@ -89,8 +73,9 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
       size: (height, width) to which pictures and poses are resized and padded; None takes that of
         the first picture, and all must have it.
       cache: keep decoded pictures in memory.
-      skip_broken: leave out what cannot be used, see `salvage`, and name it in `notes`; otherwise
-        the first of it is refused.
+      skip_broken: leave out what cannot be used, see `Survey.salvage`, and name it in `notes`;
+        otherwise the first of it is refused.
+      nobody: what stands for no person in the names.
 
     Returns:
       The pictures with at least `MIN_JOINTS` known joints; `notes` says what was left out.
@@ -98,42 +83,29 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     Raises:
       UserError: for a file that cannot be used, a row without picture, a name that comes twice.
     """
-    present, left_out, reasons, notes = set(list_pictures(folder)), frozenset(), {}, []
+    found = survey(folder, annotation, nobody=nobody, skip_broken=skip_broken)
+    readable, reasons, notes = None, {}, []
     if skip_broken:
-        table, left_out, reasons, damage = salvage(folder, annotation, present,
-                                                   one_size=size is None)
-        notes += damage
+        readable, reasons, notes = found.salvage(one_size=size is None)
     else:
-        table = read_csv_poses(annotation)
-    missing = [name for name in table.names if name not in present]
-    if missing:
-        raise UserError(annotation, f"has {len(missing)} rows without picture in "
-                        f"{os.fspath(folder)}, the first {missing[0]}",
-                        "complete the folder or drop the rows")
-    if len(set(table.names)) < len(table.names):
-        twice = next(n for i, n in enumerate(table.names) if n in table.names[:i])
-        raise UserError(annotation, f"names {twice} twice", "keep one row a picture")
-    known = (table.poses[..., 2] > 0).sum(1) >= MIN_JOINTS
-    human = np.array([person_of(name) not in _NOT_PEOPLE for name in table.names])
-    kept = np.flatnonzero(known & human)
-    others = {
-        "pictures without annotation": [] if skip_broken else sorted(present - set(table.names)),
-        f"pictures with fewer than {MIN_JOINTS} joints":
-            [table.names[i] for i in np.flatnonzero(~known & human)],
-        "distractors": [table.names[i] for i in np.flatnonzero(~human)]}
-    notes += [f"{len(names)} {what} left out" for what, names in others.items() if names]
-    if not len(kept):
+        found.refuse_damage()
+        reasons["pictures without annotation"] = found.without_row
+    kept, others = found.usable(readable)
+    reasons |= others
+    notes += [f"{len(names)} {what} left out" for what, names in reasons.items()
+              if names and (what in others or not skip_broken)]
+    notes += [f"{what}: {len(names)} pictures, the first {names[0]}"
+              for what, names in found.doubted().items()]
+    if not kept:
         raise UserError(annotation, f"has no pose of {MIN_JOINTS} or more joints",
                         "check the annotation")
-    names = tuple(table.names[i] for i in kept)
+    names = tuple(found.table.names[i] for i in kept)
     pair_array = None
     if pairs is not None:
-        index = {name: i for i, name in enumerate(names)}
-        pair_array, dropped = read_pairs(
-            pairs, index, left_out | (frozenset(table.names) - frozenset(names)))
+        pair_array, dropped, _ = found.pairs(pairs, kept, skip_broken=skip_broken)
         if dropped:
             notes.append(f"{dropped} pairs of pictures that were left out are dropped")
-    poses = table.poses[kept]
+    poses = found.table.poses[kept]
     if fit := size is not None:
         sizes = image_sizes(folder, names)
         for old in {tuple(s) for s in sizes.tolist()} - {tuple(size)}:
@@ -143,9 +115,9 @@ def load_layout(folder: str | os.PathLike[str], annotation: str | os.PathLike[st
     else:
         size = read_image(os.path.join(folder, names[0])).shape[:2]
     source = PairSource(
-        skeleton=table.skeleton, size=size, names=names, persons=[person_of(n) for n in names],
+        skeleton=found.table.skeleton, size=size, names=names, persons=[person_of(n) for n in names],
         poses=poses, read=FolderImages(folder, names, size, fit), pairs=pair_array, cache=cache,
-        notes=notes, left_out={**reasons, **others}, cameras=cameras_of(names))
+        notes=notes, left_out=reasons, cameras=cameras_of(names))
     if not len(source.pairs):
         raise UserError(pairs or annotation, "gives no pair of pictures of one person",
                         "name files PERSON_anything.jpg, two or more a person")
@@ -166,4 +138,4 @@ def load_market1501(root: str | os.PathLike[str], split: str = "train", *,
                         f"add market-annotation-{split}.csv with lines "
                         "name:keypoints_y:keypoints_x")
     return load_layout(folder, annotation, find_csv(root, "pairs", split), size=size,
-                       cache=cache, skip_broken=skip_broken)
+                       cache=cache, skip_broken=skip_broken, nobody=DISTRACTORS)

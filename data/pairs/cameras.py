@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
 def camera_of(name: str) -> int:
-    """The camera that a file name tells, 0002_c1s1_...: 1; 0 where it tells none."""
-    parts = name.split("_")
-    tells = len(parts) > 1 and parts[1][:1] == "c" and parts[1][1:2].isdigit()
-    return int(parts[1][1]) if tells else 0
+    """The camera that a file name tells, 0002_c12s1_...: 12; 0 where it tells none."""
+    found = re.search(r"_c(\d+)(?=s\d|[_.]|$)", name)
+    return int(found[1]) if found else 0
 
 
 def cameras_of(names: Sequence[str]) -> list[int] | None:

@@ -53,10 +53,10 @@ def read_pair_list(path: str | os.PathLike[str]) -> list[NamedPair]:
     return pairs
 
 
-def read_pairs(
+def find_pairs(
     path: str | os.PathLike[str], index: Mapping[str, int], left_out: frozenset[str] = frozenset(),
-    key: Callable[[str], str] = str,
-) -> tuple[Int32[np.ndarray, "p 2"], int]:
+    key: Callable[[str], str] = str, *, strict: bool = True,
+) -> tuple[Int32[np.ndarray, "p 2"], int, list[str]]:
     """Reads a list of pairs as picture numbers.
 
     Args:
@@ -64,19 +64,22 @@ def read_pairs(
       index: number of each picture by the key of its name.
       left_out: keys of the names whose pairs are dropped and counted.
       key: makes the key of a name.
+      strict: refuse the first name that is neither in `index` nor in `left_out`.
 
     Returns:
-      The pairs [P, 2] and how many were dropped.
+      The pairs [P, 2], how many were dropped, and the names that are in neither.
     """
-    pairs, dropped = [], 0
+    pairs, dropped, unknown = [], 0, {}
     for number, *names in read_pair_list(path):
         keys = [key(name) for name in names]
         if left_out.intersection(keys):
             dropped += 1
             continue
-        for name, known in zip(names, keys, strict=True):
-            if known not in index:
-                raise UserError(path, f"line {number} names {name}, which has no annotation",
-                                "drop the line or annotate the picture")
-        pairs.append([index[known] for known in keys])
-    return np.array(pairs, np.int32).reshape(-1, 2), dropped
+        strange = [name for name, known in zip(names, keys, strict=True) if known not in index]
+        if strange and strict:
+            raise UserError(path, f"line {number} names {strange[0]}, which has no annotation",
+                            "drop the line or annotate the picture")
+        unknown |= dict.fromkeys(strange)
+        if not strange:
+            pairs.append([index[known] for known in keys])
+    return np.array(pairs, np.int32).reshape(-1, 2), dropped, list(unknown)

@@ -14,7 +14,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import SUFFIXES
 from repose_jax.data.image.names import flattened, generated_name
-from repose_jax.data.market1501.layout import list_pictures
+from repose_jax.data.market1501.survey import list_pictures
 from repose_jax.data.pairs.list import read_pair_list
 from repose_jax.studies.human.question import KINDS, Kind, Picture, Question
 
