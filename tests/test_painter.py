@@ -130,6 +130,15 @@ class TestRefining:
         first = COSINE.noised(start, initial_noise(keys, SIZE), jnp.full(2, times[0]))
         np.testing.assert_allclose(steps.info["seen"][0], first, atol=1e-5)
 
+    def test_a_fresh_denoiser_leaves_the_painted_picture(self):
+        """Whatever the noise; so the refinement starts from the painter's picture."""
+        unet = params()["unet"]
+        fresh = params() | {"unet": unet | {"head": jax.tree.map(jnp.zeros_like, unet["head"])}}
+        context = MODEL.condition(fresh, SOURCE, poses(2), poses(3))
+        for t in (0, 39):
+            guess = MODEL.denoiser(fresh, context)(normal(7, 2, *SIZE, 3), jnp.full(2, t)).x0
+            np.testing.assert_allclose(guess, context.picture, atol=1e-5)
+
     def test_no_step_is_the_painted_picture(self):
         painted = paint(params(), SOURCE, poses(2), poses(3))[0].picture
         keys = jax.random.split(jax.random.key(0), 2)

@@ -217,7 +217,11 @@ class Network(nn.Module):
         if cfg.rpa.copy:
             copy = nn.sigmoid(out[..., -1:]) * context.present[:, None, None, None]
         variance = out[..., 3:6] if cfg.learned_variance else None
-        return Output(signal=out[..., :3], variance=variance, copy=copy)
+        signal = out[..., :3]
+        if cfg.painter.channels and cfg.rpa.copy:
+            # Fresh parameters leave the painted picture as it is, so that refining starts from it.
+            signal = signal + context.picture
+        return Output(signal=signal, variance=variance, copy=copy)
 
     def everything(self, y, t, source, source_pose, target_pose, present) -> Output:
         """`condition` and `__call__` in one, for initialisation."""
