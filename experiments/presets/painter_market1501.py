@@ -13,4 +13,5 @@ from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
     model=refining.model("market14"), data=DataConfig(path="market1501", hold_out=50),
+    sample=refining.sample("market1501", steps=0),
     objective=refining.painting(sharp=False), train=refining.painter_train(60_000, sharp=False))

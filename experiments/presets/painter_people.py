@@ -13,4 +13,5 @@ from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
     model=refining.model("openpose18"), data=DataConfig(path="people", identities=3000, views=6),
+    sample=refining.sample("people", steps=0),
     objective=refining.painting(sharp=False), train=refining.painter_train(60_000, sharp=False))

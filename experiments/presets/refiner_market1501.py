@@ -6,15 +6,13 @@ Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md.
 """
 
-import dataclasses
-
 from repose_jax.data.config import DataConfig
-from repose_jax.experiments.presets import refining, small
+from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PARTS
 from repose_jax.tasks.pose_transfer import ExperimentConfig
 
 CONFIG = ExperimentConfig(
     model=refining.model("market14"), data=DataConfig(path="market1501", hold_out=50),
     objective=refining.OBJECTIVE, frozen=PARTS,
-    sample=dataclasses.replace(refining.SAMPLE, guidance=small.guidance("market1501")),
+    sample=refining.sample("market1501"),
     train=refining.refiner_train(60_000))

@@ -6,15 +6,13 @@ Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md.
 """
 
-import dataclasses
-
 from repose_jax.data.config import DataConfig
-from repose_jax.experiments.presets import refining, small
+from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PARTS
 from repose_jax.tasks.pose_transfer import ExperimentConfig
 
 CONFIG = ExperimentConfig(
     model=refining.model("openpose18"), data=DataConfig(path="people", identities=3000, views=6),
     objective=refining.OBJECTIVE, frozen=PARTS,
-    sample=dataclasses.replace(refining.SAMPLE, guidance=small.guidance("people")),
+    sample=refining.sample("people"),
     train=refining.refiner_train(60_000))

@@ -5,6 +5,7 @@ denoiser refines the painted picture from a share of noise below 1.
 """
 
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.experiments.presets import small
 from repose_jax.models.painting_loss import PaintingObjective
 from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
 from repose_jax.models.sample_config import SampleConfig
@@ -54,5 +55,10 @@ def refiner_train(images: int) -> LoopConfig:
         optimizer=OptimizerConfig(learning_rate=8e-4, warmup_images=1_600, decay="constant"))
 
 
+def sample(domain: str, steps: int = 4) -> SampleConfig:
+    """The sampler's settings for a domain; 0 steps leave the painted picture as it is."""
+    return SampleConfig(steps=steps, start=NOISE, source_weight=1.0,
+                        guidance=small.guidance(domain))
+
+
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)
-SAMPLE = SampleConfig(steps=4, start=NOISE, source_weight=1.0)

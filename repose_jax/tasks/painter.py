@@ -44,12 +44,14 @@ class PainterExperiment:
       model: a model with a painter.
       data: what it learns from.
       objective: weights of its losses.
+      sample: the settings of the sampler, kept in the model file: 0 steps, the painted picture.
       train: how long, how often.
     """
 
     model: ModelConfig
     data: DataConfig = DataConfig()
     objective: PaintingObjective = PaintingObjective()
+    sample: SampleConfig = SampleConfig(steps=0, source_weight=1.0)
     train: LoopConfig = LoopConfig(total_images=100_000, batch_size=8)
 
     def __post_init__(self):
@@ -150,9 +152,8 @@ def run(
     stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
                      flip=config.data.flip, augment=config.data.augment,
                      workers=config.data.workers)
-    painted = SampleConfig(steps=0, source_weight=1.0)
     shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
-    view = ExperimentConfig(model=config.model, data=config.data, sample=painted)
+    view = ExperimentConfig(model=config.model, data=config.data, sample=config.sample)
 
     def finished(ema: Params) -> Params:
         return {**whole, **{name: ema[name] for name in PARTS}}
@@ -167,5 +168,5 @@ def run(
     path = folder / FILE_NAME
     save_model(path, config.model, jax.device_get(finished(trained.state.ema)), {
         "images": trained.images, "init": None if init is None else pathlib.Path(init).name,
-        "data": pathlib.Path(config.data.path).name}, painted)
+        "data": pathlib.Path(config.data.path).name}, config.sample)
     return path
