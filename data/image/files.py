@@ -11,30 +11,32 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 from repose_jax.common.errors import UserError
+from repose_jax.data.image.modes import DAMAGE, as_rgb, shown_size
 from repose_jax.data.image.resize import letterbox
 
-SUFFIXES = (".jpg", ".jpeg", ".png")  # of the pictures of datasets and of published results
-_ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
+#: Of pictures, wherever a folder of them is read.
+SUFFIXES = (".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif", ".png")
 _MEND = "give a readable JPEG or PNG picture"
+# Files of these beginnings, JPEG and PNG, are stored in datasets as they are.
+_STORABLE = (b"\xff\xd8\xff", b"\x89PNG\r\n")
 
 MOST_PIXELS = 50_000_000
 """Of a picture that is decoded: a file of 1 KB can claim more and would then cost gigabytes."""
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 def is_picture(path: str | os.PathLike[str]) -> bool:
     """Says by its name whether a file is a picture."""
-    return os.path.splitext(os.fspath(path))[1].lower() in _SUFFIXES
+    return os.path.splitext(os.fspath(path))[1].lower() in SUFFIXES
 
 
 def read_image(path: str | os.PathLike[str],
                content: bytes | None = None) -> UInt8[np.ndarray, "height width 3"]:
-    """Reads a picture as RGB.
+    """Reads a picture as RGB, as people see it (see `modes.as_rgb`); of an animation the first frame.
 
     Args:
       path: the file, also the name that errors carry.
@@ -51,26 +53,20 @@ def read_image(path: str | os.PathLike[str],
 def _opened(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Image.Image]:
     """A picture of which Pillow has read the header; UserError for what is found wrong in the block."""
     try:
-        with _header(path if content is None else io.BytesIO(content)) as picture:
-            _refuse_huge(path, picture)
-            yield picture
+        with warnings.catch_warnings():
+            # Of damaged tags, which have no influence, and of size, which has a limit of our own.
+            warnings.simplefilter("ignore")
+            with Image.open(path if content is None else io.BytesIO(content)) as picture:
+                _refuse_huge(path, picture)
+                yield picture
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
     except Image.UnidentifiedImageError:
         raise UserError(path, "is not a picture", _MEND) from None
     except Image.DecompressionBombError:
         raise UserError(path, "is too large to be a photo", _MEND) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow reports broken PNG chunks as SyntaxError and broken headers as ValueError.
+    except DAMAGE as error:
         raise UserError(path, f"cannot be read as a picture ({error})", _MEND) from None
-
-
-def _header(file: str | os.PathLike[str] | io.BytesIO) -> Image.Image:
-    """A picture that is not decoded yet."""
-    with warnings.catch_warnings():
-        # Pillow warns of pictures that are refused here in a line of our own.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file)
 
 
 def _refuse_huge(where: str | os.PathLike[str], picture: Image.Image) -> None:
@@ -92,7 +88,10 @@ def pixels_of(image: ImageLike, name: str | os.PathLike[str] = "image"
         return read_image(image)
     if isinstance(image, Image.Image):
         _refuse_huge(name, image)
-        image = as_rgb(image)
+        try:
+            image = as_rgb(image)
+        except DAMAGE as error:
+            raise UserError(name, f"cannot be read as a picture ({error})", _MEND) from None
     image = np.asarray(image)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise UserError(name, f"is {image.dtype} {image.shape}", "give uint8 [h, w, 3]")
@@ -118,25 +117,18 @@ def encode_png(picture: UInt8[np.ndarray, "height width 3"]) -> bytes:
     return content.getvalue()
 
 
-def as_rgb(picture: Image.Image) -> Image.Image:
-    """A picture as people see it: upright, 8 bits a channel, on white where it is transparent."""
-    # Phones store photos lying down with a note to turn them; pose detectors heed it.
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip rather than scale
-        return Image.fromarray((np.asarray(picture) / 257).clip(0, 255).astype(np.uint8)).convert(
-            "RGB")
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert("RGB")
-
-
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of a picture from its header alone; UserError where it has none."""
     with _opened(path) as picture:
-        lying = picture.getexif().get(_ORIENTATION, 1) >= 5
-        return picture.size if lying else picture.size[::-1]
+        return shown_size(picture)
+
+
+def frame_note(path: str | os.PathLike[str]) -> list[str]:
+    """A sentence where a file has several frames, of which the first is read; UserError as above."""
+    with _opened(path) as picture:
+        # MPO are phones' photos with a preview or a second eye behind them.
+        frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+    return [f"{os.fspath(path)}: has {frames} frames, of which the first is taken"] * (frames > 1)
 
 
 def image_sizes(folder: str | os.PathLike[str], names: Sequence[str]) -> np.ndarray:
@@ -177,7 +169,7 @@ class StoredPictures(abc.ABC):
         return self.content(index) + self.manner().encode()
 
     def encoded(self, index: int) -> bytes:
-        """Picture `index` as a file's content: as it is stored where it has the size, else PNG.
+        """Picture `index` as a file's content: a JPEG or PNG of the size as it is stored, else PNG.
 
         Raises:
           UserError: where it cannot be decoded.
@@ -185,7 +177,8 @@ class StoredPictures(abc.ABC):
         content = self.content(index)
         stored = read_image(self.label(index), content)
         picture = self.fitted(index, stored)
-        return content if picture is stored else encode_png(picture)
+        as_it_is = picture is stored and content.startswith(_STORABLE)
+        return content if as_it_is else encode_png(picture)
 
 
 class FolderImages(StoredPictures):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from repose_jax.common.errors import UserError
-from repose_jax.data.image.files import image_size, read_image
+from repose_jax.data.image.files import frame_note, image_size, read_image
 
 # A file, and the (height, width) of its picture where it can be read.
 Sizes = dict[str, tuple[int, int]]
@@ -107,14 +107,17 @@ class Findings(list[Finding]):
         Returns:
           (height, width) of each picture that can be read.
         """
-        whole, sizes = set(spread(len(paths), sample)), {}
+        whole, sizes, frames = set(spread(len(paths), sample)), {}, []
         for number, (name, path) in enumerate(paths.items()):
             try:
                 sizes[name] = (read_image(path).shape[:2] if number in whole
                                else tuple(image_size(path)))
+                if path.suffix.lower() not in (".jpg", ".jpeg") and frame_note(path):
+                    frames.append(name)
             except UserError as error:
                 empty = path.is_file() and not path.stat().st_size
                 self.append(Finding(error.where, "is empty" if empty else error.what))
+        self.add(where, frames, "pictures of several frames, of which the first is read", hurts=False)
         several = collections.Counter(sizes.values()).most_common()
         if one_size and len(several) > 1:
             text = ", ".join(f"{n} of {h}x{w}" for (h, w), n in several[:4])

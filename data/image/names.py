@@ -49,7 +49,7 @@ def pictures_below(folder: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
             raise UserError(path, f"has the name of {found[stem]}", "keep one of them")
         found[stem] = path
     if not found:
-        raise UserError(root, "holds no PNG or JPEG picture", "give a folder of pictures")
+        raise UserError(root, "holds no picture", "give a folder of pictures")
     return found
 
 

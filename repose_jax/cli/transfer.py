@@ -19,7 +19,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import check_writable
 from repose_jax.common.provenance import check_png, file_hash, picture_text, write_png
-from repose_jax.data.image.files import is_picture, read_image
+from repose_jax.data.image.files import frame_note, is_picture, read_image
 from repose_jax.data.image.names import flattened
 from repose_jax.inference.draw_alignment import draw_alignment
 from repose_jax.inference.draw_trajectory import draw_trajectory
@@ -200,6 +200,8 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
         image = read_image(source)
         digest = file_hash(source)
         source_pose = _source_pose(transfer, source, options, image.shape[:2])
+        source_pose = dataclasses.replace(
+            source_pose, notes=(*frame_note(source), *source_pose.notes))
         for pose in poses:
             name = f"{source.stem}_2_{flattened(pose.name)}.png"
             output = options.output if one_file else options.output / name

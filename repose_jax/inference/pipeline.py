@@ -15,7 +15,7 @@ from PIL import Image
 from repose_jax.common.errors import UserError
 from repose_jax.common.progress import check_seed
 from repose_jax.data.image.crop import person_cut_out
-from repose_jax.data.image.files import ImageLike, is_picture, pixels_of, read_image
+from repose_jax.data.image.files import ImageLike, frame_note, is_picture, pixels_of, read_image
 from repose_jax.data.image.resize import fit_pose, letterbox
 from repose_jax.diffusion.samplers import Step
 from repose_jax.inference.detection.detector import PoseDetector
@@ -141,6 +141,7 @@ class PoseTransfer:
         if retarget not in MODES:
             raise UserError("retarget", f"is {retarget}", f"choose one of {', '.join(MODES)}")
         where = image if isinstance(image, (str, os.PathLike)) else name
+        frames = [] if image is not where else frame_note(image)
         image = pixels_of(image, where)
         size = image.shape[:2]
         if box is not None:
@@ -158,7 +159,7 @@ class PoseTransfer:
             target, said = self._retarget(source, target, retarget, target_pose)
             more += said
         picture, _, note = letterbox(image, None, self.size)
-        notes += more + ([f"{where}: {note}"] if note else [])
+        notes = frames + notes + more + ([f"{where}: {note}"] if note else [])
         return Prepared(picture, source, target, tuple(notes))
 
     def _retarget(self, source: np.ndarray, target: np.ndarray, mode: Mode, given: PoseLike):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from repose_jax.common.errors import UserError
-from repose_jax.data.image.files import ImageLike, pixels_of
+from repose_jax.data.image.files import ImageLike, frame_note, pixels_of
 from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.pose.named_poses import NamedPose
 from repose_jax.pose.people import MIN_JOINTS, Box, Person, choose_person, clipped, said
@@ -55,8 +55,9 @@ def photo_pose(
     known = int((pose[:, 2] > 0).sum())
     if not inside and not detector.finds_people:
         inside = ", which looks for one person who fills the photo"
-    notes = [note] if note else []
-    notes.append(f"pose estimated by {detector.name}{inside}, {known} of {len(pose)} joints")
+    notes = frame_note(path) if path else []
+    notes += [f"{where}: {note}"] if note else []
+    notes.append(f"{where}: pose estimated by {detector.name}{inside}, {known} of {len(pose)} joints")
     return NamedPose(
         pose=pose, name=os.path.splitext(os.path.basename(where))[0], skeleton=skeleton,
-        size=(height, width), path=path, notes=tuple(f"{where}: {note}" for note in notes))
+        size=(height, width), path=path, notes=tuple(notes))
