@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from repose_jax.common.fields import added
 from repose_jax.common.ranges import Natural, Positive, Range, Seed, check_fields
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.source import PairSource
+from repose_jax.data.pairs.stream import Batches, batches
 from repose_jax.data.pairs.subset import numbered, share_of
 from repose_jax.data.registry import open_dataset
 
@@ -78,6 +80,16 @@ class DataConfig:
                             "give 0 or more, fewer than there are people")
         left = np.random.default_rng(self.seed).permutation(people)[:self.hold_out]
         return np.flatnonzero(~np.isin(person, left))
+
+    def batches(self, source: PairSource, batch_size: int) -> Batches:
+        """The endless stream of training batches of pairs; see `repose_jax.data.pairs.stream`."""
+        return batches(source, batch_size=batch_size, seed=self.seed, flip=self.flip,
+                       augment=self.augment, workers=self.workers)
+
+    @property
+    def name(self) -> str:
+        """What model files call the data: the last part of the path."""
+        return pathlib.Path(self.path).name
 
     @property
     def people(self) -> dict[str, int]:

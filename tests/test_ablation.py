@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from repose_jax.cli.ablate import PRESETS, parse_grid
+from repose_jax.cli.ablate import ATTRIBUTE, PACKAGE, parse_grid
+from repose_jax.cli.presets import load_preset, preset_names
 from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
@@ -75,12 +76,10 @@ class TestCells:
             with pytest.raises(UserError):
                 parse_grid([word])
 
-    @pytest.mark.parametrize("name", PRESETS)
+    @pytest.mark.parametrize("name", preset_names(PACKAGE, ATTRIBUTE))
     def test_presets_are_settings_of_the_sampler(self, name):
-        import importlib
-        module = importlib.import_module(f"repose_jax.experiments.ablations.{name}")
-        for cell in module.ABLATION.cells:
-            with_settings(SampleConfig(), cell).check(1000)
+        for cell in load_preset(name, PACKAGE, ATTRIBUTE).cells:
+            with_settings(SampleConfig(), cell).check(ModelConfig())
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ from repose_jax.pose.maps import map_count, person_map
 from repose_jax.pose.skeleton import MARKET14
 from repose_jax.tasks import painter as painter_task
 from repose_jax.tasks import pose_transfer as pose_task
+from repose_jax.tasks.fit import fit
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
@@ -254,7 +255,7 @@ def trained(tmp_path_factory):
     config = painter_task.PainterExperiment(
         model=PEOPLE, data=DATA, train=LOOP,
         objective=PaintingObjective(adversarial=0.02, match=0.1))
-    return painter_task.run(config, folder, samples=2, progress=False)
+    return fit(config.task(), folder, progress=False)
 
 
 class TestTraining:
@@ -268,18 +269,18 @@ class TestTraining:
             model=PEOPLE, data=DATA, train=LOOP, frozen=painter_task.PARTS,
             objective=ObjectiveConfig(drop_source=0.0, noise=0.5),
             sample=SampleConfig(steps=2, start=0.5, source_weight=1.0))
-        path = pose_task.run(config, tmp_path, init=trained, samples=2, progress=False)
+        path = fit(config.task(trained), tmp_path, progress=False)
         before, after = load_model(trained).params, load_model(path).params
         for part in painter_task.PARTS:
             jax.tree.map(np.testing.assert_array_equal, before[part], after[part])
         moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before["unet"], after["unet"])
         assert max(jax.tree.leaves(moved)) > 1e-3
 
-    def test_nothing_can_be_kept_of_nothing(self, tmp_path):
+    def test_nothing_can_be_kept_of_nothing(self):
         config = pose_task.ExperimentConfig(model=PEOPLE, data=DATA, train=LOOP,
                                             sample=SampleConfig(steps=2), frozen=("painter",))
         with pytest.raises(UserError, match="--init"):
-            pose_task.run(config, tmp_path, progress=False)
+            config.task()
         with pytest.raises(UserError, match="frozen"):
             pose_task.ExperimentConfig(model=PEOPLE, frozen=("unet",))
 

@@ -16,8 +16,9 @@ from repose_jax.evaluation.metrics.field import evaluate_field
 from repose_jax.models.weights import load_field
 from repose_jax.networks.pif import FieldConfig, PoseField, fresh_field, project
 from repose_jax.pose.skeleton import MARKET14, SKELETONS
-from repose_jax.tasks.pose_field import FieldBatches, FieldExperiment, run, wrong_poses
+from repose_jax.tasks.pose_field import FieldBatches, FieldExperiment, wrong_poses
 from repose_jax.pose.bones import bones_of, valid_poses
+from repose_jax.tasks.fit import fit
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
@@ -135,6 +136,10 @@ def test_auroc_is_the_share_of_pairs(seed):
     assert auroc(low, high, *weights) == pytest.approx(
         auroc(np.repeat(low, weights[0]), np.repeat(high, weights[1])))
     assert auroc(np.zeros(3), np.ones(4)) == 1 and auroc(np.ones(3), np.ones(4)) == 0.5
+
+
+def run(config, folder, **options):
+    return fit(config.task(), folder, **options)
 
 
 def experiment(total: int = 4096, **changes) -> FieldExperiment:

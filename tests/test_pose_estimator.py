@@ -27,7 +27,8 @@ from repose_jax.networks.pose_estimator import (
     EstimatorConfig, Heatmaps, PoseEstimator, estimator_loss, fresh_estimator, peak, soft_argmax)
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
-from repose_jax.tasks.pose_estimator import EstimatorExperiment, guess, run
+from repose_jax.tasks.fit import fit
+from repose_jax.tasks.pose_estimator import EstimatorExperiment, guess
 from repose_jax.training.config import LoopConfig
 
 SIZE = (32, 16)
@@ -113,6 +114,10 @@ def denoiser(tmp_path_factory):
     params = jax.jit(RePoseModel(config).init)(jax.random.key(0))
     save_model(path, config, params, {}, SampleConfig(steps=2))
     return path
+
+
+def run(config, folder, **options):
+    return fit(config.task(), folder, **options)
 
 
 def experiment(denoiser, total: int = 64, **changes) -> EstimatorExperiment:

@@ -17,8 +17,9 @@ from repose_jax.evaluation.evaluators.reid import score_reid
 from repose_jax.evaluation.metrics.retrieval import rank
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
 from repose_jax.tasks.reid import (
-    PeopleBatches, Pictures, ReidExperiment, moments, run, with_generated)
+    PeopleBatches, Pictures, ReidExperiment, ReidTask, moments, with_generated)
 from repose_jax.models.weights import load_reid
+from repose_jax.tasks.fit import fit
 from repose_jax.tasks.reid_augment import augmented, erased, mirrored, recolored, shifted
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
@@ -42,7 +43,8 @@ def trained(pictures, tmp_path_factory):
     experiment = ReidExperiment(reid=SMALL, per_person=2, train=LoopConfig(
         total_images=1600, batch_size=16, ema_decay=0.9,
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup_images=160)))
-    return run(experiment, tmp_path_factory.mktemp("reid"), pictures=pictures, progress=False)
+    return fit(ReidTask(experiment, pictures=pictures), tmp_path_factory.mktemp("reid"),
+               progress=False)
 
 
 class TestNetwork:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import json
 import pathlib
@@ -12,11 +11,12 @@ from typing import Literal
 
 import tyro
 
+from repose_jax.cli.presets import load_preset
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.models.sample_overrides import given
 
-PRESETS = ("components", "weight", "through", "interval", "sampler", "choice")
+PACKAGE, ATTRIBUTE = "repose_jax.experiments.ablations", "ABLATION"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +59,7 @@ def ablate(argv: Sequence[str]) -> int:
     from repose_jax.studies.ablation import run
     from repose_jax.studies.ablation_report import markdown, rows, write_report
 
-    if options.preset not in PRESETS:
-        raise UserError(options.preset, "is not a preset", f"choose one of {', '.join(PRESETS)}")
-    preset = importlib.import_module(f"repose_jax.experiments.ablations.{options.preset}").ABLATION
+    preset = load_preset(options.preset, PACKAGE, ATTRIBUTE)
     changes = given(options, "model", "split", "pairs", "seeds", "judge", "field", "batch_size")
     if options.grid:
         changes["cells"] = parse_grid(options.grid)

@@ -109,8 +109,11 @@ def evaluate(argv: Sequence[str]) -> int:
     if options.detections is not None:
         raise UserError("--detections", f"is only for --protocol {_HUMAN_ART}", "leave it out")
     data = DataConfig(path=options.data, identities=options.identities, views=options.views)
-    score = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid}[kind]
-    score(options, data, "repose evaluate " + " ".join(argv))
+    scores = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid}
+    if kind not in scores:
+        raise UserError(options.model, f"holds a network of kind {kind}, for which there is no "
+                        "evaluation", f"give one of kind {', '.join(scores)}")
+    scores[kind](options, data, "repose evaluate " + " ".join(argv))
     return 0
 
 

@@ -13,7 +13,7 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import flax.errors
 import jax
@@ -30,13 +30,10 @@ from repose_jax.networks.reid import ReidConfig, fresh_reid
 from repose_jax.training.weight_file import WeightFile, export_safetensors
 
 FILE_NAME = "model.safetensors"
-Kind = Literal["model", "estimator", "field", "reid"]
 
 _HINT = "fetch or export it again, or give a file that `repose train` wrote"
 _BUNDLED = pathlib.Path(__file__).parents[1] / "weights"
-_FORMATS: dict[Kind, str] = {
-    "model": "repose_jax model 1", "estimator": "repose_jax estimator 1",
-    "field": "repose_jax field 1", "reid": "repose_jax reid 1"}
+_FORMAT = "repose_jax {} 1"  # with the kind of network that a file holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +107,8 @@ def card(name: str) -> str:
     return (_BUNDLED / f"{name}.md").read_text(encoding="utf-8")
 
 
-def kind_of(name: str | os.PathLike[str]) -> Kind:
-    """Which kind of network a file holds.
+def kind_of(name: str | os.PathLike[str]) -> str:
+    """Which kind of network a file holds, the `kind` of the task that trained it.
 
     Raises:
       UserError: missing, damaged, or not of this package.
@@ -119,16 +116,16 @@ def kind_of(name: str | os.PathLike[str]) -> Kind:
     return _kind(WeightFile.read(model_path(name)))
 
 
-def _kind(file: WeightFile) -> Kind:
-    for kind, text in _FORMATS.items():
-        if file.metadata.get("format") == text:
-            return kind
+def _kind(file: WeightFile) -> str:
+    words = file.metadata.get("format", "").split()
+    if len(words) == 3 and _FORMAT.format(words[1]) == " ".join(words):
+        return words[1]
     raise UserError(file.path, "is not a model of this package",
                     "give a file that `repose train` wrote")
 
 
 def save_weights(
-    path: str | os.PathLike[str], kind: Kind, config: Any, params: Params, facts: dict, **more: Any,
+    path: str | os.PathLike[str], kind: str, config: Any, params: Params, facts: dict, **more: Any,
 ) -> None:
     """Writes a network in float16, all or nothing.
 
@@ -144,12 +141,12 @@ def save_weights(
       UserError: where the file cannot be written.
     """
     content = {"config": to_dict(config), "facts": facts} | more
-    export_safetensors(path, params, {"format": _FORMATS[kind]} | {
+    export_safetensors(path, params, {"format": _FORMAT.format(kind)} | {
         name: json.dumps(value) for name, value in content.items()})
 
 
 def load_weights(
-    name: str | os.PathLike[str], kind: Kind, config_type: type,
+    name: str | os.PathLike[str], kind: str, config_type: type,
     init: Callable[[Any], Callable[[jax.Array], Params]], like: Any = None,
 ) -> Weights:
     """Reads a network.
@@ -213,7 +210,8 @@ def _refuse_larger(config: Any, tensors: int) -> None:
         networks = [unet, unet, unet, config.network.painter]  # two halves and a source encoder
     # Two convolutions, each with kernel and bias, are in any residual block.
     least = getattr(config, "depth", 0) + sum(
-        4 * len(part.channels) * part.blocks for part in networks if hasattr(part, "channels"))
+        4 * len(part.channels) * part.blocks for part in networks
+        if hasattr(part, "channels") and hasattr(part, "blocks"))
     if least > tensors:
         raise UserError("config", f"asks for {least} tensors or more, the file has {tensors}", _HINT)
 

@@ -36,7 +36,9 @@ from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import LoadedModel, load_model, load_reid
-from repose_jax.tasks.reid import Pictures, ReidExperiment, real_pictures, run, with_generated
+from repose_jax.tasks.fit import fit
+from repose_jax.tasks.reid import (
+    Pictures, ReidExperiment, ReidTask, real_pictures, with_generated)
 
 ARMS = ("real", "real, longer", "real and generated")
 
@@ -131,7 +133,7 @@ def augment_reid(
         (without, person), (with_them, _) = found[ARMS[1]], found[ARMS[2]]
         gain = Bootstrap(person[without.valid], seed=wanted.seed).difference(
             with_them.precision[without.valid], without.precision[without.valid])
-        rows.append(Row(share, real.real, len(more.person) - real.real, scores, gain))
+        rows.append(Row(share, real.real, more.generated, scores, gain))
         tell(f"{share:.0%} of the real pictures: mAP " + ", ".join(
             f"{scores[arm].precision.value:.3f} ({arm})" for arm in ARMS))
     return rows
@@ -191,6 +193,6 @@ def _trained(
 ) -> pathlib.Path:
     config = dataclasses.replace(wanted.experiment, train=dataclasses.replace(
         wanted.experiment.train, total_images=images, seed=wanted.seed))
-    path = run(config, place, init=init, progress=bar, pictures=pictures)
+    path = fit(ReidTask(config, init, pictures), place, progress=bar)
     jax.clear_caches()
     return path

@@ -11,27 +11,26 @@ import functools
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
+from PIL import Image
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import identity
+from repose_jax.common.fields import identity, to_dict
 from repose_jax.data.config import DataConfig
-from repose_jax.data.pairs.stream import batches
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
 from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseModel, check_model
 from repose_jax.common.signal import to_signal
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.weights import FILE_NAME, save_model
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.pose.maps import map_count, person_map, pose_maps
-from repose_jax.tasks.pose_transfer import ExperimentConfig, initial, sample_picture
+from repose_jax.tasks.pose_transfer import initial, sample_picture
+from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
-from repose_jax.training.loop import train
 
 PARTS = ("encoder", "alignment", "painter")
 
@@ -59,6 +58,10 @@ class PainterExperiment:
         if not self.model.network.painter.channels:
             raise UserError("model.network.painter.channels", "is empty",
                             "give as many numbers as the U-Net has levels")
+
+    def task(self, init: str | os.PathLike[str] | None = None) -> PainterTask:
+        """See `repose_jax.tasks.task.Experiment`."""
+        return PainterTask(self, init)
 
 
 def fresh(config: PainterExperiment) -> Callable[[Key[Array, ""]], Params]:
@@ -112,61 +115,55 @@ def loss(
     return sum(terms.values()), terms
 
 
-def run(
-    config: PainterExperiment,
-    folder: str | os.PathLike[str],
-    *,
-    init: str | os.PathLike[str] | None = None,
-    samples: int = 16,
-    progress: bool = True,
-    on_event: Callable[[str, dict], None] | None = None,
-) -> pathlib.Path:
-    """Trains into a folder, resuming what is there, and writes a model file.
+class PainterTask(Task):
+    """Trains encoder, alignment and painter of a model, the discriminator beside them.
 
-    Args:
-      config: the experiment.
-      folder: gets checkpoints, log, loss curve and sample pictures.
-      init: a model whose weights are the start; None starts afresh.
-      samples: pairs in each sample picture.
-      progress: show a progress bar.
-      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
-
-    Returns:
-      The model file, to be sampled with 0 steps: the averaged parameters of the last step.
-
-    Raises:
-      UserError: data, model file or folder cannot be used.
+    The file gets the whole model: the rest as it came, the discriminator left out.
     """
-    folder, model = pathlib.Path(folder), RePoseModel(config.model)
-    network, key = config.model.network, jax.random.key(config.train.seed)
-    source = config.data.open("train", skeleton=network.skeleton, size=network.image_size)
-    whole = jax.jit(model.init)(key)
-    if init is not None:
-        whole = initial(init, config.model, jax.eval_shape(lambda: whole))
-    for text in source.notes:
-        if on_event is not None:
-            on_event("note", {"data": text})
-    params = {name: whole[name] for name in PARTS}
-    if config.objective.judged:
-        params["discriminator"] = _fresh_discriminator(config.model, key)
-    stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
-                     flip=config.data.flip, augment=config.data.augment,
-                     workers=config.data.workers)
-    shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
-    view = ExperimentConfig(model=config.model, data=config.data, sample=config.sample)
 
-    def finished(ema: Params) -> Params:
-        return {**whole, **{name: ema[name] for name in PARTS}}
+    kind = "model"
 
-    trained = train(
-        config.train, params=params, batches=stream, folder=folder,
-        loss_fn=functools.partial(loss, model, config.objective),
-        metadata={"model": identity(config.model), "data": config.data.identity(),
-                  "objective": identity(config.objective)},
-        sample_fn=lambda ema, images: sample_picture(view, finished(ema), source, shown),
-        on_event=on_event, progress=progress)
-    path = folder / FILE_NAME
-    save_model(path, config.model, jax.device_get(finished(trained.state.ema)), {
-        "images": trained.images, "init": None if init is None else pathlib.Path(init).name,
-        "data": pathlib.Path(config.data.path).name}, config.sample)
-    return path
+    def __init__(self, experiment: PainterExperiment, init: str | os.PathLike[str] | None):
+        self.experiment, self.config, self.loop = experiment, experiment.model, experiment.train
+        self.model, self._init = RePoseModel(self.config), init
+
+    @functools.cached_property
+    def _whole(self) -> Params:
+        """The whole model that the parts are taken from and come back to."""
+        key = jax.random.key(self.loop.seed)
+        if self._init is None:
+            return jax.jit(self.model.init)(key)
+        return initial(self._init, self.config, jax.eval_shape(self.model.init, key))
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        return fresh(self.experiment)(key)
+
+    def data(self, folder: pathlib.Path) -> Stream:
+        network, data = self.config.network, self.experiment.data
+        self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
+        self.given = {name: self._whole[name] for name in PARTS}
+        if self.experiment.objective.judged:
+            self.given["discriminator"] = _fresh_discriminator(
+                self.config, jax.random.key(self.loop.seed))
+        return Stream(data.batches(self.source, self.loop.batch_size), self.source.identity,
+                      [("data", text) for text in self.source.notes])
+
+    def loss(self, params, frozen, batch, keys):
+        return loss(self.model, self.experiment.objective, params, batch, keys)
+
+    def draw(self, params: Params) -> Image.Image:
+        return sample_picture(self.model, self.finish(params), self.source, self.experiment.sample, count=16)
+
+    def identity(self) -> dict[str, Any]:
+        return {"model": identity(self.config), "data": self.experiment.data.identity(),
+                "objective": identity(self.experiment.objective)}
+
+    def finish(self, params: Params) -> Params:
+        return jax.device_get({**self._whole, **{name: params[name] for name in PARTS}})
+
+    def facts(self, images: int) -> dict[str, Any]:
+        return {"images": images, "init": self._init and pathlib.Path(self._init).name,
+                "data": self.experiment.data.name}
+
+    def more(self) -> dict[str, Any]:
+        return {"sample": to_dict(self.experiment.sample)}

@@ -1,4 +1,4 @@
-"""Trains a pose estimator on what a diffusion model guesses at every noise level."""
+"""A pose estimator that learns from what a diffusion model guesses at every noise level."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -22,13 +22,14 @@ from repose_jax.data.pairs.source import Batch
 from repose_jax.data.pairs.stream import batches
 from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.common.signal import to_image, to_signal
-from repose_jax.models.weights import FILE_NAME, LoadedModel, load_model, load_weights, save_weights
+from repose_jax.models.weights import LoadedModel, load_model, load_weights
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, PoseEstimator, estimator_loss, fresh_estimator, soft_argmax)
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.skeleton import SKELETONS
-from repose_jax.training.loop import Batches, train
+from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
+from repose_jax.training.step import Batches
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,10 @@ class EstimatorExperiment:
         for name in ("clean", "posed"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(name, f"is {getattr(self, name)}", "give a share from 0 to 1")
+
+    def task(self, init: str | os.PathLike[str] | None = None) -> EstimatorTask:
+        """See `repose_jax.tasks.task.Experiment`."""
+        return EstimatorTask(self, init)
 
 
 class Guesses(Iterator[Mapping[str, np.ndarray]]):
@@ -124,74 +129,59 @@ def guess(
     return jnp.concatenate([image, guessed]), jnp.concatenate([jnp.zeros(real), noise])
 
 
-def run(
-    config: EstimatorExperiment,
-    folder: str | os.PathLike[str],
-    *,
-    init: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    on_event: Callable[[str, dict], None] | None = None,
-) -> pathlib.Path:
-    """Trains an estimator into a folder, resuming what is there, and writes its file.
+class EstimatorTask(Task):
+    """Trains the estimator of an experiment."""
 
-    Args:
-      config: the experiment.
-      folder: gets checkpoints, log, loss curve and sample pictures.
-      init: an estimator whose weights are the start; None starts afresh.
-      progress: show a progress bar.
-      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
+    kind = "estimator"
 
-    Returns:
-      The file: the averaged parameters of the last step, complete or interrupted.
+    def __init__(self, experiment: EstimatorExperiment, init: str | os.PathLike[str] | None):
+        self.experiment, self.config, self.loop = experiment, experiment.estimator, experiment.train
+        self.estimator = PoseEstimator(self.config)
+        if init is not None:
+            self.given = load_weights(init, self.kind, EstimatorConfig, fresh_estimator,
+                                      like=self.config).params
 
-    Raises:
-      UserError: data, denoiser, file or folder cannot be used.
-    """
-    folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
-    estimator = PoseEstimator(config.estimator)
-    denoiser = load_model(config.denoiser)
-    theirs, ours = denoiser.model.config.network, config.estimator
-    if (theirs.skeleton, tuple(theirs.image_size)) != (ours.skeleton, tuple(ours.image_size)):
-        raise UserError(config.denoiser, f"has {theirs.skeleton} at {theirs.image_size}, the "
-                        f"estimator {ours.skeleton} at {ours.image_size}", "use the same")
-    source = config.data.open(
-        "train", skeleton=config.estimator.skeleton, size=config.estimator.image_size)
-    for text in source.notes:
-        tell("note", {"data": text})
-    pairs = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
-                    flip=config.data.flip, augment=config.data.augment,
-                    workers=config.data.workers)
+    @functools.cached_property
+    def denoiser(self) -> LoadedModel:
+        """The model whose guesses are shown; UserError where its pictures or poses are others."""
+        name = self.experiment.denoiser
+        found = load_model(name)
+        theirs, ours = found.model.config.network, self.config
+        if (theirs.skeleton, tuple(theirs.image_size)) != (ours.skeleton, tuple(ours.image_size)):
+            raise UserError(name, f"has {theirs.skeleton} at {theirs.image_size}, the estimator "
+                            f"{ours.skeleton} at {ours.image_size}", "use the same")
+        return found
 
-    params: Params | Callable[[], Params] = functools.partial(
-        jax.jit(fresh_estimator(config.estimator)), jax.random.key(config.train.seed))
-    if init is not None:
-        params = load_weights(init, "estimator", EstimatorConfig, fresh_estimator,
-                              like=config.estimator).params
+    def init(self, key: Key[Array, ""]) -> Params:
+        return fresh_estimator(self.config)(key)
 
-    def loss(params: Params, batch: Mapping[str, Array], keys: Key[Array, "batch"]):
-        heatmaps = estimator.apply({"params": params}, batch["image"], batch["noise"])
-        each, parts = estimator_loss(heatmaps, batch["pose"], config.estimator.image_size)
-        return each.mean(), {name: value.mean() for name, value in parts.items()}
+    def data(self, folder: pathlib.Path) -> Stream:
+        data, denoiser = self.experiment.data, self.denoiser
+        source = data.open("train", skeleton=self.config.skeleton, size=self.config.image_size)
+        self.shown = next(Guesses(batches(source, batch_size=self.loop.batch_size, seed=1),
+                                  denoiser, self.experiment))
+        return Stream(Guesses(data.batches(source, self.loop.batch_size), denoiser,
+                              self.experiment),
+                      source.identity, [("data", text) for text in source.notes])
 
-    shown = next(Guesses(batches(source, batch_size=config.train.batch_size, seed=1),
-                         denoiser, config))
+    def loss(self, params, frozen, batch, keys):
+        heatmaps = self.estimator.apply({"params": params}, batch["image"], batch["noise"])
+        each, terms = estimator_loss(heatmaps, batch["pose"], self.config.image_size)
+        return each.mean(), {name: value.mean() for name, value in terms.items()}
 
-    def draw(ema: Params, seen: int) -> Image.Image:
-        return sample_picture(estimator, ema, shown)
+    def draw(self, params: Params) -> Image.Image:
+        return sample_picture(self.estimator, params, self.shown)
 
-    trained = train(
-        config.train, params=params, loss_fn=loss, batches=Guesses(pairs, denoiser, config),
-        folder=folder, metadata={
-            "estimator": to_dict(config.estimator), "denoiser": denoiser.sha256,
-            "clean": config.clean, "posed": config.posed, "flip": config.data.flip,
-            "data_seed": config.data.seed, **config.data.changes(), "content": source.identity},
-        sample_fn=draw, on_event=on_event, progress=progress)
-    path = folder / FILE_NAME
-    save_weights(path, "estimator", config.estimator, jax.device_get(trained.state.ema), {
-        "images": trained.images, "denoiser": pathlib.Path(config.denoiser).name,
-        "denoiser_sha256": denoiser.sha256, "posed": config.posed,
-        "data": pathlib.Path(config.data.path).name})
-    return path
+    def identity(self) -> dict[str, Any]:
+        data = self.experiment.data
+        return {"estimator": to_dict(self.config), "denoiser": self.denoiser.sha256,
+                "clean": self.experiment.clean, "posed": self.experiment.posed,
+                "flip": data.flip, "data_seed": data.seed, **data.changes()}
+
+    def facts(self, images: int) -> dict[str, Any]:
+        return {"images": images, "denoiser": pathlib.Path(self.experiment.denoiser).name,
+                "denoiser_sha256": self.denoiser.sha256, "posed": self.experiment.posed,
+                "data": self.experiment.data.name}
 
 
 def sample_picture(

@@ -1,4 +1,4 @@
-"""Trains a pose interaction field on real poses and on poses that are wrong."""
+"""A pose interaction field that learns from real poses and on poses that are wrong."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
@@ -18,14 +18,14 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import write_whole
 from repose_jax.data.config import DataConfig
-from repose_jax.models.weights import FILE_NAME, load_weights, save_weights
+from repose_jax.models.weights import load_weights
 from repose_jax.networks.pif import FieldConfig, Params, PoseField, fresh_field
 from repose_jax.pose.bones import bones_of, valid_poses
 from repose_jax.pose.corruptions import CORRUPTIONS, von_mises
 from repose_jax.pose.neighbours import MIN_SHARED, NEIGHBOURS, nearest_poses
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
+from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
-from repose_jax.training.loop import train
 
 # Slighter noise than POST's, without which nothing lies between the valid poses and a label of .3.
 _SLIGHT = (16.0, 64.0)
@@ -71,6 +71,10 @@ class FieldExperiment:
             raise UserError("near", f"is {self.near}, far {self.far}", "give 0 < near <= far")
         if min(self.field.features, self.field.width, self.negatives) < 1:
             raise UserError("field", "has no features, width or negatives", "give 1 or more")
+
+    def task(self, init: str | os.PathLike[str] | None = None) -> FieldTask:
+        """See `repose_jax.tasks.task.Experiment`."""
+        return FieldTask(self, init)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -190,66 +194,55 @@ def field_loss(
     return distance + config.offset_weight * offset, parts
 
 
-def run(
-    config: FieldExperiment,
-    folder: str | os.PathLike[str],
-    *,
-    init: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    on_event: Callable[[str, dict], None] | None = None,
-) -> pathlib.Path:
-    """Trains a field into a folder, resuming what is there, and writes its file.
+class FieldTask(Task):
+    """Trains the field of an experiment; the labelled poses are made once and kept in the folder."""
 
-    Args:
-      config: the experiment.
-      folder: gets checkpoints, log, loss curve and the labelled poses, which are computed once.
-      init: a field whose weights are the start; None starts afresh.
-      progress: show a progress bar.
-      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
+    kind = "field"
 
-    Returns:
-      The file: the averaged parameters of the last step, complete or interrupted.
+    def __init__(self, experiment: FieldExperiment, init: str | os.PathLike[str] | None):
+        self.experiment, self.config, self.loop = experiment, experiment.field, experiment.train
+        if init is not None:
+            self.given = load_weights(init, self.kind, FieldConfig, fresh_field,
+                                      like=self.config).params
 
-    Raises:
-      UserError: data, file or folder cannot be used.
-    """
-    folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
-    config.data.refuse_augment("a field, which learns from poses")
-    skeleton = SKELETONS[config.field.skeleton]
-    source = config.data.open("train", skeleton=skeleton.name)
-    for text in source.notes:
-        tell("note", {"data": text})
-    valid = valid_poses(source.poses, skeleton)
-    guesses = _read_guesses(config.guesses, skeleton)
-    decides = hashlib.sha256(repr((
-        NEIGHBOURS, MIN_SHARED, config.negatives, config.hidden, config.data.seed,
-        skeleton)).encode() + valid.tobytes() + (b"" if guesses is None else guesses.tobytes()))
-    wrong = _cached(folder / f"wrong-poses-{decides.hexdigest()[:16]}.npz",
-                    lambda: wrong_poses(config, valid, skeleton, guesses))
-    tell("note", {"poses": f"{len(valid)} valid with mirror images, {len(wrong.distance)} wrong, "
+    def init(self, key: Key[Array, ""]) -> Params:
+        return fresh_field(self.config)(key)
+
+    def data(self, folder: pathlib.Path) -> Stream:
+        config, skeleton = self.experiment, SKELETONS[self.config.skeleton]
+        config.data.refuse_augment("a field, which learns from poses")
+        source = config.data.open("train", skeleton=skeleton.name)
+        valid = valid_poses(source.poses, skeleton)
+        guesses = _read_guesses(config.guesses, skeleton)
+        decides = hashlib.sha256(repr((
+            NEIGHBOURS, MIN_SHARED, config.negatives, config.hidden, config.data.seed,
+            skeleton)).encode() + valid.tobytes() + (b"" if guesses is None else guesses.tobytes()))
+        wrong = _cached(folder / f"wrong-poses-{decides.hexdigest()[:16]}.npz",
+                        lambda: wrong_poses(config, valid, skeleton, guesses))
+        for name, bound in (("far", config.far), ("near", config.near)):
+            if not (wrong.distance >= bound).any():
+                raise UserError(name, f"is {bound}, and no wrong pose has such a label",
+                                f"give less than {wrong.distance.max():.3f}")
+        self._poses = decides.hexdigest()
+        self._counts = {"valid": len(source), "wrong": len(wrong.distance),
+                        "guesses": 0 if guesses is None else len(guesses)}
+        counts = (f"{len(valid)} valid with mirror images, {len(wrong.distance)} wrong, "
                   f"{(wrong.distance >= config.far).mean():.2f} of them far, "
-                  f"{(wrong.distance < config.near).mean():.2f} nearer than {config.near}"})
-    for name, bound in (("far", config.far), ("near", config.near)):
-        if not (wrong.distance >= bound).any():
-            raise UserError(name, f"is {bound}, and no wrong pose has such a label",
-                            f"give less than {wrong.distance.max():.3f}")
-    params: Params | Callable[[], Params] = functools.partial(
-        jax.jit(fresh_field(config.field)), jax.random.key(config.train.seed))
-    if init is not None:
-        params = load_weights(init, "field", FieldConfig, fresh_field, like=config.field).params
-    trained = train(
-        config.train, params=params, batches=FieldBatches(config, valid, wrong, skeleton),
-        loss_fn=functools.partial(field_loss, PoseField(config.field), config), folder=folder,
-        metadata={"field": to_dict(config.field), "poses": decides.hexdigest(),
-                  "stages": list(config.stages), "bounds": [config.near, config.far],
-                  "offset_weight": config.offset_weight, "total": config.train.total_images},
-        on_event=on_event, progress=progress)
-    path = folder / FILE_NAME
-    save_weights(path, "field", config.field, jax.device_get(trained.state.ema), {
-        "poses_seen": trained.images, "valid": len(source), "wrong": len(wrong.distance),
-        "guesses": 0 if guesses is None else len(guesses),
-        "data": pathlib.Path(config.data.path).name})
-    return path
+                  f"{(wrong.distance < config.near).mean():.2f} nearer than {config.near}")
+        return Stream(FieldBatches(config, valid, wrong, skeleton), {"poses": self._poses},
+                      [*(("data", text) for text in source.notes), ("poses", counts)])
+
+    def loss(self, params, frozen, batch, keys):
+        return field_loss(PoseField(self.config), self.experiment, params, batch, keys)
+
+    def identity(self) -> dict[str, Any]:
+        config = self.experiment
+        return {"field": to_dict(self.config), "poses": self._poses, "stages": list(config.stages),
+                "bounds": [config.near, config.far], "offset_weight": config.offset_weight,
+                "total": self.loop.total_images}
+
+    def facts(self, images: int) -> dict[str, Any]:
+        return {"poses_seen": images, **self._counts, "data": self.experiment.data.name}
 
 
 def _read_guesses(path: str, skeleton: Skeleton) -> np.ndarray | None:

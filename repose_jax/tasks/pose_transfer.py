@@ -1,35 +1,32 @@
-"""An experiment, run: data, model, loss and sample pictures of one configuration."""
+"""The diffusion model: what it learns from, its loss and its sample pictures."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 from PIL import Image
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import identity
+from repose_jax.common.fields import identity, to_dict
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
-from repose_jax.data.pairs.stream import batches, examples
+from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
-from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import LoadedGuide, load_guide
 from repose_jax.models.pose_transfer import (
-    Batch, ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model)
+    ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model)
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
-from repose_jax.models.weights import FILE_NAME, load_model, save_model
+from repose_jax.models.weights import load_model
+from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
-from repose_jax.training.loop import train
-from repose_jax.training.step import Metrics
 from repose_jax.training.weight_file import fitted
 
 
@@ -62,81 +59,65 @@ class ExperimentConfig:
         check_model(self.model)
         self.sample.check(self.model)
 
-
-def run(
-    config: ExperimentConfig,
-    folder: str | os.PathLike[str],
-    *,
-    init: str | os.PathLike[str] | None = None,
-    samples: int = 8,
-    progress: bool = True,
-    on_event: Callable[[str, dict], None] | None = None,
-) -> pathlib.Path:
-    """Trains a configuration into a folder, resuming what is there, and writes the model file.
-
-    Args:
-      config: the experiment.
-      folder: gets checkpoints, log, loss curve and sample pictures.
-      init: a model file whose weights are the start; None starts afresh.
-      samples: pairs in each sample picture.
-      progress: show a progress bar.
-      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
-
-    Returns:
-      The model file: the averaged parameters of the last step, complete or interrupted.
-
-    Raises:
-      UserError: data, model file or folder cannot be used.
-    """
-    folder = pathlib.Path(folder)
-    model = RePoseModel(config.model)
-    network = config.model.network
-    source = config.data.open("train", skeleton=network.skeleton, size=network.image_size)
-    fresh = functools.partial(jax.jit(model.init), jax.random.key(config.train.seed))
-    params: Params | Callable[[], Params] = fresh
-    if init is not None:
-        params = initial(init, config.model, jax.eval_shape(fresh))
-    frozen: Params = {}
-    if config.frozen:
-        if init is None:
-            raise UserError("frozen", "has nothing to keep", "give --init MODEL, also to go on")
-        frozen = {name: params[name] for name in config.frozen if name in params}
-        params = {name: part for name, part in params.items() if name not in frozen}
-    for text in source.notes:
-        if on_event is not None:
-            on_event("note", {"data": text})
-    stream = batches(source, batch_size=config.train.batch_size, seed=config.data.seed,
-                     flip=config.data.flip, augment=config.data.augment,
-                     workers=config.data.workers)
-    guide = guide_of(config)
-    shown = np.random.default_rng(0).integers(0, len(source.pairs), samples)
-
-    def draw(ema: Params, images: int) -> Image.Image:
-        return sample_picture(config, {**ema, **frozen}, source, shown)
-
-    trained = train(
-        config.train, params=params, batches=stream, folder=folder,
-        loss_fn=functools.partial(_loss, model, config.objective, guide and guide.guide),
-        metadata={"model": identity(config.model), "data": config.data.identity(),
-                  "objective": identity(config.objective),
-                  "content": source.identity | (guide.sha256 if guide else {})} | (
-                      {"frozen": digest(frozen)} if frozen else {}),
-        frozen={"parts": frozen, "guide": guide and guide.params},
-        sample_fn=draw if samples else None, on_event=on_event, progress=progress)
-    path = folder / FILE_NAME
-    save_model(path, config.model, jax.device_get({**trained.state.ema, **frozen}), {
-        "images": trained.images, "init": None if init is None else pathlib.Path(init).name,
-        "data": pathlib.Path(config.data.path).name}, config.sample)
-    return path
+    def task(self, init: str | os.PathLike[str] | None = None) -> PoseTransferTask:
+        """See `repose_jax.tasks.task.Experiment`."""
+        return PoseTransferTask(self, init)
 
 
-def _loss(
-    model: RePoseModel, objective: ObjectiveConfig, guide: Guide | None, params: Params,
-    batch: Batch, keys: Key[Array, "batch"], frozen: Params,
-) -> tuple[Float[Array, ""], Metrics]:
-    """The model's loss; frozen are parts of the model, and the guide's that judges poses."""
-    judge = None if guide is None else functools.partial(guide.judged, frozen["guide"])
-    return model.loss({**params, **frozen["parts"]}, batch, keys, objective, judge=judge)
+class PoseTransferTask(Task):
+    """Trains the diffusion model of an experiment, all of it or what is not frozen."""
+
+    kind = "model"
+
+    def __init__(self, experiment: ExperimentConfig, init: str | os.PathLike[str] | None):
+        self.experiment, self.config, self.loop = experiment, experiment.model, experiment.train
+        self.model, self._init, self._parts = RePoseModel(self.config), init, {}
+        if init is not None:
+            self.given = initial(init, self.config, jax.eval_shape(
+                self.model.init, jax.random.key(0)))
+        if experiment.frozen:
+            if init is None:
+                raise UserError("frozen", "has nothing to keep", "give --init MODEL, also to go on")
+            self._parts = {name: part for name, part in self.given.items()
+                           if name in experiment.frozen}
+            self.given = {name: part for name, part in self.given.items()
+                          if name not in experiment.frozen}
+        self.guide = guide_of(experiment)
+        self.frozen = {"parts": self._parts, "guide": self.guide and self.guide.params}
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        return self.model.init(key)
+
+    def data(self, folder: pathlib.Path) -> Stream:
+        network, data = self.config.network, self.experiment.data
+        self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
+        return Stream(data.batches(self.source, self.loop.batch_size),
+                      self.source.identity | (self.guide.sha256 if self.guide else {}),
+                      [("data", text) for text in self.source.notes])
+
+    def loss(self, params, frozen, batch, keys):
+        judge = self.guide and functools.partial(self.guide.guide.judged, frozen["guide"])
+        return self.model.loss({**params, **frozen["parts"]}, batch, keys,
+                               self.experiment.objective, judge=judge)
+
+    def draw(self, params: Params) -> Image.Image:
+        return sample_picture(self.model, {**params, **self._parts}, self.source,
+                              self.experiment.sample)
+
+    def identity(self) -> dict[str, Any]:
+        return {"model": identity(self.config), "data": self.experiment.data.identity(),
+                "objective": identity(self.experiment.objective)} | (
+                    {"frozen": digest(self._parts)} if self._parts else {})
+
+    def finish(self, params: Params) -> Params:
+        return jax.device_get({**params, **self._parts})
+
+    def facts(self, images: int) -> dict[str, Any]:
+        return {"images": images, "init": self._init and pathlib.Path(self._init).name,
+                "data": self.experiment.data.name}
+
+    def more(self) -> dict[str, Any]:
+        return {"sample": to_dict(self.experiment.sample)}
 
 
 def guide_of(config: ExperimentConfig) -> LoadedGuide | None:
@@ -150,14 +131,6 @@ def guide_of(config: ExperimentConfig) -> LoadedGuide | None:
         return None
     return load_guide(GuidanceConfig(
         pif=1.0, estimator=objective.estimator, field=objective.field), config.model.network)
-
-
-def digest(params: Params) -> str:
-    """SHA-256 of parameters: of the bytes of all arrays, in the order of their names."""
-    found = hashlib.sha256()
-    for leaf in jax.tree.leaves(jax.device_get(params)):
-        found.update(np.ascontiguousarray(leaf).tobytes())
-    return found.hexdigest()
 
 
 def initial(init: str | os.PathLike[str], ours: ModelConfig, like: Params) -> Params:
@@ -182,13 +155,21 @@ def initial(init: str | os.PathLike[str], ours: ModelConfig, like: Params) -> Pa
 
 
 def sample_picture(
-    config: ExperimentConfig, params: Params, source: PairSource, pairs: np.ndarray
+    model: RePoseModel, params: Params, source: PairSource, sample: SampleConfig, count: int = 8
 ) -> Image.Image:
-    """Source, target pose, output and target of some pairs, without gradient guidance."""
+    """Source, target pose, output and target of some pairs, without gradient guidance.
+
+    Args:
+      model, params: the model.
+      source: people in its skeleton and size.
+      sample: settings of the sampler.
+      count: pairs, always the same.
+    """
+    pairs = np.random.default_rng(0).integers(0, len(source.pairs), count)
     batch = examples(source, pairs)
-    sample = dataclasses.replace(config.sample, guidance=GuidanceConfig())
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(len(pairs)))
-    output, _ = generate(RePoseModel(config.model), params, batch["source"], batch["source_pose"],
-                         batch["target_pose"], keys, sample)
+    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(count))
+    output, _ = generate(model, params, batch["source"], batch["source_pose"],
+                         batch["target_pose"], keys,
+                         dataclasses.replace(sample, guidance=GuidanceConfig()))
     rows = map(SheetRow, batch["source"], batch["target_pose"], np.asarray(output), batch["target"])
     return draw_sheet(rows, source.skeleton)

@@ -1,4 +1,4 @@
-"""Trains a re-identification network on the pictures of many people."""
+"""A re-identification network that learns from the pictures of many people."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,11 +22,11 @@ from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
 from repose_jax.models.pose_transfer import Params
 from repose_jax.common.signal import to_signal
-from repose_jax.models.weights import FILE_NAME, load_weights, save_weights
+from repose_jax.models.weights import load_weights
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
 from repose_jax.tasks.reid_augment import augmented
+from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
-from repose_jax.training.loop import train
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,10 @@ class ReidExperiment:
             raise UserError("per_person", f"is {self.per_person} at a batch of "
                             f"{self.train.batch_size}", "give a divisor of the batch")
 
+    def task(self, init: str | os.PathLike[str] | None = None) -> ReidTask:
+        """See `repose_jax.tasks.task.Experiment`."""
+        return ReidTask(self, init)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pictures:
@@ -78,6 +83,11 @@ class Pictures:
     real: int
     digest: str = ""
     identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def generated(self) -> int:
+        """How many are generated."""
+        return len(self.person) - self.real
 
     @property
     def people(self) -> int:
@@ -165,61 +175,56 @@ def moments(
             "deviation": np.sqrt(raw.var(0) + 1e-5).astype(np.float32)}
 
 
-def run(
-    config: ReidExperiment,
-    folder: str | os.PathLike[str],
-    *,
-    init: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    on_event: Callable[[str, dict], None] | None = None,
-    pictures: Pictures | None = None,
-) -> pathlib.Path:
-    """Trains a network into a folder, resuming what is there, and writes its file.
+class ReidTask(Task):
+    """Trains the network of an experiment; how many people it tells apart is the data's affair.
 
     Args:
-      config: the experiment.
-      folder: gets checkpoints, log and loss curve.
-      init: a network whose weights are the start; None starts afresh.
-      progress: show a progress bar.
-      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
-      pictures: what to learn from in place of `config.data`.
-
-    Returns:
-      The file: the averaged parameters of the last step, complete or interrupted.
-
-    Raises:
-      UserError: data, file or folder cannot be used.
+      experiment: what is trained.
+      init: weights to start from.
+      pictures: what to learn from in place of the experiment's data.
     """
-    folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
-    config.data.refuse_augment("re-identification, which has changes of its own")
-    if pictures is None:
-        source = config.data.open("train", size=config.reid.image_size)
-        for text in source.notes:
-            tell("note", {"data": text})
-        pictures = real_pictures(source)
-    cfg = dataclasses.replace(config.reid, people=pictures.people)
-    tell("note", {"pictures": f"{pictures.real} real and {len(pictures.person) - pictures.real} "
-                  f"generated ones of {cfg.people} people"})
-    network = ReidNetwork(cfg)
-    params: Params | Callable[[], Params] = functools.partial(
-        jax.jit(fresh_reid(cfg)), jax.random.key(config.train.seed))
-    start = None
-    if init is not None:
-        weights = load_weights(init, "reid", ReidConfig, fresh_reid, like=cfg)
-        params, start = weights.params, hashlib.sha256(b"".join(
-            np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(weights.params))).hexdigest()
-    trained = train(
-        config.train, params=params, folder=folder, on_event=on_event, progress=progress,
-        loss_fn=functools.partial(reid_loss, network),
-        batches=PeopleBatches(pictures, batch_size=config.train.batch_size,
-                              per_person=config.per_person, seed=config.data.seed),
-        metadata={"reid": to_dict(cfg), "per_person": config.per_person,
-                  "data_seed": config.data.seed,
-                  "people": hashlib.sha256(pictures.person.tobytes()).hexdigest(),
-                  "pictures": pictures.digest, "init": start, "content": pictures.identity})
-    path, ema = folder / FILE_NAME, jax.device_get(trained.state.ema)
-    save_weights(path, "reid", cfg, ema | moments(network, ema, pictures), {
-        "images": trained.images, "real": pictures.real,
-        "generated": len(pictures.person) - pictures.real,
-        "data": pathlib.Path(config.data.path).name})
-    return path
+
+    kind = "reid"
+
+    def __init__(self, experiment: ReidExperiment, init: str | os.PathLike[str] | None = None,
+                 pictures: Pictures | None = None):
+        self.experiment, self.config, self.loop = experiment, experiment.reid, experiment.train
+        self._init, self.pictures = init, pictures
+
+    def init(self, key: Key[Array, ""]) -> Params:
+        return fresh_reid(self.config)(key)
+
+    def data(self, folder: pathlib.Path) -> Stream:
+        data, notes = self.experiment.data, []
+        data.refuse_augment("re-identification, which has changes of its own")
+        if self.pictures is None:
+            source = data.open("train", size=self.config.image_size)
+            notes += [("data", text) for text in source.notes]
+            self.pictures = real_pictures(source)
+        pictures = self.pictures
+        self.config = dataclasses.replace(self.config, people=pictures.people)
+        if self._init is not None:
+            self.given = load_weights(self._init, self.kind, ReidConfig, fresh_reid,
+                                      like=self.config).params
+        notes.append(("pictures", f"{pictures.real} real and {pictures.generated} generated ones "
+                      f"of {pictures.people} people"))
+        return Stream(PeopleBatches(pictures, batch_size=self.loop.batch_size,
+                                    per_person=self.experiment.per_person, seed=data.seed),
+                      pictures.identity, notes)
+
+    def loss(self, params, frozen, batch, keys):
+        return reid_loss(ReidNetwork(self.config), params, batch, keys)
+
+    def identity(self) -> dict[str, Any]:
+        return {"reid": to_dict(self.config), "per_person": self.experiment.per_person,
+                "data_seed": self.experiment.data.seed,
+                "people": hashlib.sha256(self.pictures.person.tobytes()).hexdigest(),
+                "pictures": self.pictures.digest,
+                "init": None if self.given is None else digest(self.given)}
+
+    def finish(self, params: Params) -> Params:
+        return params | moments(ReidNetwork(self.config), params, self.pictures)
+
+    def facts(self, images: int) -> dict[str, Any]:
+        return {"images": images, "real": self.pictures.real, "generated": self.pictures.generated,
+                "data": self.experiment.data.name}

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -26,15 +26,7 @@ from repose_jax.training.log import Meter, NonFiniteLoss, TrainingLog, crossed
 from repose_jax.training.parallel import data_parallel
 from repose_jax.training.state import (
     Params, TrainState, create_state, learning_rate, make_optimizer)
-from repose_jax.training.step import LossFn, make_train_step
-
-
-class Batches(Iterator[Mapping[str, np.ndarray]], Protocol):
-    """An endless iterator of batches that can be put back to where it was, as grain's can."""
-
-    def get_state(self) -> Any: ...
-
-    def set_state(self, state: Any) -> None: ...
+from repose_jax.training.step import Batches, LossFn, make_train_step
 
 
 SampleFn = Callable[[Params, int], "Image.Image | np.ndarray"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
@@ -22,6 +24,14 @@ only from key i. With frozen parameters it is also given `frozen=`, the tree of 
 
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
 """(state, batch, key of the run) -> (state, metrics); frozen parameters are a fourth argument."""
+
+
+class Batches(Iterator[Mapping[str, np.ndarray]], Protocol):
+    """An endless iterator of batches that can be put back to where it was, as grain's can."""
+
+    def get_state(self) -> Any: ...
+
+    def set_state(self, state: Any) -> None: ...
 
 
 def make_train_step(

@@ -1,0 +1,61 @@
+"""Trains any task into a folder."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+
+import jax
+
+from repose_jax.models.weights import FILE_NAME, save_weights
+from repose_jax.tasks.task import Task
+from repose_jax.training.loop import train
+from repose_jax.training.state import Params
+
+
+def fit(
+    task: Task,
+    folder: str | os.PathLike[str],
+    *,
+    progress: bool = True,
+    on_event: Callable[[str, dict], None] | None = None,
+) -> pathlib.Path:
+    """Trains a task into a folder, resuming what is there, and writes its file.
+
+    Args:
+      task: what is trained.
+      folder: gets checkpoints, log, loss curve, sample pictures and the model file.
+      progress: show a progress bar.
+      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
+
+    Returns:
+      The model file: the averaged parameters of the last step, complete or interrupted.
+
+    Raises:
+      UserError: data, a model or the folder cannot be used, or the folder holds another run.
+    """
+    folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
+    stream = task.data(folder)
+    for subject, text in stream.notes:
+        tell("note", {subject: text})
+    frozen = task.frozen
+
+    def loss(params, batch, keys, frozen=None):
+        return task.loss(params, frozen, batch, keys)
+
+    def draw(params: Params, images: int):
+        return task.draw(params)
+
+    fresh = functools.partial(jax.jit(task.init), jax.random.key(task.loop.seed))
+    trained = train(
+        task.loop, params=fresh if task.given is None else task.given, loss_fn=loss,
+        batches=stream.batches, folder=folder, frozen=frozen,
+        metadata=task.identity() | {"content": dict(stream.identity)},
+        sample_fn=None if type(task).draw is Task.draw else draw,
+        on_event=on_event, progress=progress)
+    path = folder / FILE_NAME
+    save_weights(path, task.kind, task.config, task.finish(jax.device_get(trained.state.ema)),
+                 task.facts(trained.images), **task.more())
+    return path
