@@ -10,7 +10,7 @@ import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
-from repose_jax.common.ranges import Natural, Positive, Range, Seed, check_fields
+from repose_jax.common.ranges import Natural, Positive, Range, Seed, Workers, check_fields
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import Batches, batches
@@ -41,7 +41,7 @@ class DataConfig:
     hold_out: Natural = added(0)
     flip: bool = True
     augment: AugmentConfig = AugmentConfig()
-    workers: Annotated[int, Range(0, 1024)] = 0
+    workers: Workers = 0
     cache: bool = True
     identities: Positive = 2000
     views: Annotated[int, Range(2, 1000)] = 6

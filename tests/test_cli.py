@@ -221,10 +221,11 @@ def test_unknown_words(words, capsys):
     assert capsys.readouterr().err.startswith("repose: error: ")
 
 
-def test_unknown_fields_are_refused(tmp_path):
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "tiny", "--output", str(tmp_path), "--train.no-such-field", "1"])
-    assert stop.value.code == 2
+def test_unknown_fields_are_refused(tmp_path, capsys):
+    assert main(["train", "tiny", "--output", str(tmp_path), "--train.no-such-field", "1"]) == 2
+    assert capsys.readouterr().err == (
+        "repose: error: repose train tiny: Unrecognized options: --train.no-such-field, 1; "
+        "repose train tiny --help lists the options\n")
 
 
 def test_a_model_of_another_skeleton_reads_its_own(run_folder):

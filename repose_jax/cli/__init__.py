@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -27,25 +28,39 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_usage())
-        return 0 if argv else 2
+    """Runs one command; returns the exit code, 130 where it was interrupted."""
     try:
-        following = _second_words(argv[0])
-        if following and argv[1:2] in ([], ["-h"], ["--help"]):
-            say(f"usage: repose {argv[0]} {{{','.join(following)}}} ...")
-            return 0 if argv[1:] else 2
-        words = 2 if following else 1
-        name = " ".join(argv[:words])
-        if name not in COMMANDS:
-            raise UserError(f"repose {name}", "is not a command",
-                            f"choose one of {', '.join(COMMANDS)}")
-        return _command(name)(argv[words:])
+        try:
+            code = _run(list(sys.argv[1:] if argv is None else argv))
+        except SystemExit as end:  # the parser's, after it has told its help
+            code = end.code
+        sys.stdout.flush()
+        return code or 0
     except UserError as error:
         print(f"repose: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read this, such as `head`, has enough. Python would try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    following = _second_words(argv[0])
+    if following and argv[1:2] in ([], ["-h"], ["--help"]):
+        say(f"usage: repose {argv[0]} {{{','.join(following)}}} ...")
+        return 0 if argv[1:] else 2
+    words = 2 if following else 1
+    name = " ".join(argv[:words])
+    if name not in COMMANDS:
+        raise UserError(f"repose {name}", "is not a command",
+                        f"choose one of {', '.join(COMMANDS)}")
+    return _command(name)(argv[words:])
 
 
 def _second_words(first: str) -> list[str]:

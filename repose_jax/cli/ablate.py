@@ -14,6 +14,7 @@ import tyro
 from repose_jax.cli.presets import load_preset
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Positive, Seed
 from repose_jax.models.sample_overrides import given
 
 PACKAGE, ATTRIBUTE = "repose_jax.experiments.ablations", "ABLATION"
@@ -43,12 +44,12 @@ class AblateOptions:
     output: pathlib.Path
     model: str | None = None
     split: Literal["test", "train"] = "test"
-    pairs: int | None = None
-    seeds: tuple[int, ...] | None = None
+    pairs: Positive | None = None
+    seeds: tuple[Seed, ...] | None = None
     grid: tuple[str, ...] = ()
     judge: str | None = None
     field: str | None = None
-    batch_size: int | None = None
+    batch_size: Positive | None = None
 
 
 def ablate(argv: Sequence[str]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Positive, Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +37,8 @@ class AcceptOptions:
     model: str = "market1501"
     judge: str = "judge-market1501"
     identity: str = "reid-market1501"
-    per_image: int = 3
-    seed: int = 0
+    per_image: Positive = 3
+    seed: Seed = 0
 
 
 def accept(argv: Sequence[str]) -> int:

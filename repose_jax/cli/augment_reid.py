@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Fraction, Positive, Seed, Weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +32,11 @@ class AugmentReidOptions:
     data: str
     output: pathlib.Path
     model: str = "market1501"
-    shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
-    generated: float = 1.0
-    images: int | None = None
-    longer: float = 0.5
-    seed: int = 0
+    shares: tuple[Fraction, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    generated: Weight = 1.0
+    images: Positive | None = None
+    longer: Weight = 0.5
+    seed: Seed = 0
 
 
 def augment_reid(argv: Sequence[str]) -> int:

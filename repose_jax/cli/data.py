@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from repose_jax.cli.terminal import parse, say
+from repose_jax.common.ranges import Natural, Positive, Seed, Side, Workers
 from repose_jax.data.augment.config import AugmentConfig
 
 Name = tyro.conf.Positional[str]
@@ -38,11 +39,11 @@ class BuildOptions:
     name: Name
     output: pathlib.Path
     source: pathlib.Path | None = None
-    size: tuple[int, int] | None = None
-    workers: int = 0
+    size: tuple[Side, Side] | None = None
+    workers: Workers = 0
     skip_broken: bool = False
-    identities: int | None = None
-    views: int | None = None
+    identities: Positive | None = None
+    views: Positive | None = None
 
 
 def data_build(argv: Sequence[str]) -> int:
@@ -80,7 +81,7 @@ class CheckOptions:
     """
 
     folder: tyro.conf.Positional[pathlib.Path]
-    sample: int | None = None
+    sample: Natural | None = None
 
 
 def data_check(argv: Sequence[str]) -> int:
@@ -116,11 +117,11 @@ class ShowOptions:
 
     data: tyro.conf.Positional[str]
     output: pathlib.Path
-    count: int = 16
+    count: Positive = 16
     split: Literal["train", "test"] = "train"
     augment: bool = False
-    seed: int = 0
-    size: tuple[int, int] | None = None
+    seed: Seed = 0
+    size: tuple[Side, Side] | None = None
     augmentation: Annotated[AugmentConfig, tyro.conf.arg(name="augment")] = AugmentConfig()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Finite, Natural, Positive, Seed
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 
 
@@ -61,12 +62,12 @@ class EvaluateOptions:
     protocol: str | None = None
     detections: pathlib.Path | None = None
     pairs: str = "500"
-    seed: int = 0
-    steps: int | None = None
-    source_weight: float | None = None
+    seed: Seed = 0
+    steps: Natural | None = None
+    source_weight: Finite | None = None
     guidance: GuidanceOptions = GuidanceOptions()
-    identities: int = 200
-    views: int = 6
+    identities: Positive = 200
+    views: Positive = 6
     baselines: bool = True
     sheet: pathlib.Path | None = None
     save: pathlib.Path | None = None

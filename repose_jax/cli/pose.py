@@ -14,6 +14,7 @@ from PIL import Image
 from repose_jax.cli.detector import BoxOption, Kind, load_detector, which_person
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Finite, Natural, Side
 from repose_jax.pose.people import Person
 
 
@@ -43,10 +44,10 @@ class PoseOptions:
     output: Annotated[pathlib.Path | None, tyro.conf.arg(aliases=["-o"])] = None
     format: Literal["ours", "openpose", "coco", "csv", "text"] = "ours"
     box: BoxOption = None
-    person: int | Literal["largest"] = "largest"
+    person: Natural | Literal["largest"] = "largest"
     name: str | None = None
-    size: tuple[int, int] | None = None
-    min_confidence: float | None = None
+    size: tuple[Side, Side] | None = None
+    min_confidence: Finite | None = None
     estimator: str | None = None
     detector: Kind | None = None
     detector_model: pathlib.Path | None = None

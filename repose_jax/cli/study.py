@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from repose_jax.cli.terminal import parse, say
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Natural, Positive, Range, Seed, Side, Weight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +41,12 @@ class StudyBuildOptions:
     output: pathlib.Path
     sources: pathlib.Path | None = None
     kind: tuple[Literal["real-or-generated", "best", "pair"], ...] = ("real-or-generated",)
-    questions: int = 30
-    checks: int = 0
-    seconds: float = 1.0
-    size: tuple[int, int] | None = None
+    questions: Positive = 30
+    checks: Natural = 0
+    seconds: Weight = 1.0
+    size: tuple[Side, Side] | None = None
     consent: pathlib.Path | None = None
-    seed: int = 0
+    seed: Seed = 0
 
 
 def study_build(argv: Sequence[str]) -> int:
@@ -106,7 +107,7 @@ class StudyServeOptions:
 
     study: tyro.conf.Positional[pathlib.Path]
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: Annotated[int, Range(0, 65535)] = 8000
 
 
 def study_serve(argv: Sequence[str]) -> int:
@@ -138,8 +139,8 @@ class StudyScoreOptions:
     study: tyro.conf.Positional[pathlib.Path]
     answers: tuple[pathlib.Path, ...]
     output: pathlib.Path
-    failed_checks: int = 0
-    seed: int = 0
+    failed_checks: Natural = 0
+    seed: Seed = 0
 
 
 def study_score(argv: Sequence[str]) -> int:

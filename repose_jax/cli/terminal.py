@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections.abc import Sequence
 from typing import Any
 
-import tyro
+from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import check_fields
+
+_FRAME = "─│╭╮╰╯ "
+_LONGEST = 300
 
 
 def say(text: str) -> None:
@@ -15,8 +21,34 @@ def say(text: str) -> None:
 
 
 def parse(kind: Any, name: str, argv: Sequence[str], **extra) -> Any:
-    """The options of a command, a dataclass; wrong ones end the program with code 2."""
-    return tyro.cli(kind, prog=f"repose {name}", args=list(argv), **extra)
+    """The options of a command, a dataclass; asked for help, tells it and ends the program.
+
+    Raises:
+      UserError: an option is unknown, missing, or not as its annotation says.
+    """
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            options = tyro.cli(kind, prog=f"repose {name}", args=list(argv), **extra)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise UserError(f"repose {name}", _first_part(said.getvalue()),
+                        f"repose {name} --help lists the options") from None
+    check_fields(options)
+    return options
+
+
+def _first_part(text: str) -> str:
+    """What is wrong, of the framed page that the parser makes of it."""
+    lines = []
+    for line in text.splitlines()[1:]:
+        if not (words := line.strip(_FRAME)):
+            break
+        lines.append(words)
+    return " ".join(lines)[:_LONGEST] or "has wrong options"
 
 
 def use_compilation_cache() -> None:

@@ -18,6 +18,7 @@ from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import check_writable
+from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
 from repose_jax.common.provenance import check_png, file_hash, picture_text, write_png
 from repose_jax.data.image.files import frame_note, is_picture, read_image
 from repose_jax.data.image.names import flattened
@@ -82,21 +83,21 @@ class TransferOptions:
     source_pose_name: str | None = None
     source_box: BoxOption = None
     pose_name: tuple[str, ...] = ()
-    pose_person: int | Literal["largest"] = "largest"
+    pose_person: Natural | Literal["largest"] = "largest"
     pose_box: BoxOption = None
-    min_confidence: float | None = None
+    min_confidence: Finite | None = None
     detector: Kind | None = None
     detector_model: pathlib.Path | None = None
     retarget: Mode = "bones"
     model: str = "people"
-    seed: int = 0
-    steps: int | None = None
-    source_weight: float | None = None
-    pose_weight: float | None = None
+    seed: Seed = 0
+    steps: Natural | None = None
+    source_weight: Finite | None = None
+    pose_weight: Finite | None = None
     classifier_free: Literal["two-branch", "disentangled"] | None = None
     guidance: GuidanceOptions = GuidanceOptions()
     sampler: Literal["ddim", "ddpm"] | None = None
-    eta: float | None = None
+    eta: Fraction | None = None
     grid: bool = False
     explain: bool = False
 

@@ -63,8 +63,10 @@ class Range:
 Natural = Annotated[int, Range(0, _MANY)]
 Positive = Annotated[int, Range(1, _MANY)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
+Finite = Annotated[float, Range()]
 Fraction = Annotated[float, Range(0, 1)]
 Weight = Annotated[float, Range(0)]
+Workers = Annotated[int, Range(0, 1024)]  # processes
 Side = Annotated[int, Range(1, 8192)]  # of a picture, in pixels
 Width = Annotated[int, Range(1, 2**16)]  # of a layer
 Depth = Annotated[int, Range(1, 64)]  # in layers: each is compiled by itself

@@ -11,19 +11,20 @@ Salimans et al. 2016).
 from __future__ import annotations
 
 import dataclasses
-import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Range, Weight, check_fields
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.rpa import Alignment
 from repose_jax.networks.warp import warp
 
 Pictures = Float[Array, "batch height width 3"]
 Terms = dict[str, Float[Array, ""]]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PaintingObjective:
@@ -39,22 +40,16 @@ class PaintingObjective:
       match: of the distance of its features.
     """
 
-    gradient: float = 0.5
-    person: float = 2.0
-    align: float = 0.2
-    decay: float = 0.8
-    smooth: float = 0.02
-    adversarial: float = 0.0
-    match: float = 0.0
+    gradient: Weight = 0.5
+    person: Weight = 2.0
+    align: Weight = 0.2
+    decay: Annotated[float, Range(0, 1, open_low=True)] = 0.8
+    smooth: Weight = 0.02
+    adversarial: Weight = 0.0
+    match: Weight = 0.0
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not 0 <= value < math.inf:
-                raise UserError(f"objective.{field.name}", f"is {value}",
-                                "give 0 or a positive number")
-        if not 0 < self.decay <= 1:
-            raise UserError("objective.decay", f"is {self.decay}", "give a number above 0, up to 1")
+        check_fields(self, "objective")
 
     @property
     def judged(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Fraction, Natural, Range, Weight, check_fields
+from repose_jax.common.ranges import Finite, Fraction, Natural, Range, Weight, check_fields
 from repose_jax.diffusion.guidance import (
     Branch, Normalize, Through, disentangled, two_branch)
 from repose_jax.diffusion.samplers import DDIM, DDPM, Sampler
@@ -116,8 +116,8 @@ class SampleConfig:
     sampler: Literal["ddim", "ddpm"] = "ddim"
     eta: Fraction = 0.0
     classifier_free: Literal["two-branch", "disentangled"] = "two-branch"
-    source_weight: Annotated[float, Range()] = 2.0
-    pose_weight: Annotated[float, Range()] = 2.0
+    source_weight: Finite = 2.0
+    pose_weight: Finite = 2.0
     guidance: GuidanceConfig = GuidanceConfig()
 
     def check(self, model: ModelConfig) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
+from repose_jax.common.ranges import Fraction, Weight
+
 if TYPE_CHECKING:
     from repose_jax.models.sample_config import GuidanceConfig
 
@@ -29,14 +31,14 @@ class GuidanceOptions:
       field: pose interaction field, likewise.
     """
 
-    pif: float | None = None
-    target: float | None = None
-    strength: float | None = None
-    interval: tuple[float, float] | None = None
+    pif: Weight | None = None
+    target: Weight | None = None
+    strength: Weight | None = None
+    interval: tuple[Fraction, Fraction] | None = None
     shape: Literal["constant", "linear", "cosine"] | None = None
     through: Literal["x0", "denoiser"] | None = None
     normalize: Literal["none", "unit", "polyak"] | None = None
-    clip: float | None = None
+    clip: Weight | None = None
     estimator: str | None = None
     field: str | None = None
 

@@ -160,6 +160,9 @@ def run(
     folder = pathlib.Path(folder)
     models = {name: load_model(name) for name in
               dict.fromkeys(cell.get("model", ablation.model) for cell in ablation.cells)}
+    for settings in ablation.cells:  # before the data, which take their time
+        loaded = models[settings.get("model", ablation.model)]
+        with_settings(loaded.sample, settings).check(loaded.model.config)
     first = models[ablation.cells[0].get("model", ablation.model)]
     network = first.model.config.network
     people = ablation.data.open(
@@ -171,7 +174,6 @@ def run(
     for settings in ablation.cells:
         loaded = models[settings.get("model", ablation.model)]
         sample = with_settings(loaded.sample, settings)
-        sample.check(loaded.model.config)
         guide = load_guide(sample.guidance, loaded.model.config.network)
         check_judge(guide, ablation.judge, judge.sha256)
         samples.append(sample)
