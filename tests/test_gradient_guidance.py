@@ -266,4 +266,4 @@ class TestGenerate:
             # Past the tests' own check of types, as a user's call would get.
             object.__setattr__(config, name, value)
         with pytest.raises(UserError, match=f"guidance.{next(iter(changes))}"):
-            SampleConfig(guidance=config).check(1000)
+            SampleConfig(guidance=config).check(ModelConfig())

@@ -11,7 +11,6 @@ from typing import Any
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import check_fields
 
-_FRAME = "─│╭╮╰╯ "
 _LONGEST = 300
 
 
@@ -42,12 +41,14 @@ def parse(kind: Any, name: str, argv: Sequence[str], **extra) -> Any:
 
 
 def _first_part(text: str) -> str:
-    """What is wrong, of the framed page that the parser makes of it."""
+    """What is wrong, of the page in a frame, of lines or of ASCII, that the parser makes of it."""
     lines = []
-    for line in text.splitlines()[1:]:
-        if not (words := line.strip(_FRAME)):
+    for line in text.splitlines():
+        words = line.strip("│| ")
+        if not words.strip("─-"):
             break
-        lines.append(words)
+        if words[0] not in "╭╰+":
+            lines.append(words)
     return " ".join(lines)[:_LONGEST] or "has wrong options"
 
 
