@@ -42,14 +42,17 @@ def parse(kind: Any, name: str, argv: Sequence[str], **extra) -> Any:
 
 def _first_part(text: str) -> str:
     """What is wrong, of the page in a frame, of lines or of ASCII, that the parser makes of it."""
-    lines = []
+    parts: list[list[str]] = [[]]
     for line in text.splitlines():
         words = line.strip("│| ")
-        if not words.strip("─-"):
-            break
-        if words[0] not in "╭╰+":
-            lines.append(words)
-    return " ".join(lines)[:_LONGEST] or "has wrong options"
+        if not words.strip("─-+"):
+            parts.append([])
+        elif words[0] not in "╭╰":
+            parts[-1].append(words)
+    parts = [part for part in parts if part]
+    if not text.startswith("╭"):  # in ASCII the title is a part by itself
+        parts = parts[1:]
+    return " ".join(parts[0])[:_LONGEST] if parts else "has wrong options"
 
 
 def use_compilation_cache() -> None:
