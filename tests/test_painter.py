@@ -10,16 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from PIL import Image
+
+from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, identity, to_dict
 from repose_jax.data.config import DataConfig
+from repose_jax.data.people.renderer import render_person
 from repose_jax.diffusion.prediction import from_x0, interpret, precondition
 from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
 from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel
-from repose_jax.common.signal import to_image
+from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
@@ -28,8 +32,9 @@ from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import PainterConfig
 from repose_jax.networks.rpa import Alignment, RPAConfig, Trace
 from repose_jax.networks.unet import UNetConfig
+from repose_jax.pose.formats import NamedPose, write_pose
 from repose_jax.pose.maps import map_count, person_map
-from repose_jax.pose.skeleton import MARKET14
+from repose_jax.pose.skeleton import MARKET14, OPENPOSE18
 from repose_jax.tasks import painter as painter_task
 from repose_jax.tasks import pose_transfer as pose_task
 from repose_jax.tasks.fit import fit
@@ -182,7 +187,8 @@ class TestLosses:
 
     def test_nothing_is_lost_where_all_is_right(self):
         still = jnp.zeros((2, *SIZE, 2))
-        alignment = Alignment({}, SOURCE, still, (Trace(0, still[:, ::2, ::2], still[:, ::2, ::2, :1]),))
+        step = Trace(0, still[:, ::2, ::2], still[:, ::2, ::2, :1])
+        alignment = Alignment({}, SOURCE, still, (step,))
         terms = picture_terms(SOURCE, SOURCE, self.person, PaintingObjective())
         terms |= alignment_terms(alignment, SOURCE, SOURCE, self.person, PaintingObjective())
         assert set(terms) == {"l1", "gradient", "align", "smooth"}
@@ -264,6 +270,23 @@ class TestTraining:
         assert loaded.sample.steps == 0 and loaded.model.config == PEOPLE
         assert set(loaded.params) == {"encoder", "alignment", "painter", "unet"}
 
+    def test_the_command_paints_with_it(self, trained, tmp_path):
+        render = render_person(0, 5, 0, (32, 16))
+        pose = NamedPose(pose=render.annotated("openpose18"), name="person", skeleton=OPENPOSE18,
+                         size=(32, 16))
+        write_pose(tmp_path / "person.json", pose)
+        Image.fromarray(render.image).save(tmp_path / "person.png")
+        output = tmp_path / "out.png"
+        assert main(["transfer", str(tmp_path / "person.png"), "--pose",
+                     str(tmp_path / "person.json"), "--retarget", "none", "--model",
+                     str(trained), "--output", str(output), "--explain"]) == 0
+        loaded = load_model(trained)
+        painted = loaded.model.paint(loaded.params, to_signal(jnp.asarray(render.image[None])),
+                                     jnp.asarray(pose.pose[None]), jnp.asarray(pose.pose[None]))[0]
+        difference = np.asarray(Image.open(output), int) - np.asarray(to_image(painted.picture)[0])
+        assert np.abs(difference).max() <= 1
+        assert Image.open(tmp_path / "out-trajectory.png").size[0] > 32
+
     def test_the_denoiser_learns_and_the_painter_stays(self, trained, tmp_path):
         config = pose_task.ExperimentConfig(
             model=PEOPLE, data=DATA, train=LOOP, frozen=painter_task.PARTS,
@@ -273,7 +296,8 @@ class TestTraining:
         before, after = load_model(trained).params, load_model(path).params
         for part in painter_task.PARTS:
             jax.tree.map(np.testing.assert_array_equal, before[part], after[part])
-        moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before["unet"], after["unet"])
+        moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before["unet"],
+                             after["unet"])
         assert max(jax.tree.leaves(moved)) > 1e-3
 
     def test_nothing_can_be_kept_of_nothing(self):

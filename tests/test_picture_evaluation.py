@@ -22,11 +22,26 @@ from repose_jax.evaluation.report.breakdown import breakdown, pose_change, shown
 from repose_jax.evaluation.report.page import page
 from repose_jax.evaluation.report.report import Report
 from repose_jax.evaluation.report.score_table import ScoreTable
-from repose_jax.evaluation.report.table import latex, per_picture_csv
+from repose_jax.evaluation.report.table import (
+    deciding, latex, markdown, per_picture_csv)
 from repose_jax.evaluation.statistics.bootstrap import Interval
 from repose_jax.models.weights import save_weights
 from repose_jax.networks.reid import ReidConfig, fresh_reid
 from repose_jax.pose.formats import NamedPose, write_pose
+
+
+def test_the_few_scores_that_decide_are_shown_first():
+    some = Interval(0.5, 0.4, 0.6)
+    conditions = {"pictures": 4, "people": 2, "level": 0.95}
+
+    def report(*names):
+        return [Report(name="model", scores=dict.fromkeys(names, some), conditions=conditions)]
+
+    reports = report("psnr", "pose_error", "kid_reid", "inside_l1", "ssim_7")
+    assert deciding(reports) == ["pose_error", "kid_reid", "inside_l1"]
+    text = markdown(reports, deciding(reports))
+    assert "pose error" in text and "PSNR" not in text and "PSNR" in markdown(reports)
+    assert deciding(report("psnr", "l1")) == ["psnr", "l1"]  # better these than nothing
 
 
 @pytest.fixture(scope="module")

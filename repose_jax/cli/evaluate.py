@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Finite, Natural, Positive, Seed
+from repose_jax.common.ranges import Finite, Fraction, Natural, Positive, Seed
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 
 
@@ -33,14 +33,18 @@ class EvaluateOptions:
         annotated pictures, --data, Human-Art's folder, and --detections.
       detections: COCO's results of keypoints (JSON) of your detector on the pictures, in their
         pixels, with the annotations' image_id; only for "human-art".
+      held_out: score on as many of the training people as training with `--data.hold-out` of this
+        number left out, in place of the test people; to choose settings by.
       pairs: how many pairs, the first of the data's list, or random where it has none; or a file
         that lists them, as the benchmarks have it.
       seed: of pairs, noise and intervals.
       steps: evaluations of the denoiser; by default the model's own.
+      start: share of noise to begin with; by default the model's own.
       source_weight: weight of the source in classifier-free guidance; by default the model's own.
       guidance: gradient guidance; what is not given is the model's own.
       identities: how many people to render; only for "people".
       views: pictures of each; only for "people".
+      all: print all scores; without it the few that decide, the files hold all.
       baselines: also score the trivial baselines.
       output: report as JSON; tables (.md, .tex), a page (.html) and the scores of each picture
         (-pictures.csv) are written beside it.
@@ -61,13 +65,16 @@ class EvaluateOptions:
     images: tuple[pathlib.Path, ...] = ()
     protocol: str | None = None
     detections: pathlib.Path | None = None
+    held_out: Natural = 0
     pairs: str = "500"
     seed: Seed = 0
     steps: Natural | None = None
+    start: Fraction | None = None
     source_weight: Finite | None = None
     guidance: GuidanceOptions = GuidanceOptions()
     identities: Positive = 200
     views: Positive = 6
+    all: bool = False
     baselines: bool = True
     sheet: pathlib.Path | None = None
     save: pathlib.Path | None = None
@@ -109,7 +116,8 @@ def evaluate(argv: Sequence[str]) -> int:
         return _human_art(options, "repose evaluate " + " ".join(argv))
     if options.detections is not None:
         raise UserError("--detections", f"is only for --protocol {_HUMAN_ART}", "leave it out")
-    data = DataConfig(path=options.data, identities=options.identities, views=options.views)
+    data = DataConfig(path=options.data, identities=options.identities, views=options.views,
+                      hold_out=options.held_out)
     scores = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid}
     if kind not in scores:
         raise UserError(options.model, f"holds a network of kind {kind}, for which there is no "
@@ -194,10 +202,10 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
         model=options.model, images=options.images, data=data, protocol=options.protocol,
         pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
         identity=options.identity, weights=options.weights, guidance=options.guidance,
-        sample=given(options, "steps", "source_weight")), _progress)
+        sample=given(options, "steps", "start", "source_weight")), _progress)
     for note in found.notes:
         say(note)
-    say(found.markdown())
+    say(found.markdown() if options.all else found.summary())
     found.write(options.output, command)
     say(f"wrote {options.output} and {options.output.with_suffix('.html')}")
     if options.save is not None:

@@ -64,6 +64,7 @@ class TransferOptions:
       seed: the same seed gives the same picture.
       steps: evaluations of the denoiser; this and the settings below are the model's own where they
         are not given.
+      start: share of noise to begin with: 1 is noise alone, less refines the painted picture.
       source_weight: weight of the source in classifier-free guidance.
       pose_weight: weight of the pose, with --classifier-free disentangled.
       classifier_free: form of the classifier-free guidance.
@@ -92,6 +93,7 @@ class TransferOptions:
     model: str = "people"
     seed: Seed = 0
     steps: Natural | None = None
+    start: Fraction | None = None
     source_weight: Finite | None = None
     pose_weight: Finite | None = None
     classifier_free: Literal["two-branch", "disentangled"] | None = None
@@ -140,7 +142,7 @@ def run(
         options.model, load_detector(options.detector, options.detector_model))
     sample = dataclasses.replace(
         transfer.sample, guidance=options.guidance.over(transfer.sample.guidance),
-        **given(options, "steps", "sampler", "eta", "classifier_free", "source_weight",
+        **given(options, "steps", "start", "sampler", "eta", "classifier_free", "source_weight",
                 "pose_weight"))
     transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)

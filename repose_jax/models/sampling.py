@@ -74,7 +74,9 @@ def _generate(model, config, trajectory, guide, params, guide_params, numbers, s
         params, to_signal(source), source_pose, target_pose, config.coefficients())
     schedule, guidance = model.config.schedule, config.guidance
     if not config.steps:
-        return to_image(painted), []
+        # Its trajectory is the picture itself, at the time of the clean picture.
+        only = Step(jnp.full((1, len(painted)), -1), painted[None], {})
+        return to_image(painted), [only] if trajectory else []
     times = schedule.spaced(config.steps, config.start)
     first, end = guidance.guided(config.steps)
     guided = plain

@@ -152,7 +152,8 @@ class PainterTask(Task):
         return loss(self.model, self.experiment.objective, params, batch, keys)
 
     def draw(self, params: Params) -> Image.Image:
-        return sample_picture(self.model, self.finish(params), self.source, self.experiment.sample, count=16)
+        return sample_picture(self.model, self.finish(params), self.source,
+                              self.experiment.sample, count=16)
 
     def identity(self) -> dict[str, Any]:
         return {"model": identity(self.config), "data": self.experiment.data.identity(),

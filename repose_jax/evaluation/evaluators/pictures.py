@@ -34,7 +34,7 @@ from repose_jax.evaluation.report.page import Shown, page
 from repose_jax.evaluation.report.paired import differences
 from repose_jax.evaluation.report.report import Report
 from repose_jax.evaluation.report.score_table import ScoreTable
-from repose_jax.evaluation.report.table import markdown, per_picture_csv
+from repose_jax.evaluation.report.table import deciding, markdown, per_picture_csv
 from repose_jax.evaluation.statistics.bootstrap import Interval
 from repose_jax.models.pose_energy_file import check_judge, load_guide
 from repose_jax.models.pose_predictor import PoseReader
@@ -178,8 +178,14 @@ class PictureEvaluation:
                    differences(tables, scorer.persons, seed=wanted.seed), groups, table, facts,
                    notes, test, pairs, next(iter(made.values())), wanted.seed)
 
+    def summary(self) -> str:
+        """The scores that decide, as Markdown, and how long a picture took."""
+        text, seconds = markdown(self.reports, deciding(self.reports)), self.facts.get(
+            "seconds_per_picture")
+        return text if seconds is None else text + f"{seconds:.3g} seconds a picture.\n"
+
     def markdown(self) -> str:
-        """The scores, and of a model its denoising loss, as Markdown."""
+        """All scores, and of a model its denoising loss, as Markdown."""
         text = markdown(self.reports)
         if self.denoising is not None:
             text += ("\nDenoising loss (mean squared error of x0):\n\n"
@@ -253,6 +259,8 @@ def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSou
             raise UserError(wanted.model, f"makes pictures of {size[0]}x{size[1]}, {rules.name} "
                             f"is of {rules.size[0]}x{rules.size[1]}", "score a folder of pictures")
         size = rules.size
+    if split == "test" and data.hold_out:
+        return data.held_out(skeleton=skeleton, size=size)
     return data.open(split, skeleton=skeleton, size=size)
 
 

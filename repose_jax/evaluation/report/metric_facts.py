@@ -16,11 +16,13 @@ class MetricFacts:
       title: for people who read a table.
       better: which way is better; "neither" for what is shown to judge others by.
       digits: behind the point.
+      decides: whether it is among the few that are shown first.
     """
 
     title: str
     better: Better
     digits: int = 4
+    decides: bool = False
 
 
 _FACTS = {
@@ -38,23 +40,24 @@ _FACTS = {
     "torso_correlation_real": MetricFacts("torso colour, real target", "neither", 3),
     "torso_box_correlation": MetricFacts("torso colour, box", "higher", 3),
     "torso_box_correlation_real": MetricFacts("torso colour, box, real target", "neither", 3),
-    "pose_error": MetricFacts("pose error (heights)", "lower"),
+    "pose_error": MetricFacts("pose error (heights)", "lower", decides=True),
     "pck_5": MetricFacts("joints within 5 %", "higher", 3),
     "pck_10": MetricFacts("joints within 10 %", "higher", 3),
-    "leakage": MetricFacts("source pose leaks", "lower", 3),
-    "found_first": MetricFacts("person found first", "higher", 3),
+    "leakage": MetricFacts("source pose leaks", "lower", 3, decides=True),
+    "found_first": MetricFacts("person found first", "higher", 3, decides=True),
     "found_precision": MetricFacts("person found, average precision", "higher", 3),
 }
 _PREFIXES = {
     "ssim_": MetricFacts("SSIM, window", "higher"),
     "gaussian_ssim_": MetricFacts("SSIM, Gaussian", "higher"),
     "ms_ssim": MetricFacts("MS-SSIM", "higher"),
-    "mask_gaussian_ssim": MetricFacts("SSIM of the person, Gaussian 1.5", "higher"),
-    "inside_l1": MetricFacts("L1 within the person", "lower"),
+    "mask_gaussian_ssim": MetricFacts("SSIM of the person, Gaussian 1.5", "higher",
+                                      decides=True),
+    "inside_l1": MetricFacts("L1 within the person", "lower", decides=True),
     "lpips": MetricFacts("LPIPS", "lower"),
     "mask-lpips": MetricFacts("LPIPS of the person", "lower"),
     "frechet": MetricFacts("Frechet distance,", "lower", 2),
-    "kid": MetricFacts("KID,", "lower"),
+    "kid": MetricFacts("KID,", "lower", decides=True),
     "precision": MetricFacts("precision,", "higher", 3),
     "recall": MetricFacts("recall,", "higher", 3),
 }

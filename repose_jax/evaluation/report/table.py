@@ -51,10 +51,24 @@ def caption(report: Report) -> str:
             f"{conditions.get('resampled', 'people')}.")
 
 
-def markdown(reports: Sequence[Report]) -> str:
-    """A Markdown table, a row a report; ValueError as `check_alike`."""
-    check_alike(reports)
+def deciding(reports: Sequence[Report]) -> list[str]:
+    """The names of the few scores that decide, as far as they were measured; else of all."""
     names = list(reports[0].scores)
+    return [name for name in names if facts(name).decides] or names
+
+
+def markdown(reports: Sequence[Report], names: Sequence[str] | None = None) -> str:
+    """A Markdown table, a row a report.
+
+    Args:
+      reports: of the same pictures.
+      names: of the scores to show; None shows all.
+
+    Raises:
+      ValueError: as `check_alike`.
+    """
+    check_alike(reports)
+    names = list(reports[0].scores) if names is None else names
     lines = ["| | " + " | ".join(facts(n).title for n in names) + " |",
              "|---" * (1 + len(names)) + "|"]
     for report in reports:
