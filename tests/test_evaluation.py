@@ -12,10 +12,13 @@ from skimage.metrics import structural_similarity
 
 from repose_jax.common.errors import UserError
 from repose_jax.evaluation.metrics.baselines import (
-    aligned_baselines, as_unit, blurred, mean_image, trivial_baselines)
+    aligned_baselines, blurred, mean_image, trivial_baselines)
+from repose_jax.common.signal import as_unit
 from repose_jax.evaluation.metrics.denoising import denoising_table, timestep_at_noise
 from repose_jax.evaluation.metrics.l1 import l1
-from repose_jax.evaluation.metrics.measures import PictureBatch, reconstruction, torso
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
+from repose_jax.evaluation.metrics.measures import reconstruction, torso
+from repose_jax.evaluation.metrics.metric import found_metrics
 from repose_jax.evaluation.metrics.psnr import psnr
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim, uniform_ssim
 from repose_jax.evaluation.metrics.torso_color import torso_color, torso_correlation, torso_mask
@@ -300,7 +303,8 @@ def _evaluate(generated, targets, sources, name="model"):
         batches.append((PictureBatch(*(array[part % count] for array in (
             generated, targets, sources, pose, pose))), int((part < count).sum())))
     measure, left_out = reconstruction(size)
-    table = score(name, batches, [measure, torso(MARKET14)], left_out)
+    table = score(name, batches, [
+        measure, *(metric.measure for metric in found_metrics().values()), torso(MARKET14)], left_out)
     return summarize(table, np.arange(count) // 2, resamples=100)
 
 

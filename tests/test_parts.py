@@ -48,6 +48,7 @@ SCRIPT = """
 import jax, numpy as np
 from repose_jax.evaluation import measures
 from repose_jax.common.batching import parts, split
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim
 from repose_jax.pose.skeleton import MARKET14
 count = int(__import__("sys").argv[1])
@@ -58,7 +59,7 @@ poses = np.concatenate([rng.uniform(2, 22, (11, 14, 2)), np.ones((11, 14, 1))], 
 measure, _ = measures.reconstruction((32, 24))
 found = {}
 for some, real in parts(11, 8):
-    batch = measures.PictureBatch(a[some], b[some], b[some], poses[some], poses[some])
+    batch = PictureBatch(a[some], b[some], b[some], poses[some], poses[some])
     for name, value in (measure(batch) | measures.masked(MARKET14)(batch)).items():
         found.setdefault(name, []).append(np.asarray(value)[:real])
 pictures = split(a[:8] / np.float32(255))

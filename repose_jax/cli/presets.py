@@ -5,26 +5,19 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pathlib
-import pkgutil
 import sys
 import traceback
 from types import ModuleType
 from typing import Any
 
+from repose_jax.common.discovery import modules_with
 from repose_jax.common.errors import UserError
 
 
 def preset_names(package: str, attribute: str) -> dict[str, str]:
-    """The modules of a package that define an attribute, by their names with - for _.
-
-    They are read, not imported.
-    """
-    found = {}
-    for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        spec = importlib.util.find_spec(f"{package}.{info.name}")
-        if f"\n{attribute} = " in (spec.loader.get_source(spec.name) or ""):
-            found[info.name.replace("_", "-")] = spec.name
-    return found
+    """The modules of a package that define an attribute, by their names with - for _."""
+    return {name.replace("_", "-"): module
+            for name, module in modules_with(package, attribute).items()}
 
 
 def load_preset(word: str, package: str, attribute: str) -> Any:

@@ -27,16 +27,19 @@ from repose_jax.common.files import write_whole
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.evaluators.sampled import choose_pairs, sampled
-from repose_jax.evaluation.metrics.baselines import as_unit
-from repose_jax.evaluation.metrics.l1 import l1
-from repose_jax.evaluation.metrics.pose_accuracy import leaked, pck, pose_error
+from repose_jax.common.signal import as_unit
+from repose_jax.evaluation.metrics.measures import pose
+from repose_jax.evaluation.metrics.metric import found_metrics
+from repose_jax.evaluation.metrics.picture_batch import Measure, Measured, PictureBatch
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim
 from repose_jax.evaluation.metrics.torso_color import torso_color
+from repose_jax.evaluation.report.score_table import score
 from repose_jax.models.pose_energy_file import check_judge, load_guide
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.weights import load_field, load_model
+from repose_jax.models.weights import Weights, load_field, load_model
 from repose_jax.networks.pif import PoseField
+from repose_jax.pose.skeleton import Skeleton
 
 Settings = Mapping[str, Any]
 """Field of `SampleConfig` with dots, or "model", to its value."""
@@ -184,6 +187,9 @@ def run(
     persons = np.asarray(people.persons)[target_names[:, 0]]
     measure = functools.partial(_measure, everything=everything, judge=judge, field=field,
                                 skeleton=people.skeleton)
+    # Cells are run again for a metric that was added; those from before there were any are kept.
+    more = sorted(set(found_metrics()) - {"l1"})
+    added = {"metrics": more} if more else {}
     cells = []
     for number, (settings, sample, guide) in enumerate(zip(ablation.cells, samples, guides)):
         loaded = models[settings.get("model", ablation.model)]
@@ -193,7 +199,7 @@ def run(
                 "version": _VERSION, "model": loaded.sha256, "sample": to_dict(sample),
                 "guide": guide.sha256 if guide else None, "judge": judge.weights.sha256,
                 "field": field.sha256, "seed": seed, "names": [
-                    [people.names[i] for i in pair] for pair in target_names.tolist()]}
+                    [people.names[i] for i in pair] for pair in target_names.tolist()]} | added
             path = folder / "cells" / f"{_digest(decides)}.npz"
             state = "known"
             if not path.exists():
@@ -254,20 +260,34 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
                         "delete it, and its cell is run again") from None
 
 
-def _measure(pictures, *, everything: Mapping[str, np.ndarray], judge: PoseReader, field,
-             skeleton) -> dict[str, np.ndarray]:
-    height = pictures.shape[1]
-    target, source = everything["target_pose"], everything["source_pose"]
-    found = judge.poses(pictures)
+def field_distance(
+    read_poses: Callable[[np.ndarray], np.ndarray], field: Weights
+) -> Measure:
+    """Distance of the poses that are read off the pictures to the valid ones, "pif"."""
     apply = jax.jit(functools.partial(PoseField(field.config).apply, method="of_pose"))
-    # The judge's confidences would hide the joints that came out worst.
-    known = np.concatenate([found[..., :2], target[..., 2:] > 0], axis=-1, dtype=np.float32)
-    torso, _ = torso_color(as_unit(pictures), target, skeleton)
-    unit, real = as_unit(pictures), as_unit(everything["target"])
-    return {
-        "pose_error": pose_error(found, target, height),
-        "pck_5": pck(found, target, height, 0.05), "pck_10": pck(found, target, height, 0.10),
-        "leakage": leaked(found, target, source, height),
-        "pif": np.asarray(apply({"params": field.params}, known).distance),
-        "l1": np.asarray(l1(unit, real)), "ssim": np.asarray(gaussian_ssim(unit, real)),
-        "torso": torso}
+
+    def measure(batch: PictureBatch) -> Measured:
+        found = read_poses(batch.generated)
+        seen = np.isfinite(found[..., :1])
+        # The judge's confidences would hide the joints that came out worst.
+        pose = np.concatenate(
+            [np.where(seen, found[..., :2], 0), seen & (batch.target_pose[..., 2:] > 0)], axis=-1,
+            dtype=np.float32)
+        return {"pif": np.asarray(apply({"params": field.params}, pose).distance)}
+
+    return measure
+
+
+def _measure(pictures, *, everything: Mapping[str, np.ndarray], judge: PoseReader, field: Weights,
+             skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """What a cell keeps of its pictures: the scorer's measures, and the field's."""
+    batch = PictureBatch(pictures, everything["target"], everything["source"],
+                         everything["source_pose"], everything["target_pose"])
+    table = score("cell", [(batch, len(pictures))], [
+        pose(judge.poses), field_distance(judge.poses, field),
+        *(metric.measure for metric in found_metrics().values()),
+        lambda batch: {"ssim": np.asarray(gaussian_ssim(
+            batch.on_devices("generated"), batch.on_devices("target")))},
+        lambda batch: {"torso": torso_color(
+            batch.unit("generated"), batch.target_pose, skeleton)[0]}])
+    return table.values | table.vectors

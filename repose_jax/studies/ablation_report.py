@@ -16,6 +16,7 @@ import numpy as np
 
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import write_whole
+from repose_jax.evaluation.metrics.metric import found_metrics
 from repose_jax.evaluation.report.report import write_json
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
 from repose_jax.studies.ablation import Cell, Result
@@ -24,7 +25,8 @@ METRICS = {
     "pose_error": "pose error (heights)", "pck_5": "joints within 5 %",
     "pck_10": "joints within 10 %", "leakage": "source pose leaks",
     "pif": "distance to valid poses", "torso_correlation": "torso colour",
-    "ssim": "Gaussian SSIM", "l1": "L1"}
+    "ssim": "Gaussian SSIM"} | {
+        name: metric.title for name, metric in found_metrics().items()}
 # Metrics of which the relative change to the first cell is told too.
 _RELATIVE = ("pose_error", "leakage")
 _COLUMNS = ("cell", "metric", "value", "low", "high", "difference", "difference_low",

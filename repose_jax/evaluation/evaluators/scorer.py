@@ -28,8 +28,9 @@ from repose_jax.evaluation.metrics.frechet import Gaussian, frechet_distance, mo
 from repose_jax.evaluation.metrics.kid import polynomial_mmd
 from repose_jax.evaluation.metrics.lpips import Lpips
 from repose_jax.evaluation.metrics.measures import (
-    Measure, PictureBatch, at_size, extracted, masked, masked_perceptual, perceptual, pose,
-    reconstruction, torso)
+    at_size, extracted, masked, masked_perceptual, perceptual, pose, reconstruction, torso)
+from repose_jax.evaluation.metrics.metric import found_metrics
+from repose_jax.evaluation.metrics.picture_batch import Measure, PictureBatch
 from repose_jax.evaluation.metrics.precision_recall import manifolds
 from repose_jax.evaluation.report.report import Report, summarize
 from repose_jax.evaluation.report.score_table import ScoreTable, score
@@ -124,7 +125,9 @@ class Scorer:
         measure, left_out = reconstruction(
             self.test.size, self.windows, self.sigmas, mae=self.mae,
             range_of_prediction=self.range_of_prediction)
-        measures: list[Measure] = [measure, masked(self.test.skeleton), torso(self.test.skeleton)]
+        measures: list[Measure] = [
+            measure, *(metric.measure for metric in found_metrics().values()),
+            masked(self.test.skeleton), torso(self.test.skeleton)]
         if self.poses is not None:
             measures.append(pose(self.poses.poses))
         if self.identities is not None:

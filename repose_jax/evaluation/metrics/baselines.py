@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from PIL import Image, ImageFilter
 
+from repose_jax.common.signal import as_unit
 from repose_jax.networks.warp import warp
 from repose_jax.pose.flow import skeleton_flow
 from repose_jax.pose.maps import person_map
@@ -23,22 +24,6 @@ from repose_jax.pose.skeleton import Skeleton
 COPY = "copy of the source"
 ALIGNED = "aligned source"
 BLUR_SIGMA = 6.0
-
-
-def as_unit(images: Shaped[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Pictures in [0, 1] as float32, from uint8 or from floats that are there already.
-
-    Raises:
-      ValueError: for floats outside of [0, 1] (pictures in [-1, 1], say) or not finite.
-    """
-    images = np.asarray(images)
-    if images.dtype == np.uint8:
-        return images.astype(np.float32) / 255
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"pictures must be uint8 or floats in [0, 1], not {images.dtype}")
-    if images.size and not (images.min() >= -1e-4 and images.max() <= 1 + 1e-4):
-        raise ValueError(f"pictures must lie in [0, 1], not [{images.min()}, {images.max()}]")
-    return np.clip(images, 0, 1).astype(np.float32)
 
 
 def mean_image(

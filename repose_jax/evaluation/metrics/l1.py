@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from repose_jax.evaluation.metrics.metric import Metric
+
 
 @jax.jit
 def l1(
@@ -15,3 +17,7 @@ def l1(
     """Mean of |a - b| of pictures in [0, 1] (half of what pictures in [-1, 1] would give)."""
     error = jnp.asarray(a, jnp.float32) - jnp.asarray(b, jnp.float32)
     return jnp.abs(error).mean((1, 2, 3))
+
+
+METRIC = Metric("l1", "L1", "lower",
+                lambda batch: l1(batch.on_devices("generated"), batch.on_devices("target")))

@@ -8,56 +8,34 @@ devices where that goes evenly.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from repose_jax.common.batching import split
-from repose_jax.evaluation.metrics.baselines import as_unit
-from repose_jax.evaluation.metrics.l1 import l1
+from repose_jax.common.signal import as_unit
 from repose_jax.evaluation.metrics.lpips import Lpips
 from repose_jax.evaluation.metrics.mae import mae as relative_error
 from repose_jax.evaluation.metrics.masked import inside_l1, mask_gaussian_ssim
 from repose_jax.evaluation.metrics.ms_ssim import MAX_SCALES, ms_ssim, ms_ssim_name
+from repose_jax.evaluation.metrics.picture_batch import Measure, Measured, PictureBatch
 from repose_jax.evaluation.metrics.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.metrics.psnr import psnr
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim, gaussian_taps, own_range, uniform_ssim
 from repose_jax.evaluation.metrics.torso_color import torso_color
-from repose_jax.pose.person_mask import person_mask
 from repose_jax.pose.skeleton import Skeleton
 
 
 _MS_SSIM_WINDOW = 11
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PictureBatch:
-    """Generated pictures with what they should show.
-
-    Attributes:
-      generated, target, source: pictures of one size.
-      source_pose, target_pose: in pixels of them; every visibility 0 where a pose is not known.
-    """
-
-    generated: UInt8[np.ndarray, "batch height width 3"]
-    target: UInt8[np.ndarray, "batch height width 3"]
-    source: UInt8[np.ndarray, "batch height width 3"]
-    source_pose: Float[np.ndarray, "batch joints 3"]
-    target_pose: Float[np.ndarray, "batch joints 3"]
-
-
-Measured = Mapping[str, np.ndarray]
-Measure = Callable[[PictureBatch], Measured]
-
-
 def reconstruction(
     size: tuple[int, int], windows: Sequence[int] = (7, 11, 51), sigmas: Sequence[float] = (1.5,),
     *, range_of_prediction: bool = False, mae: bool = False,
 ) -> tuple[Measure, list[str]]:
-    """Pixels against the target's: SSIM of each kind, MS-SSIM of the scales that fit, PSNR, L1.
+    """Pixels against the target's: SSIM of each kind, MS-SSIM of the scales that fit, PSNR.
 
     Args:
       size: (height, width) of the pictures.
@@ -83,7 +61,7 @@ def reconstruction(
                    if min(size) >> (n - 1) >= _MS_SSIM_WINDOW), 0)
 
     def measure(batch: PictureBatch) -> Measured:
-        a, b = (split(as_unit(pictures)) for pictures in (batch.generated, batch.target))
+        a, b = batch.on_devices("generated"), batch.on_devices("target")
         nothing = np.full(len(a), np.nan)
         found = {name: gaussian_ssim(a, b, sigma=s, data_range=own_range(a) if own else 1.0)
                  if taps[s] <= min(size) else nothing for (s, own), name in names.items()}
@@ -92,7 +70,7 @@ def reconstruction(
         if scales:
             found[ms_ssim_name(scales).replace("-", "_")] = ms_ssim(a, b, scales=scales)
         decibels = np.asarray(psnr(a, b), np.float64)
-        found |= {"psnr": np.where(np.isfinite(decibels), decibels, np.nan), "l1": l1(a, b)}
+        found["psnr"] = np.where(np.isfinite(decibels), decibels, np.nan)
         return found | ({"mae": relative_error(a, b)} if mae else {})
 
     return measure, left_out
@@ -114,10 +92,10 @@ def torso(skeleton: Skeleton) -> Measure:
         found = {}
         for region in ("quadrilateral", "box"):
             for name, pictures, poses in (
-                    ("source", batch.source, batch.source_pose),
-                    ("generated", batch.generated, batch.target_pose),
-                    ("target", batch.target, batch.target_pose)):
-                color, valid = torso_color(as_unit(pictures), poses, skeleton, region=region)
+                    ("source", batch.unit("source"), batch.source_pose),
+                    ("generated", batch.unit("generated"), batch.target_pose),
+                    ("target", batch.unit("target"), batch.target_pose)):
+                color, valid = torso_color(pictures, poses, skeleton, region=region)
                 found[f"torso_{region}_{name}"] = np.where(valid[:, None], color, np.nan)
         return found
 
@@ -164,9 +142,9 @@ def masked_perceptual(lpips: Lpips, skeleton: Skeleton) -> Measure:
     """
 
     def measure(batch: PictureBatch) -> Measured:
-        mask = person_mask(batch.target_pose, skeleton, batch.target.shape[1:3])
-        a, b = (split(np.where(mask[..., None], as_unit(pictures), np.float32(0.5)))
-                for pictures in (batch.generated, batch.target))
+        mask = batch.person(skeleton)
+        a, b = (split(np.where(mask[..., None], batch.unit(which), np.float32(0.5)))
+                for which in ("generated", "target"))
         return {f"mask-{lpips.name}": np.where(mask.any((1, 2)), lpips(a, b), np.nan)}
 
     return measure
@@ -179,10 +157,10 @@ def masked(skeleton: Skeleton) -> Measure:
     """
 
     def measure(batch: PictureBatch) -> Measured:
-        mask = person_mask(batch.target_pose, skeleton, batch.target.shape[1:3])
+        mask = batch.person(skeleton)
         known = mask.any((1, 2))
-        a, b, mask = split(
-            (as_unit(batch.generated), as_unit(batch.target), mask.astype(np.float32)))
+        a, b = batch.on_devices("generated"), batch.on_devices("target")
+        mask = split(mask.astype(np.float32))
         scores = {"mask_gaussian_ssim": mask_gaussian_ssim(a, b, mask),
                   "inside_l1": inside_l1(a, b, mask)}
         return {name: np.where(known, np.asarray(value, np.float64), np.nan)

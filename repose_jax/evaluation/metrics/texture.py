@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageFilter
 
-from repose_jax.evaluation.metrics.baselines import as_unit
+from repose_jax.common.signal import as_unit
 from repose_jax.evaluation.metrics.torso_color import MIN_PIXELS, torso_mask
 from repose_jax.pose.skeleton import Skeleton
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
-
-Better = Literal["higher", "lower", "neither"]
+from repose_jax.evaluation.metrics.metric import Better, found_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +26,6 @@ class MetricFacts:
 _FACTS = {
     "gaussian_ssim": MetricFacts("SSIM, Gaussian 1.5", "higher"),
     "psnr": MetricFacts("PSNR (dB)", "higher", 2),
-    "l1": MetricFacts("L1", "lower"),
     "mae": MetricFacts("MAE, |a - b| / (a + b)", "lower"),
     "ap": MetricFacts("AP", "higher"),
     "ap_medium": MetricFacts("AP, medium people", "higher"),
@@ -67,6 +64,8 @@ def facts(name: str) -> MetricFacts:
     """The facts of a score; a name that is not known is shown as it is, better neither way."""
     if name in _FACTS:
         return _FACTS[name]
+    if (metric := found_metrics().get(name)) is not None:
+        return MetricFacts(metric.title, metric.better, metric.digits)
     for prefix in sorted(_PREFIXES, key=len, reverse=True):
         if name.startswith(prefix):
             rest = name[len(prefix):].replace("_", " ").strip("- ")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from repose_jax.evaluation.metrics.measures import Measure, PictureBatch
+from repose_jax.evaluation.metrics.picture_batch import Measure, PictureBatch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
