@@ -59,9 +59,13 @@ def test_thresholds_from_a_file(tmp_path):
     path = tmp_path / "t.toml"
     path.write_text("pose_error = 0.05\nshare = 1\n")
     assert read_thresholds(path) == dataclasses.replace(Thresholds(), pose_error=0.05, share=1)
-    for text, message in (("pose = 1", "unknown name pose"), ("color = 'red'", "'red' for color"),
-                          ("color = ", "is no TOML"), ("share = true", "True for share"),
-                          ("share = -3", "0 to 1"), ("color = nan", "nan for color")):
+    for text, message in (("pose = 1", "unknown name pose"), ("color = 'red'", "color: is red"),
+                          ("color = ", "is no TOML"), ("share = true", "share: is True"),
+                          ("share = -3", "0 to 1"), ("color = nan", "color: is nan"),
+                          ("color = -5", "0 or more"),
+                          ("detail = 5\ndetail_most = 1", "nothing could pass"),
+                          ("color = " + "[" * 5000, "no TOML"), (f"color = {'9' * 400}", "huge"),
+                          (f"color = {'9' * 5000}", "no TOML")):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             read_thresholds(path)

@@ -312,9 +312,11 @@ def server(material):
         thread.join()
 
 
-def post(url, content):
+def post(url, content, **headers):
+    headers = {"Content-Type": "application/json"} | headers
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=content)) as reply:
+        with urllib.request.urlopen(
+                urllib.request.Request(url, data=content, headers=headers)) as reply:
             return reply.status, reply.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -346,3 +348,58 @@ def test_serving_refuses_a_folder_without_study_and_a_foreign_page(material, cap
     (material / "other" / "index.html").rename(material / "study" / "index.html")
     assert main(["study", "serve", str(material / "study")]) == 2
     assert "index.html" in one_line(capsys)
+
+
+def test_other_sites_can_neither_read_nor_post(material, server):
+    sent = fill(material, "p1", lambda e: option_of(e, METHODS[0])).read_bytes()
+    port = server.rpartition(":")[2]
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"},
+                    {"Content-Type": "text/plain"}, {"Host": "evil.example"},
+                    {"Host": f"evil.example:{port}", "Origin": f"http://evil.example:{port}"},
+                    {"Host": "[::1"}, {"Origin": f"http://127.0.0.1:{int(port) + 1}"}):
+        assert post(f"{server}/answers", sent, **headers)[0] == 403, headers
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(urllib.request.Request(server, headers={"Host": "evil.example"}))
+    for host in ("localhost", "127.0.0.1", "10.0.0.7:80"):
+        with urllib.request.urlopen(urllib.request.Request(server, headers={"Host": host})) as reply:
+            assert reply.headers["X-Content-Type-Options"] == "nosniff"
+            assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
+    assert not list((material / "study" / "answers").iterdir())
+    assert post(f"{server}/answers", sent, Origin=server) == (200, "stored")
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"{}", b"[" * 100_000, b"9" * 5000, b'{"format": "repose-study-answers-1"}', b"\xff\xfe"])
+def test_bodies_that_are_no_answers_are_answered(server, content):
+    assert post(f"{server}/answers", content)[0] == 400
+
+
+def test_times_without_end_and_a_folder_that_is_gone_are_answered(material, server):
+    sent = fill(material, "p1", lambda e: option_of(e, METHODS[0])).read_bytes()
+    content = json.loads(sent)
+    content["answers"][0]["shown_ms"] = 10**400
+    assert post(f"{server}/answers", json.dumps(content).encode())[0] == 400
+    (material / "study" / "answers").rmdir()
+    (material / "study" / "answers").write_text("")
+    assert post(f"{server}/answers", sent)[0] == 500
+
+
+def test_a_hundred_people_may_come_at_once(material, server):
+    sent = fill(material, "p1", lambda e: option_of(e, METHODS[0])).read_bytes()
+    replies = []
+    people = [threading.Thread(target=lambda n=n: replies.append(post(
+        f"{server}/answers", sent.replace(b'"p1"', f'"p{n}"'.encode())))) for n in range(100)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert replies == [(200, "stored")] * 100
+    assert len(list((material / "study" / "answers").iterdir())) == 100
+
+
+def test_names_of_methods_are_no_markup():
+    from repose_jax.common.markdown import cell
+
+    assert cell("ours<script>alert(3)</script>") == "ours&lt;script&gt;alert(3)&lt;/script&gt;"
+    assert cell("a|b [x](y) `c` *d*\\") == r"a\|b \[x\](y) \`c\` \*d\*\\"
+    assert cell("our_method-2") == "our_method-2"

@@ -8,18 +8,18 @@ are the user's; what the defaults let pass is measured in docs/evaluation.md.
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import pathlib
 import tomllib
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict
+from repose_jax.common.ranges import Fraction, Range, Weight, check_fields
 from repose_jax.data.image.files import is_picture
 from repose_jax.evaluation.evaluators.reid_features import FeatureReader
 from repose_jax.common.signal import as_unit
@@ -50,12 +50,18 @@ class Thresholds:
       share: at least, of the results that must pass for the whole to pass, from 0 to 1.
     """
 
-    pose_error: float = 0.12
-    identity: float = 0.3
-    color: float = 40.0
-    detail: float = 0.3
-    detail_most: float = 4.5
-    share: float = 0.7
+    pose_error: Weight = 0.12
+    identity: Annotated[float, Range(-1, 1)] = 0.3
+    color: Weight = 40.0
+    detail: Weight = 0.3
+    detail_most: Weight = 4.5
+    share: Fraction = 0.7
+
+    def __post_init__(self):
+        check_fields(self)
+        if self.detail > self.detail_most:
+            raise UserError("detail", f"is {self.detail}, detail_most {self.detail_most}: nothing "
+                            "could pass", "give the lower one first")
 
 
 CHECKS = ("pose_error", "identity", "color", "detail")
@@ -65,26 +71,26 @@ def read_thresholds(path: str | os.PathLike[str]) -> Thresholds:
     """Thresholds from a TOML file of their names; what it lacks has its default.
 
     Raises:
-      UserError: the file cannot be read, is no TOML, or has an unknown name or a text for a number.
+      UserError: the file cannot be read, is no TOML, or has an unknown name, a text for a number or
+        one out of its range.
     """
     try:
         with open(path, "rb") as file:
             content = tomllib.load(file)
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "give a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(path, f"is no TOML ({error})", "write lines like pose_error = 0.08"
-                        ) from None
+    except (ValueError, RecursionError) as error:  # also of encoding, or of numbers too long
+        raise UserError(path, f"is no TOML ({str(error):.120})",
+                        "write lines like pose_error = 0.08") from None
     known = [field.name for field in dataclasses.fields(Thresholds)]
     for name, value in content.items():
         if name not in known:
-            raise UserError(path, f"has the unknown name {name}", f"use {', '.join(known)}")
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            raise UserError(path, f"has {value!r} for {name}", "give a number")
-    if not 0 <= content.get("share", 0) <= 1:
-        raise UserError(path, f"has {content['share']} for share", "give 0 to 1")
-    return from_dict(Thresholds, content, os.fspath(path))
+            raise UserError(path, f"has the unknown name {name:.80}", f"use {', '.join(known)}")
+    try:
+        return from_dict(Thresholds, content, os.fspath(path))
+    except UserError as error:
+        raise error if error.where.startswith(os.fspath(path)) else UserError(
+            path, f"{error.where} {error.what}", error.mend) from None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from repose_jax.common.markdown import cell
 from repose_jax.evaluation.report.metric_facts import facts
 from repose_jax.evaluation.report.report import Report
 from repose_jax.evaluation.report.score_table import ScoreTable
@@ -72,7 +73,7 @@ def markdown(reports: Sequence[Report], names: Sequence[str] | None = None) -> s
     lines = ["| | " + " | ".join(facts(n).title for n in names) + " |",
              "|---" * (1 + len(names)) + "|"]
     for report in reports:
-        cells = [report.name, *(shown(n, report.scores[n]) for n in names)]
+        cells = [cell(report.name), *(shown(n, report.scores[n]) for n in names)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", caption(reports[0])]) + "\n"
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.json_text import parse_json
+from repose_jax.common.ranges import Range
 from repose_jax.studies.human.key import Key
 
 FORMAT = "repose-study-answers-1"
+_TIME = Range(0)
 _CODE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
@@ -47,8 +48,9 @@ def parse_answers(text: str | bytes, key: Key, where: str | os.PathLike[str]) ->
     Raises:
       UserError: they are damaged, incomplete, or of another study.
     """
+    hint = "ask the participant for the file again"
+    content = parse_json(text, where, "holds no whole answers", hint)
     try:
-        content = json.loads(text)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"the format is not {FORMAT}")
         study, participant = content["study"], content["participant"]
@@ -62,10 +64,8 @@ def parse_answers(text: str | bytes, key: Key, where: str | os.PathLike[str]) ->
                 _check_row(id, rows.get(id), entry)
             if unknown := set(rows) - set(key.questions):
                 raise ValueError(f"there is no question {min(unknown)}")
-    # UnicodeDecodeError and JSONDecodeError are ValueErrors.
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(where, f"holds no whole answers ({error})",
-                        "ask the participant for the file again") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(where, f"holds no whole answers ({str(error):.120})", hint) from None
     if study != key.study:
         raise UserError(where, "answers another study: its hash differs",
                         "give the answers to the page beside the key")
@@ -82,8 +82,7 @@ def _check_row(id: str, row: Any, entry) -> None:
         raise ValueError(f"question {id} shows other pictures")
     for name in ("shown_ms", "answered_ms"):
         value = row[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
-                math.isfinite(value) and value >= 0):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value not in _TIME:
             raise ValueError(f"{name} of question {id} is no time")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.json_text import parse_json
 from repose_jax.evaluation.report.report import write_json
 from repose_jax.studies.human.question import GENERATED, KINDS, REAL, Kind
 
@@ -76,7 +76,7 @@ def read_key(folder: str | os.PathLike[str]) -> Key:
     """
     path, mend = pathlib.Path(folder) / "key.json", "give the folder that repose study build wrote"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes(), path, "is not the key of a study", mend)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}")
         questions = {
@@ -89,5 +89,5 @@ def read_key(folder: str | os.PathLike[str]) -> Key:
         return Key(content["study"], tuple(content["methods"]), questions, content["settings"])
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", mend) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(path, f"is not the key of a study ({error})", mend) from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(path, f"is not the key of a study ({str(error):.120})", mend) from None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.markdown import cell
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
 from repose_jax.evaluation.statistics.crossed_bootstrap import crossed_share
 from repose_jax.studies.human.answers import Answers
@@ -165,7 +166,7 @@ def markdown(scores: Scores) -> str:
         columns = [(n, s) for n, s in (("G2R", scores.g2r), ("Jab", scores.jab)) if s]
         lines += ["| | " + " | ".join(n for n, _ in columns) + " |",
                   "|---" * (1 + len(columns)) + "|"]
-        lines += [f"| {m} | " + " | ".join(_text(s.get(m)) for _, s in columns) + " |"
+        lines += [f"| {cell(m)} | " + " | ".join(_text(s.get(m)) for _, s in columns) + " |"
                   for m in columns[0][1]]
         lines.append("")
     if scores.r2g:
@@ -173,8 +174,8 @@ def markdown(scores: Scores) -> str:
     if scores.preference:
         names = list(scores.preference)
         lines += ["Share of comparisons that the method of the row won against that of the column:",
-                  "", "| | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
-        lines += [f"| {a} | " + " | ".join(_text(scores.preference[a].get(b)) for b in names)
+                  "", "| | " + " | ".join(map(cell, names)) + " |", "|---" * (1 + len(names)) + "|"]
+        lines += [f"| {cell(a)} | " + " | ".join(_text(scores.preference[a].get(b)) for b in names)
                   + " |" for a in names]
         lines.append("")
     people = len(scores.participants)
