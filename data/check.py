@@ -72,7 +72,8 @@ def check_dataset(path: str | os.PathLike[str], *, sample: int | None = None) ->
             findings.append(Finding(str(root), f"has no market-annotation-{split}.csv"))
             continue
         published = (_PUBLISHED[split] if annotation.name.startswith("market-") else (None, None))
-        counts += _check_split(folder, annotation, pairs, findings, split, published, sample, DISTRACTORS)
+        counts += _check_split(
+            folder, annotation, pairs, findings, split, published, sample, DISTRACTORS)
     if counts or findings:
         return Report(layout="Market-1501", counts=tuple(counts), findings=tuple(findings))
     counts = _check_split(root, plain_annotation(root), None, findings, "train", (None, None),

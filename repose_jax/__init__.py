@@ -2,7 +2,9 @@
 
 from repose_jax.common.errors import UserError
 
-__all__ = ["PoseTransfer", "UserError"]
+__all__ = ["PoseTransfer", "UserError", "__version__"]
+
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str):

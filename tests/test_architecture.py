@@ -89,3 +89,12 @@ def test_no_circle_and_no_long_chain():
     print(f"{len(set(map(room, files()))) - 1} rooms, {len(arrows)} arrows between them, "
           f"{len(files())} files, longest chain {len(longest)}: {' -> '.join(longest)}")
     assert len(longest) <= LONGEST, "\n".join(longest)
+
+
+def test_one_version_everywhere():
+    import repose_jax
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {repose_jax.__version__}\n" in changes
+    assert changes.index("## ") == changes.index(f"## {repose_jax.__version__}\n")
+    assert f"\nversion: {repose_jax.__version__}\n" in (ROOT / "CITATION.cff").read_text(
+        encoding="utf-8")

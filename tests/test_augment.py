@@ -26,7 +26,7 @@ from repose_jax.data.registry import resized
 from repose_jax.pose.skeleton import OPENPOSE18, SKELETONS, flip_pose
 
 SIZE = (64, 32)
-ALL = AugmentConfig(**{name: 0.5 for name in NAMES}, occlude_joints=True, occlude_count=2)
+ALL = AugmentConfig(**dict.fromkeys(NAMES, 0.5), occlude_joints=True, occlude_count=2)
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
+from repose_jax.models.weights import load_reid
 from repose_jax.networks.reid import ReidConfig
 from repose_jax.studies.reid_augmentation import ARMS, AugmentReid, augment_reid, markdown, write
 from repose_jax.tasks.reid import ReidExperiment
-from repose_jax.models.weights import load_reid
 from repose_jax.training.config import LoopConfig
 
 SMALL = ReidConfig(image_size=(32, 16), people=4, channels=(8, 8), blocks=1, parts=2, embedding=8,

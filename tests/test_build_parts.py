@@ -3,25 +3,25 @@
 import errno
 import fcntl
 import os
-import signal
 import shutil
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from array_record.python import array_record_module
-from built_sets import SMALL, assert_same, digests
-from deepfashion_folders import NESTED, flat, write_csv
 from PIL import Image
 
+from built_sets import SMALL, assert_same, digests
+from deepfashion_folders import NESTED, flat, write_csv
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
+from repose_jax.common.lock import alone
 from repose_jax.data.build import build_deepfashion
 from repose_jax.data.check import check_dataset
 from repose_jax.data.deepfashion.layout import load_deepfashion
 from repose_jax.data.image.files import read_image
-from repose_jax.common.lock import alone
 from repose_jax.data.registry import open_dataset
 
 
@@ -131,7 +131,7 @@ def test_a_lock_leaves_no_folder_and_takes_none_of_others(tmp_path, monkeypatch)
         assert (folder / "lock").is_file()
         with pytest.raises(UserError, match="in use"), alone(folder):
             pass
-        1 / 0
+        raise ZeroDivisionError
     assert not folder.exists()
     first, second = alone(folder), alone(folder)
     first.__enter__()

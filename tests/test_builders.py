@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+
 from built_sets import SMALL, assert_same, build_args, digests
 from deepfashion_folders import HIGH, NESTED, flat, write_csv, write_database, write_text
 from human_art_folders import file_name, write_human_art, write_humansd
-
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.build import build, build_deepfashion, build_human_art, build_market1501

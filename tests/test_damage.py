@@ -17,8 +17,8 @@ from repose_jax.data.check import check_folder
 from repose_jax.data.market1501.layout import load_market1501
 from repose_jax.data.records import shards
 from repose_jax.data.records.array_record import load_array_record, stored_notes
-from repose_jax.data.records.manifest import read_manifest
 from repose_jax.data.records.locate import find_built
+from repose_jax.data.records.manifest import read_manifest
 
 PEOPLE, EACH = 50, 4
 SIZE = (32, 16)

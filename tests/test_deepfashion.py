@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from deepfashion_folders import (
     CLOTHES, NESTED, PAIRS, flat, frame_poses, renders, save, squeezed, with_borders, write_csv,
     write_database, write_text)
-from PIL import Image
-
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.check import check_dataset
@@ -248,7 +248,7 @@ def other_frame(root):
     (write_text, lambda r: replace((r / "pose" / NESTED["train"][0]).with_suffix(".txt"), " ",
                                    " x"), "01_1_front.txt: has text in line 1"),
     (write_text, lambda r: [np.savetxt(f, np.maximum(np.loadtxt(f) - (60, 0), -2))
-                            for f in (r / "pose").rglob("*.txt")], 
+                            for f in (r / "pose").rglob("*.txt")],
      "pose: has .*columns 40 to 216"),
     (write_text, lambda r: (r / "img" / NESTED["train"][0]).unlink(), "lacks 1 of 7"),
 ])

@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from deepfashion_folders import NESTED, flat, save, squeezed, write_csv, write_text
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from deepfashion_folders import NESTED, flat, save, squeezed, write_csv, write_text
 from repose_jax.cli import main
 from repose_jax.evaluation.protocols.pairs import PROTOCOLS
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from repose_jax.cli import main
+from repose_jax.cli.detector import load_detector, which_person
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.crop import cut_out, framed
 from repose_jax.data.people.renderer import render_person
-from repose_jax.cli.detector import load_detector, which_person
 from repose_jax.inference.detection.photo_pose import photo_pose
 from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.models.pose_predictor import PoseReader

@@ -11,14 +11,14 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.signal import as_unit
 from repose_jax.evaluation.metrics.baselines import (
     aligned_baselines, blurred, mean_image, trivial_baselines)
-from repose_jax.common.signal import as_unit
 from repose_jax.evaluation.metrics.denoising import denoising_table, timestep_at_noise
 from repose_jax.evaluation.metrics.l1 import l1
-from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.measures import reconstruction, torso
 from repose_jax.evaluation.metrics.metric import found_metrics
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.psnr import psnr
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim, uniform_ssim
 from repose_jax.evaluation.metrics.torso_color import torso_color, torso_correlation, torso_mask

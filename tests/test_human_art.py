@@ -7,8 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from human_art_folders import PICTURES, drawn, file_name, write_human_art, write_humansd
 
+from human_art_folders import PICTURES, drawn, file_name, write_human_art, write_humansd
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.check import check_dataset
@@ -66,7 +66,7 @@ def edit(root, change):
 @pytest.mark.parametrize("change, says", [
     (lambda c: c.pop("images"), "has no list of images"),
     (lambda c: c["annotations"][0].update(image_id=7), "a person of image 7"),
-    (lambda c: c["annotations"][0].update(keypoints=[1, 2, 3]), 
+    (lambda c: c["annotations"][0].update(keypoints=[1, 2, 3]),
      "no 17 or 21 joints .*annotation 0"),
     (lambda c: c["annotations"][0].pop("bbox"), "person without bbox and area in image 1000"),
     (lambda c: c["images"][1].pop("height"), "has image 1001 without height"),

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from devices import on_devices
 
+from devices import on_devices
 from repose_jax.common.errors import UserError
 from repose_jax.evaluation.metrics.features import (
     FeatureNetwork, WeightsAbsent, feature_batches, feature_network, features_of, inception)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import jaxtyping
+import numpy as np
 import pytest
 
-from repose_jax.pose.detections import Detections
 from repose_jax.evaluation.metrics.average_precision import Matches, People
 from repose_jax.evaluation.metrics.keypoint_ap import joint_sigmas, keypoint_ap, oks
 from repose_jax.evaluation.metrics.pose_accuracy import head_size, pckh
 from repose_jax.evaluation.metrics.pose_cosine import (
     people_count_error, pose_cosine, pose_cosine_ap)
+from repose_jax.pose.detections import Detections
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18
 
 SIGMAS = joint_sigmas(COCO17)

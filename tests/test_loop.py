@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from repose_jax.common.errors import UserError
-from repose_jax.training.log import TrainingLog
 from repose_jax.training.config import LoopConfig
+from repose_jax.training.log import TrainingLog
 from repose_jax.training.loop import train
 from repose_jax.training.state import OptimizerConfig
 
@@ -87,11 +87,11 @@ def conv_params():
 
 
 def config_of(**changes) -> LoopConfig:
-    fields = dict(
+    return dataclasses.replace(LoopConfig(
         total_images=160, batch_size=8, seed=3, log_every_images=16, checkpoint_every_images=40,
         sample_every_images=0, ema_decay=0.9,
-        optimizer=OptimizerConfig(learning_rate=0.05, warmup_images=40, weight_decay=0.01))
-    return LoopConfig(**{**fields, **changes})
+        optimizer=OptimizerConfig(learning_rate=0.05, warmup_images=40, weight_decay=0.01)),
+        **changes)
 
 
 def run(folder, config=None, *, batches=None, params=None, loss_fn=squared_error, **options):

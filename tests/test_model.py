@@ -13,13 +13,13 @@ import pytest
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
+from repose_jax.common.signal import to_image, to_signal
 from repose_jax.diffusion.guidance import disentangled, two_branch
 from repose_jax.diffusion.prediction import precondition
 from repose_jax.diffusion.samplers import initial_noise
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.experiments.presets import market1501, people
 from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel
-from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.networks.network import NetworkConfig

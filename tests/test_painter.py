@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from PIL import Image
 
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, identity, to_dict
+from repose_jax.common.signal import to_image, to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.data.people.renderer import render_person
 from repose_jax.diffusion.prediction import from_x0, interpret, precondition
@@ -23,7 +23,6 @@ from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
 from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel
-from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
@@ -35,8 +34,7 @@ from repose_jax.networks.unet import UNetConfig
 from repose_jax.pose.formats import NamedPose, write_pose
 from repose_jax.pose.maps import map_count, person_map
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18
-from repose_jax.tasks import painter as painter_task
-from repose_jax.tasks import pose_transfer as pose_task
+from repose_jax.tasks import painter as painter_task, pose_transfer as pose_task
 from repose_jax.tasks.fit import fit
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from devices import on_devices
 
+from devices import on_devices
 from repose_jax.common.batching import in_parts, parts, split
 
 

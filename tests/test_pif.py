@@ -15,10 +15,10 @@ from repose_jax.evaluation.metrics.auroc import auroc
 from repose_jax.evaluation.metrics.field import evaluate_field
 from repose_jax.models.weights import load_field
 from repose_jax.networks.pif import FieldConfig, PoseField, fresh_field, project
-from repose_jax.pose.skeleton import MARKET14, SKELETONS
-from repose_jax.tasks.pose_field import FieldBatches, FieldExperiment, wrong_poses
 from repose_jax.pose.bones import bones_of, valid_poses
+from repose_jax.pose.skeleton import MARKET14, SKELETONS
 from repose_jax.tasks.fit import fit
+from repose_jax.tasks.pose_field import FieldBatches, FieldExperiment, wrong_poses
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.data.people.renderer import render_person
 from repose_jax.diffusion.schedule import Schedule
@@ -19,7 +20,6 @@ from repose_jax.inference.detection.photo_pose import photo_pose
 from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
-from repose_jax.common.signal import to_signal
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import load_estimator, save_model
 from repose_jax.networks.network import NetworkConfig

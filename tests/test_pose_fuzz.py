@@ -11,11 +11,10 @@ import tempfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, event, given, settings, strategies as st
 from PIL import Image
-from pose_files import COCO, FRACTIONS, OPENPOSE, SIZE, coco, csv, joints, landmarks, openpose
 
+from pose_files import COCO, FRACTIONS, OPENPOSE, SIZE, coco, csv, joints, landmarks, openpose
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import frame_note, image_size, read_image
 from repose_jax.pose.detectors import BODY25, HALPE26, MEDIAPIPE33, WHOLEBODY23
@@ -378,8 +377,8 @@ def whole_pictures():
     block = Image.Exif()
     block[0x0112], block[0x010F] = 6, "maker"
     found = []
-    for kind, mode in (("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16"),
-                       ("WEBP", "RGB"), ("AVIF", "RGB"), ("TIFF", "F"), ("TIFF", "RGB"), ("GIF", "P"),
+    for kind, mode in (("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("PNG", "P"),
+                       ("PNG", "I;16"), ("WEBP", "RGB"), ("AVIF", "RGB"), ("TIFF", "F"), ("TIFF", "RGB"), ("GIF", "P"),
                        ("BMP", "RGB")):
         picture = Image.new(mode, (9, 7), 1 if mode in ("P", "F", "I;16") else None)
         content = io.BytesIO()

@@ -17,8 +17,8 @@ from repose_jax.evaluation.evaluators.scorer import Scorer, in_memory
 from repose_jax.evaluation.metrics.features import feature_network
 from repose_jax.evaluation.metrics.frechet import frechet_distance, moments, whole_batches
 from repose_jax.evaluation.metrics.mae import mae
-from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.measures import masked_perceptual, reconstruction
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim, own_range
 from repose_jax.evaluation.protocols.pairs import PROTOCOLS, protocol
 from repose_jax.pose.person_mask import person_mask

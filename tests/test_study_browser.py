@@ -148,7 +148,7 @@ def take_part(browser, code, keyboard):
             assert f"Part {at // 7 + 1} of 3" in heading(browser)
             shoot(browser, f"{at:02}-instructions")
             find(browser, "#start").click()
-        until(browser, lambda b: find(b, "#where").text == f"Question {at + 1} of 21")
+        until(browser, lambda b, at=at: find(b, "#where").text == f"Question {at + 1} of 21")
         choices.append(answer(browser, at % 2 + 1, at, keyboard(at)))
     until(browser, lambda b: heading(b) == "Thank you!")
     severe = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]

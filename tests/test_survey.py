@@ -6,11 +6,10 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
-from pose_files import FRACTIONS, OPENPOSE, csv, joints
 
+from pose_files import FRACTIONS, OPENPOSE, csv, joints
 from repose_jax.common.errors import UserError
 from repose_jax.data.check import check_dataset
 from repose_jax.data.market1501.layout import load_market1501

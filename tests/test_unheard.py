@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from pose_files import OPENPOSE, joints, openpose, write
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+
 from pose_files import (
     COCO, FRACTIONS, JOINTS, OPENPOSE, SIZE, coco, csv, joints, landmarks, openpose, write)
-
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.evaluation.evaluators.pose_files import FoundPoses

@@ -81,7 +81,7 @@ class AugmentConfig:
     jpeg_quality: int = 20
 
     def __post_init__(self):
-        for field, (least, most) in ({name: (0.0, 1.0) for name in NAMES} | _BOUNDS).items():
+        for field, (least, most) in (dict.fromkeys(NAMES, (0.0, 1.0)) | _BOUNDS).items():
             value = getattr(self, field)
             if not least <= value <= most:
                 raise UserError(f"augment.{field.replace('_', '-')}", f"is {value}",

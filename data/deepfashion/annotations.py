@@ -175,7 +175,8 @@ def _read_text_layout(root, pair_list: pathlib.Path, skip_broken: bool) -> Annot
             broken.append(f"{files[key].relative_to(root).as_posix()} {error.what}")
     return Annotations(
         layout="text", where=folder, pair_list=pair_list, names=tuple(names[key] for key in poses),
-        poses=np.stack(list(poses.values())) if poses else np.zeros((0, len(OPENPOSE18), 3), np.float32),
+        poses=(np.stack(list(poses.values())) if poses
+               else np.zeros((0, len(OPENPOSE18), 3), np.float32)),
         unposed=tuple(name for key, name in names.items() if key not in poses),
         broken=tuple(broken))
 

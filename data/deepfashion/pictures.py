@@ -104,7 +104,7 @@ class FilePictures(StoredPictures):
         return squeeze(picture, self._size)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _environment(folder: str, process: int):
     """The database, opened once a process: it may be neither opened twice nor inherited."""
     try:

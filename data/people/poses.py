@@ -18,7 +18,7 @@ def sample_angles(rng: np.random.Generator) -> Float[np.ndarray, "angles"]:
     """Legal joint angles in degrees, in the order of `ANGLES`, the arms outside of the body."""
     weights = np.array([weight for weight, _ in _MANNERS])
     manner = _MANNERS[int(rng.choice(len(_MANNERS), p=weights / weights.sum()))][1]
-    chosen = {name: 0.0 for name in ANGLES}
+    chosen = dict.fromkeys(ANGLES, 0.0)
     for side in SIDES:
         chosen[f"{side}_elbow_flexion"] = rng.uniform(5, 30)
         chosen[f"{side}_shoulder_abduction"] = rng.uniform(6, 14)

@@ -3,11 +3,12 @@
     python -m venv other && other/bin/pip install mediapipe==0.10.21 ai-edge-litert
     other/bin/python experiments/bench/blazepose.py FOLDER [FOLDER ...]
 
-Then `repose evaluate --images FOLDER --judge beside --no-baselines ...` scores them. BlazePose (Bazarevsky
-et al. 2020) was trained by others on other pictures with other annotations; its network comes with the
-package mediapipe, whose older numpy asks for an environment of its own, so this file imports nothing of
-repose_jax. Its detector, which seeks a person first, misses many pictures as small as 128x64; as they
-are cut to a person already, the landmark network is run on the whole picture, in a square with a margin.
+Then `repose evaluate --images FOLDER --judge beside --no-baselines ...` scores them. BlazePose
+(Bazarevsky et al. 2020) was trained by others on other pictures with other annotations; its network
+comes with the package mediapipe, whose older numpy asks for an environment of its own, so this file
+imports nothing of repose_jax. Its detector, which seeks a person first, misses many pictures as
+small as 128x64; as they are cut to a person already, the landmark network is run on the whole
+picture, in a square with a margin.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ SIZES = ((128, 64), (256, 176), (512, 352))
 VIEWS = 4
 SKELETON = "openpose18"
 # What a training for photos in the wild might use, and the worst case.
-SETTINGS = {"none": AugmentConfig(), "half": AugmentConfig(**{name: 0.5 for name in NAMES}),
-            "all": AugmentConfig(**{name: 1.0 for name in NAMES})}
+SETTINGS = {"none": AugmentConfig(), "half": AugmentConfig(**dict.fromkeys(NAMES, 0.5)),
+            "all": AugmentConfig(**dict.fromkeys(NAMES, 1.0))}
 
 
 def write_layout(folder: pathlib.Path, people: int, size: tuple[int, int]) -> None:

@@ -18,8 +18,8 @@ from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import check_writable
-from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
 from repose_jax.common.provenance import check_png, file_hash, picture_text, write_png
+from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
 from repose_jax.data.image.files import frame_note, is_picture, read_image
 from repose_jax.data.image.names import flattened
 from repose_jax.inference.draw_alignment import draw_alignment

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
-from repose_jax.diffusion.samplers import Step
 from repose_jax.common.signal import to_image
+from repose_jax.diffusion.samplers import Step
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.skeleton import Skeleton
 

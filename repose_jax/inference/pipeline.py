@@ -14,6 +14,7 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.progress import check_seed
+from repose_jax.common.signal import to_signal
 from repose_jax.data.image.crop import person_cut_out
 from repose_jax.data.image.files import ImageLike, frame_note, is_picture, pixels_of, read_image
 from repose_jax.data.image.resize import fit_pose, letterbox
@@ -22,7 +23,6 @@ from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
 from repose_jax.models.pose_energy_file import LoadedGuide, guide_parts, load_guide
 from repose_jax.models.pose_predictor import PoseReader
-from repose_jax.common.signal import to_signal
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import LoadedModel, load_model

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.common.batching import in_parts
+from repose_jax.common.signal import to_signal
 from repose_jax.data.image.crop import FILLING, cut_out, framed
 from repose_jax.data.image.resize import letterbox, shifted, unfit_pose
-from repose_jax.common.signal import to_signal
 from repose_jax.models.weights import Weights, load_estimator
 from repose_jax.networks.pose_estimator import PoseEstimator, peak
 from repose_jax.pose.people import Box
@@ -65,7 +65,8 @@ class PoseReader:
             photo, place = cut_out(photo, framed(box, frame, FILLING))
         poses = self.poses(letterbox(photo, None, frame)[0][None])
         poses *= poses[..., 2:] >= MIN_CONFIDENCE
-        return shifted(unfit_pose(poses, photo.shape[:2], frame), place), SKELETONS[self.weights.config.skeleton]
+        return (shifted(unfit_pose(poses, photo.shape[:2], frame), place),
+                SKELETONS[self.weights.config.skeleton])
 
     def poses(
         self, pictures: UInt8[np.ndarray, "n height width 3"], at_once: int = 50

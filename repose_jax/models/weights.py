@@ -1,8 +1,8 @@
 """Networks as files: safetensors with the configuration and the facts inside.
 
 A file holds one network: a model, one of the two that guide it, a pose estimator or a pose
-interaction field, or a re-identification network. It is named by a bundled name ("people"), by its path, or by the folder of the
-training run that made it.
+interaction field, a re-identification network, or what a task of somebody's own made. It is named
+by a bundled name ("people"), by its path, or by the folder of the training run that made it.
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ def _marked(values: Float[np.ndarray, "n joints 3"],
     corner = (xy == 0).all(-1) & claimed & ~missing
     if (corner.sum(1) >= 2).any():
         for i in _rows(corner.any(1)):
-            notes.setdefault(i, []).append(f"{corner[i].sum()} joints at exactly 0, 0 taken to be missing")
+            notes.setdefault(i, []).append(
+                f"{corner[i].sum()} joints at exactly 0, 0 taken to be missing")
         missing = missing | corner
     else:
         for i in _rows(corner.any(1)):

@@ -24,10 +24,10 @@ from jaxtyping import Float
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.common.files import write_whole
+from repose_jax.common.signal import as_unit
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.evaluators.sampled import choose_pairs, sampled
-from repose_jax.common.signal import as_unit
 from repose_jax.evaluation.metrics.measures import pose
 from repose_jax.evaluation.metrics.metric import found_metrics
 from repose_jax.evaluation.metrics.picture_batch import Measure, Measured, PictureBatch

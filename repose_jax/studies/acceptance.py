@@ -20,11 +20,11 @@ from jaxtyping import Float, UInt8
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict
 from repose_jax.common.ranges import Fraction, Range, Weight, check_fields
+from repose_jax.common.signal import as_unit
 from repose_jax.data.image.files import is_picture
 from repose_jax.evaluation.evaluators.reid_features import FeatureReader
-from repose_jax.common.signal import as_unit
 from repose_jax.evaluation.metrics.lab_color import color_difference
-from repose_jax.evaluation.metrics.measures import pose
+from repose_jax.evaluation.metrics.measures import pose as pose_measure
 from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.texture import detail_kept, torso_detail
 from repose_jax.evaluation.metrics.torso_color import torso_color
@@ -199,7 +199,7 @@ def judge_all(
         cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     # There is no photo of the person in the target pose: what compares with one is left out.
     batch = PictureBatch(pictures, photos, photos, source_poses, target_poses)
-    return {"pose_error": pose(poses.poses)(batch)["pose_error"],
+    return {"pose_error": pose_measure(poses.poses)(batch)["pose_error"],
             "identity": cosine, "color": difference,
             "detail": detail_kept(torso_detail(photos, source_poses, skeleton),
                                   torso_detail(pictures, target_poses, skeleton))}

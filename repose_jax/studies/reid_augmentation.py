@@ -26,10 +26,10 @@ from jaxtyping import Int, UInt8
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import write_whole
+from repose_jax.common.progress import Progress, silent
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered, share_of
 from repose_jax.evaluation.evaluators.reid import ReidScores, search, summary
-from repose_jax.common.progress import Progress, silent
 from repose_jax.evaluation.evaluators.sampled import sampled
 from repose_jax.evaluation.report.report import write_json
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval

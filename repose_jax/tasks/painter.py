@@ -20,11 +20,11 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import identity, to_dict
+from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
 from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseModel, check_model
-from repose_jax.common.signal import to_signal
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.pose.maps import map_count, person_map, pose_maps

@@ -17,11 +17,11 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
+from repose_jax.common.signal import to_image, to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import Batch
 from repose_jax.data.pairs.stream import batches
 from repose_jax.models.pose_transfer import Params, RePoseModel
-from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.weights import LoadedModel, load_model, load_weights
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, PoseEstimator, estimator_loss, fresh_estimator, soft_argmax)

@@ -17,11 +17,11 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from repose_jax.common.batching import in_parts
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
+from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
 from repose_jax.models.pose_transfer import Params
-from repose_jax.common.signal import to_signal
 from repose_jax.models.weights import load_weights
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
 from repose_jax.tasks.reid_augment import augmented

@@ -82,6 +82,7 @@ class Task(abc.ABC):
 
     def draw(self, params: Params) -> Image.Image | None:
         """A picture of what the averaged parameters can do; None draws nothing."""
+        return None
 
     def finish(self, params: Params) -> Params:
         """What the model file gets of the averaged parameters, on the host."""

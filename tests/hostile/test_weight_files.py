@@ -19,8 +19,8 @@ import safetensors.numpy
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_state_dict, read_torch
-from repose_jax.training.weight_file import load_safetensors
 from repose_jax.models.weights import load_model
+from repose_jax.training.weight_file import load_safetensors
 
 SECONDS = 5.0
 

@@ -18,14 +18,13 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.progress import Progress, silent
 from repose_jax.data.human_art.annotations import AnnotatedPicture, annotation_file, load_human_art
 from repose_jax.data.human_art.detections import read_detections
 from repose_jax.data.human_art.generated import human_art_pictures
 from repose_jax.data.human_art.packed import load_humansd, mapping_file
 from repose_jax.data.image.files import image_size, read_image
 from repose_jax.evaluation.evaluators.published_weights import human_art_networks
-from repose_jax.common.progress import Progress, silent
-from repose_jax.pose.detections import Detections
 from repose_jax.evaluation.metrics.average_precision import Matches, People
 from repose_jax.evaluation.metrics.features import FeatureNetwork, features_of
 from repose_jax.evaluation.metrics.frechet import frechet_distance, moments
@@ -38,6 +37,7 @@ from repose_jax.evaluation.report.page import page
 from repose_jax.evaluation.report.report import Report, circumstances
 from repose_jax.evaluation.report.table import markdown
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
+from repose_jax.pose.detections import Detections
 from repose_jax.pose.skeleton import COCO17
 
 _RESAMPLES, _AP_RESAMPLES = 2000, 300  # a curve of precision for each threshold takes its time

@@ -12,17 +12,17 @@ import numpy as np
 from jaxtyping import Int
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.progress import Progress, silent
 from repose_jax.common.provenance import PICTURE_COMMENT, SOURCE_TYPE, write_png
 from repose_jax.data.config import DataConfig
 from repose_jax.data.image.names import flattened, generated_name
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import examples
+from repose_jax.evaluation.evaluators.baselines import REAL, baseline_tables
 from repose_jax.evaluation.evaluators.pose_files import FoundPoses, beside
 from repose_jax.evaluation.evaluators.published_weights import published, reference
 from repose_jax.evaluation.evaluators.reid_features import FeatureReader
-from repose_jax.evaluation.evaluators.baselines import REAL, baseline_tables
 from repose_jax.evaluation.evaluators.sampled import choose_pairs, denoising, sampled
-from repose_jax.common.progress import Progress, silent
 from repose_jax.evaluation.evaluators.scorer import (
     FolderPictures, Pictures, Scorer, in_memory, with_pair_list)
 from repose_jax.evaluation.metrics.denoising import DenoisingTable

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.evaluation.evaluators.sampled import NOISE_LEVELS, choose_pairs, in_batches
 from repose_jax.evaluation.metrics.denoising import timestep_at_noise
 from repose_jax.evaluation.metrics.pose_accuracy import pck, pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
-from repose_jax.common.signal import to_signal
 from repose_jax.models.weights import LoadedModel, Weights
 from repose_jax.networks.pose_estimator import PoseEstimator, peak, soft_argmax
 

@@ -10,8 +10,8 @@ from repose_jax.data.config import DataConfig
 from repose_jax.evaluation.metrics.field import FieldScores, evaluate_field
 from repose_jax.models.weights import Weights
 from repose_jax.networks.pif import PoseField
-from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.pose.bones import bones_of, valid_poses
+from repose_jax.pose.skeleton import SKELETONS
 
 # Test people whose poses are legal or bent too far, where the renderer knows which.
 _ILLEGAL_PEOPLE = 500

@@ -13,10 +13,10 @@ from jaxtyping import Float, Int, UInt8
 
 from repose_jax.common.batching import in_parts
 from repose_jax.common.errors import UserError
+from repose_jax.common.signal import to_signal
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
 from repose_jax.evaluation.metrics.retrieval import Ranking, pair_junk, rank
-from repose_jax.common.signal import to_signal
 from repose_jax.models.weights import Weights, load_reid
 from repose_jax.networks.reid import ReidNetwork
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+
 from repose_jax.evaluation.metrics.metric import Better, found_metrics
 
 
