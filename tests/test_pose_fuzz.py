@@ -378,8 +378,8 @@ def whole_pictures():
     block[0x0112], block[0x010F] = 6, "maker"
     found = []
     for kind, mode in (("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("PNG", "P"),
-                       ("PNG", "I;16"), ("WEBP", "RGB"), ("AVIF", "RGB"), ("TIFF", "F"), ("TIFF", "RGB"), ("GIF", "P"),
-                       ("BMP", "RGB")):
+                       ("PNG", "I;16"), ("WEBP", "RGB"), ("AVIF", "RGB"), ("TIFF", "F"),
+                       ("TIFF", "RGB"), ("GIF", "P"), ("BMP", "RGB")):
         picture = Image.new(mode, (9, 7), 1 if mode in ("P", "F", "I;16") else None)
         content = io.BytesIO()
         picture.save(content, kind, **({"exif": block} if kind not in ("GIF", "BMP") else {}))

@@ -83,7 +83,7 @@ def read_thresholds(path: str | os.PathLike[str]) -> Thresholds:
         raise UserError(path, f"is no TOML ({str(error):.120})",
                         "write lines like pose_error = 0.08") from None
     known = [field.name for field in dataclasses.fields(Thresholds)]
-    for name, value in content.items():
+    for name in content:
         if name not in known:
             raise UserError(path, f"has the unknown name {name:.80}", f"use {', '.join(known)}")
     try:
