@@ -256,7 +256,7 @@ class TestLoss:
     def test_picture_error_is_that_of_the_prediction(self):
         keys, target = keys_of(4), to_signal(jnp.asarray(self.batch["target"]))
         errors = jax.jit(MODEL.picture_error)(self.params, self.batch, T, keys)
-        y = OURS.schedule.noised(target, initial_noise(keys, SIZE), T)
+        y = OURS.schedule.noised(target, initial_noise(keys, (*SIZE, 3)), T)
         out = predict(self.params, *inputs_of(self.batch), y=y)
         np.testing.assert_allclose(errors, jnp.mean((out.x0 - target) ** 2, (1, 2, 3)), rtol=1e-3)
         assert errors[0] < 0.1 * errors[3]  # at t = 0 hardly any noise hides the picture

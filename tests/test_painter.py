@@ -129,9 +129,9 @@ class TestRefining:
         def watch(y, t):
             return from_x0(jnp.zeros_like(y), y, COSINE.alpha_bar(t), info={"seen": y})
 
-        _, (steps,) = sample([Segment(watch, times)], COSINE, DDIM(), keys, SIZE,
+        _, (steps,) = sample([Segment(watch, times)], COSINE, DDIM(), keys, (*SIZE, 3),
                              trajectory=True, start=start)
-        first = COSINE.noised(start, initial_noise(keys, SIZE), jnp.full(2, times[0]))
+        first = COSINE.noised(start, initial_noise(keys, (*SIZE, 3)), jnp.full(2, times[0]))
         np.testing.assert_allclose(steps.info["seen"][0], first, atol=1e-5)
 
     def test_a_fresh_denoiser_leaves_the_painted_picture(self):

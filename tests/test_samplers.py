@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from repose_jax.diffusion.guidance import classifier_free
 from repose_jax.diffusion.prediction import Prediction, from_x0
 from repose_jax.diffusion.samplers import (
     DDIM, DDPM, Segment, initial_noise, posterior, sample)
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.sampling import generate
 
 SHORT = Schedule(kind="cosine", steps=50)
 LINEAR = Schedule()
@@ -47,7 +51,7 @@ def run(schedule, sampler, keys, cuts=(50,), side=4, clip=False):
     for count in cuts:
         segments.append(Segment(oracle(schedule), times[start:start + count]))
         start += count
-    return sample(segments, schedule, sampler, keys, (side, side), clip=clip)[0]
+    return sample(segments, schedule, sampler, keys, (side, side, 3), clip=clip)[0]
 
 
 class TestSamplers:
@@ -63,7 +67,7 @@ class TestSamplers:
     def test_ddim_is_the_exact_linear_map(self):
         """The probability flow of Gaussian data takes z to mean + spread * z."""
         schedule, keys = Schedule(kind="cosine"), keys_of(3)
-        z = initial_noise(keys, (4, 4))
+        z = initial_noise(keys, (4, 4, 3))
         pictures = run(schedule, DDIM(), keys, cuts=(1000,))
         np.testing.assert_allclose(pictures, MEAN + SPREAD * z, atol=0.01)
         coarse = run(schedule, DDIM(), keys, cuts=(10,))
@@ -145,7 +149,7 @@ class TestSamplers:
         times = SHORT.spaced(4)
         segments = [Segment(oracle(SHORT, 0.9, 1e-3), times[:3]),
                     Segment(oracle(SHORT, -0.5, 1e-3), times[3:])]
-        y, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4), trajectory=True)
+        y, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4, 3), trajectory=True)
         np.testing.assert_allclose(y, -0.5, atol=0.01)
         first, last = kept
         assert first.x0.shape == (3, 2, 4, 4, 3) and last.x0.shape == (1, 2, 4, 4, 3)
@@ -158,9 +162,9 @@ class TestSamplers:
             return oracle(SHORT)(y, t)._replace(info={"t": t * 2})
 
         segments = [Segment(denoise, SHORT.spaced(3))]
-        _, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4))
+        _, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4, 3))
         assert kept == []
-        _, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4), trajectory=True)
+        _, kept = sample(segments, SHORT, DDIM(), keys_of(2), (4, 4, 3), trajectory=True)
         np.testing.assert_array_equal(kept[0].info["t"], 2 * kept[0].t)
 
     def test_clipping_keeps_the_learned_variance(self):
@@ -168,7 +172,7 @@ class TestSamplers:
             def denoise(y, t):
                 return oracle(SHORT)(y, t)._replace(variance=jnp.full_like(y, share))
 
-            return sample([Segment(denoise, SHORT.spaced(4))], SHORT, DDPM(), keys_of(1), (4, 4))[0]
+            return sample([Segment(denoise, SHORT.spaced(4))], SHORT, DDPM(), keys_of(1), (4, 4, 3))[0]
 
         assert jnp.abs(pictures(0.0) - pictures(1.0)).max() > 0.01
 
@@ -181,10 +185,58 @@ class TestSamplers:
             return from_x0(jnp.full_like(y, 3.0), y, SHORT.alpha_bar(t))
 
         segments = [Segment(denoise, SHORT.spaced(5))]
-        clipped, kept = sample(segments, SHORT, DDIM(), keys_of(1), (4, 4), trajectory=True)
-        wild, _ = sample(segments, SHORT, DDIM(), keys_of(1), (4, 4), clip=False)
+        clipped, kept = sample(segments, SHORT, DDIM(), keys_of(1), (4, 4, 3), trajectory=True)
+        wild, _ = sample(segments, SHORT, DDIM(), keys_of(1), (4, 4, 3), clip=False)
         assert kept[0].x0.max() == 1
         np.testing.assert_allclose(clipped, 1)
         np.testing.assert_allclose(wild, 3, atol=1e-5)
         # Clipping in between also changes the way: y at the last step comes from x0 = 1.
         assert len(seen) == 2  # one trace each: the steps are scanned, not unrolled
+
+
+class TestLatents:
+    """The sampler knows nothing of RGB: a toy of 8x8 cells with 4 channels, its answers known."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Toy:
+        """Its signal: means over 2x2 pixels and a constant; its guess: the source's, or grey."""
+
+        schedule = SHORT
+
+        def encode(self, params, pictures):
+            cells = pictures.astype(jnp.float32).reshape(-1, 8, 2, 8, 2, 3).mean((2, 4))
+            return jnp.pad(cells / 127.5 - 1, ((0, 0),) * 3 + ((0, 1),), constant_values=0.5)
+
+        def decode(self, params, signal):
+            pixels = jnp.clip(jnp.round((signal[..., :3] + 1) * 127.5), 0, 255).astype(jnp.uint8)
+            return pixels.repeat(2, 1).repeat(2, 2)
+
+        def guided_denoiser(self, params, source, source_pose, target_pose, coefficients):
+            given = jnp.concatenate([
+                source * (branch in ("source", "both")) for branch in coefficients])
+
+            def denoise(y, t):
+                assert y.shape[1:] == (8, 8, 4)
+                return from_x0(given * params["gain"], y, SHORT.alpha_bar(t))
+
+            return classifier_free(denoise, tuple(coefficients.values())), source
+
+    def paint(self, **settings):
+        source = np.random.default_rng(0).integers(64, 192, (3, 8, 8, 3), np.uint8)
+        source = source.repeat(2, 1).repeat(2, 2)
+        poses = np.zeros((3, 14, 3), np.float32)
+        return source, generate(self.Toy(), {"gain": jnp.float32(1.0)}, source, poses, poses,
+                                keys_of(3), SampleConfig(steps=4, **settings), trajectory=True)
+
+    def test_the_guess_is_what_comes_out(self):
+        source, (pictures, (steps,)) = self.paint(source_weight=1.0)
+        np.testing.assert_array_equal(pictures, source)
+        assert steps.x0.shape == (4, 3, 8, 8, 4)
+        np.testing.assert_allclose(steps.x0[..., 3], 0.5, atol=1e-6)
+
+    def test_guidance_is_of_the_signal(self):
+        """Twice as far from the unconditional guess, which is grey."""
+        source, (pictures, _) = self.paint(source_weight=2.0)
+        expected = np.clip(2 * (source / 127.5 - 1), -1, 1)
+        np.testing.assert_allclose(pictures / 127.5 - 1, expected, atol=0.01)
+

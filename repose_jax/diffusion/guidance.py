@@ -34,9 +34,9 @@ from jaxtyping import Array, Float, Int
 from repose_jax.diffusion.prediction import Prediction, from_x0
 from repose_jax.diffusion.schedule import Schedule
 
-Denoiser = Callable[[Float[Array, "batch h w 3"], Int[Array, "batch"]], Prediction]
+Denoiser = Callable[[Float[Array, "batch h w c"], Int[Array, "batch"]], Prediction]
 
-Energy = Callable[[Float[Array, "batch h w 3"], Int[Array, "batch"]],
+Energy = Callable[[Float[Array, "batch h w c"], Int[Array, "batch"]],
                   tuple[Float[Array, "batch"], dict[str, Array]]]
 """(x0_hat, t) -> energy of each picture, which no other picture of the batch has a part in, and
 what is to be known of it."""
@@ -81,7 +81,7 @@ def classifier_free(branches: Denoiser, coefficients: tuple[float, ...]) -> Deno
         raise ValueError(f"the coefficients {coefficients} must sum to 1")
     count = len(coefficients)
 
-    def denoise(y: Float[Array, "batch h w 3"], t: Int[Array, "batch"]) -> Prediction:
+    def denoise(y: Float[Array, "batch h w c"], t: Int[Array, "batch"]) -> Prediction:
         every = branches(jnp.tile(y, (count, 1, 1, 1)), jnp.tile(t, count))
 
         def combine(values):
@@ -130,7 +130,7 @@ def gradient_guided(
       "gradient" and "shift" (root mean square of g and of the step), each [batch].
     """
 
-    def denoise(y: Float[Array, "batch h w 3"], t: Int[Array, "batch"]) -> Prediction:
+    def denoise(y: Float[Array, "batch h w c"], t: Int[Array, "batch"]) -> Prediction:
         if through == "denoiser":
             def total(y):
                 prediction = denoiser(y, t)
@@ -157,7 +157,7 @@ def gradient_guided(
     return denoise
 
 
-def _rms(x: Float[Array, "batch h w 3"]) -> Float[Array, "batch"]:
+def _rms(x: Float[Array, "batch h w c"]) -> Float[Array, "batch"]:
     return jnp.sqrt(jnp.mean(x**2, axis=(1, 2, 3)))
 
 

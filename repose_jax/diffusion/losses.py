@@ -18,8 +18,8 @@ def _mean(x: Float[Array, "batch h w c"]) -> Float[Array, "batch"]:
 def denoising_loss(
     kind: Kind,
     prediction: Prediction,
-    y0: Float[Array, "batch h w 3"],
-    noise: Float[Array, "batch h w 3"],
+    y0: Float[Array, "batch h w c"],
+    noise: Float[Array, "batch h w c"],
     abar: Float[Array, "batch 1 1 1"],
 ) -> Float[Array, "batch"]:
     """Mean squared error in the units of what the network predicts.
@@ -45,8 +45,8 @@ def denoising_loss(
 def variational_loss(
     schedule: Schedule,
     prediction: Prediction,
-    y0: Float[Array, "batch h w 3"],
-    y: Float[Array, "batch h w 3"],
+    y0: Float[Array, "batch h w c"],
+    y: Float[Array, "batch h w c"],
     t: Int[Array, "batch"],
 ) -> Float[Array, "batch"]:
     """The term L_t of the variational bound, bits per dimension (Nichol & Dhariwal 2021).

@@ -45,17 +45,17 @@ class Prediction(NamedTuple):
       info: scalars or arrays by name, for those who watch (guidance energies and the like).
     """
 
-    x0: Float[Array, "batch h w 3"]
-    epsilon: Float[Array, "batch h w 3"]
-    variance: Float[Array, "batch h w 3"] | None = None
+    x0: Float[Array, "batch h w c"]
+    epsilon: Float[Array, "batch h w c"]
+    variance: Float[Array, "batch h w c"] | None = None
     info: dict[str, Array] = {}
 
 
 def from_x0(
-    x0: Float[Array, "batch h w 3"],
-    y: Float[Array, "batch h w 3"],
+    x0: Float[Array, "batch h w c"],
+    y: Float[Array, "batch h w c"],
     abar: Float[Array, "batch 1 1 1"],
-    variance: Float[Array, "batch h w 3"] | None = None,
+    variance: Float[Array, "batch h w c"] | None = None,
     info: dict[str, Array] | None = None,
 ) -> Prediction:
     """The prediction whose clean picture is x0."""
@@ -64,10 +64,10 @@ def from_x0(
 
 
 def from_epsilon(
-    epsilon: Float[Array, "batch h w 3"],
-    y: Float[Array, "batch h w 3"],
+    epsilon: Float[Array, "batch h w c"],
+    y: Float[Array, "batch h w c"],
     abar: Float[Array, "batch 1 1 1"],
-    variance: Float[Array, "batch h w 3"] | None = None,
+    variance: Float[Array, "batch h w c"] | None = None,
 ) -> Prediction:
     """The prediction whose noise is epsilon."""
     x0 = (y - jnp.sqrt(1 - abar) * epsilon) / jnp.sqrt(abar)
@@ -89,12 +89,12 @@ def precondition(
 
 def interpret(
     kind: Kind,
-    signal: Float[Array, "batch h w 3"],
-    y: Float[Array, "batch h w 3"],
+    signal: Float[Array, "batch h w c"],
+    y: Float[Array, "batch h w c"],
     abar: Float[Array, "batch 1 1 1"],
     *,
-    variance: Float[Array, "batch h w 3"] | None = None,
-    copied: Float[Array, "batch h w 3"] | None = None,
+    variance: Float[Array, "batch h w c"] | None = None,
+    copied: Float[Array, "batch h w c"] | None = None,
     copy_mask: Float[Array, "batch h w 1"] | None = None,
     fading: bool = True,
 ) -> Prediction:

@@ -32,11 +32,11 @@ class Sampler(Protocol):
         self,
         schedule: Schedule,
         prediction: Prediction,
-        y: Float[Array, "batch h w 3"],
+        y: Float[Array, "batch h w c"],
         t: Int[Array, "batch"],
         to: Int[Array, "batch"],
-        noise: Float[Array, "batch h w 3"],
-    ) -> Float[Array, "batch h w 3"]:
+        noise: Float[Array, "batch h w c"],
+    ) -> Float[Array, "batch h w c"]:
         """y at time `to` from y at time t; `to` is -1 for the clean picture."""
         ...
 
@@ -77,12 +77,12 @@ class DDPM:
 
 def posterior(
     schedule: Schedule,
-    x0: Float[Array, "batch h w 3"],
-    y: Float[Array, "batch h w 3"],
+    x0: Float[Array, "batch h w c"],
+    y: Float[Array, "batch h w c"],
     t: Int[Array, "batch"],
     to: Int[Array, "batch"],
 ) -> tuple[
-    Float[Array, "batch h w 3"], Float[Array, "batch 1 1 1"], Float[Array, "batch 1 1 1"]
+    Float[Array, "batch h w c"], Float[Array, "batch 1 1 1"], Float[Array, "batch 1 1 1"]
 ]:
     """q(y_to | y_t, x0): its mean, its log variance, and the log variance of the forward step."""
     now, then = schedule.alpha_bar(t), schedule.alpha_bar(to)
@@ -109,15 +109,15 @@ class Step(NamedTuple):
     """What is kept of a step when the trajectory is asked for."""
 
     t: Int[Array, "batch"]
-    x0: Float[Array, "batch h w 3"]
+    x0: Float[Array, "batch h w c"]
     info: dict[str, Any]
 
 
 def initial_noise(
-    keys: Key[Array, "batch"], size: tuple[int, int]
-) -> Float[Array, "batch h w 3"]:
-    """y_T, one key for each picture."""
-    return jax.vmap(lambda key: jax.random.normal(key, (*size, 3)))(keys)
+    keys: Key[Array, "batch"], shape: tuple[int, int, int]
+) -> Float[Array, "batch h w c"]:
+    """y_T of (height, width, channels), one key for each picture."""
+    return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
 
 
 def sample(
@@ -125,12 +125,12 @@ def sample(
     schedule: Schedule,
     sampler: Sampler,
     keys: Key[Array, "batch"],
-    size: tuple[int, int],
+    shape: tuple[int, int, int],
     *,
     clip: bool = True,
     trajectory: bool = False,
-    start: Float[Array, "batch h w 3"] | None = None,
-) -> tuple[Float[Array, "batch h w 3"], list[Step]]:
+    start: Float[Array, "batch h w c"] | None = None,
+) -> tuple[Float[Array, "batch h w c"], list[Step]]:
     """Runs the reverse process.
 
     Args:
@@ -138,7 +138,7 @@ def sample(
       schedule: the forward process.
       sampler: DDIM or DDPM.
       keys: one for each picture; it decides y_T and all later noise.
-      size: (height, width).
+      shape: (height, width, channels) of a picture or of what stands for it.
       clip: keep every predicted clean picture in [-1, 1].
       trajectory: also return every step's prediction and info, stacked a segment.
       start: pictures to refine: the process begins with them, noised to the first time step, as
@@ -148,7 +148,7 @@ def sample(
       (pictures in [-1, 1], one `Step` a segment with a leading axis over steps; empty unless
       `trajectory`).
     """
-    y = initial_noise(keys, size)
+    y = initial_noise(keys, shape)
     times = np.concatenate([np.asarray(segment.times) for segment in segments])
     if start is not None:
         y = schedule.noised(start, y, jnp.full(y.shape[0], times[0]))

@@ -13,12 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import shown
-from repose_jax.common.signal import to_signal
+from repose_jax.common.signal import to_image, to_signal
 from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
 from repose_jax.diffusion.prediction import Kind, Prediction, interpret
@@ -110,6 +110,23 @@ class RePoseModel:
     def network(self) -> Network:
         """The linen module."""
         return Network(self.config.network)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The forward process."""
+        return self.config.schedule
+
+    def encode(
+        self, params: Params, pictures: UInt8[Array, "batch h w 3"]
+    ) -> Float[Array, "batch h w 3"]:
+        """The signal is the picture itself, in [-1, 1]; see `ConditionalDenoiser`."""
+        return to_signal(pictures)
+
+    def decode(
+        self, params: Params, signal: Float[Array, "batch h w 3"]
+    ) -> UInt8[Array, "batch h w 3"]:
+        """The inverse of `encode`, rounded and clipped."""
+        return to_image(signal)
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters."""

@@ -10,18 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
-from repose_jax.common.signal import to_image, to_signal
 from repose_jax.diffusion.guidance import gradient_guided
 from repose_jax.diffusion.samplers import Segment, Step, sample
+from repose_jax.models.conditional_denoiser import ConditionalDenoiser
 from repose_jax.models.pose_energy import Guide, GuideParams
-from repose_jax.models.pose_transfer import Params, RePoseModel
+from repose_jax.models.pose_transfer import Params
 from repose_jax.models.sample_config import SampleConfig
 
 AnyArray = Array | np.ndarray
 
 
 def generate(
-    model: RePoseModel,
+    model: ConditionalDenoiser,
     params: Params,
     source: UInt8[AnyArray, "batch h w 3"],
     source_pose: Float[AnyArray, "batch joints 3"],
@@ -39,7 +39,7 @@ def generate(
     gradient guidance does nothing for it.
 
     Args:
-      model: the model.
+      model: the model, or whatever else is a `ConditionalDenoiser`.
       params: its parameters.
       source: source pictures.
       source_pose, target_pose: pixels of the pictures.
@@ -70,13 +70,14 @@ def generate(
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _generate(model, config, trajectory, guide, params, guide_params, numbers, source,
               source_pose, target_pose, keys):
+    signal = model.encode(params, jnp.asarray(source))
     plain, painted = model.guided_denoiser(
-        params, to_signal(source), source_pose, target_pose, config.coefficients())
-    schedule, guidance = model.config.schedule, config.guidance
+        params, signal, source_pose, target_pose, config.coefficients())
+    schedule, guidance = model.schedule, config.guidance
     if not config.steps:
         # Its trajectory is the picture itself, at the time of the clean picture.
         only = Step(jnp.full((1, len(painted)), -1), painted[None], {})
-        return to_image(painted), [only] if trajectory else []
+        return model.decode(params, painted), [only] if trajectory else []
     times = schedule.spaced(config.steps, config.start)
     first, end = guidance.guided(config.steps)
     guided = plain
@@ -90,7 +91,7 @@ def _generate(model, config, trajectory, guide, params, guide_params, numbers, s
             clip=numbers["clip"] if guidance.clip else None)
     segments = [Segment(denoiser, part) for denoiser, part in (
         (plain, times[:first]), (guided, times[first:end]), (plain, times[end:])) if len(part)]
-    pictures, steps = sample(segments, schedule, config.stepper(), keys, source.shape[1:3],
-                             trajectory=trajectory,
-                             start=painted if config.start < 1 else None)
-    return to_image(pictures), steps
+    signals, steps = sample(segments, schedule, config.stepper(), keys, signal.shape[1:],
+                            trajectory=trajectory,
+                            start=painted if config.start < 1 else None)
+    return model.decode(params, signals), steps

@@ -1,0 +1,55 @@
+"""What can be sampled: a denoiser of something that stands for a picture, conditioned on a person."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float, UInt8
+
+from repose_jax.diffusion.guidance import Branch, Denoiser
+from repose_jax.diffusion.schedule import Schedule
+
+
+@runtime_checkable
+class ConditionalDenoiser(Protocol):
+    """Pure functions of parameters; hashable, as it decides the compiled program.
+
+    `RePoseModel` is one, whose signal is the picture itself in [-1, 1]. Of another, say of the latents
+    of a first stage, the sampler knows no more than this.
+
+    Attributes:
+      schedule: the forward process of the signal.
+    """
+
+    @property
+    def schedule(self) -> Schedule: ...
+
+    def encode(
+        self, params: Any, pictures: UInt8[Array, "batch height width 3"]
+    ) -> Float[Array, "batch h w c"]:
+        """Pictures to the signal that is diffused."""
+
+    def decode(
+        self, params: Any, signal: Float[Array, "batch h w c"]
+    ) -> UInt8[Array, "batch height width 3"]:
+        """The signal to pictures."""
+
+    def guided_denoiser(
+        self,
+        params: Any,
+        source: Float[Array, "batch h w c"],
+        source_pose: Float[Array, "batch joints 3"],
+        target_pose: Float[Array, "batch joints 3"],
+        coefficients: dict[Branch, float],
+    ) -> tuple[Denoiser, Float[Array, "batch h w c"]]:
+        """The denoiser under classifier-free guidance, its conditions made once.
+
+        Args:
+          params: parameters.
+          source: signal of the source picture.
+          source_pose, target_pose: pixels of the picture.
+          coefficients: from `guidance.two_branch` or `guidance.disentangled`.
+
+        Returns:
+          (the denoiser, the signal that sampling may begin with).
+        """
