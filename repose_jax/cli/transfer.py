@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -15,20 +16,20 @@ from tqdm import tqdm
 
 from repose_jax.cli.detector import BoxOption, Kind, load_detector, which_person
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.cli.transfer_jobs import Job, Photos
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import to_dict
 from repose_jax.common.files import check_writable
-from repose_jax.common.provenance import check_png, file_hash, picture_text, write_png
+from repose_jax.common.provenance import check_png, write_png
 from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
-from repose_jax.data.image.files import frame_note, is_picture, read_image
+from repose_jax.data.image.files import is_picture, read_image
 from repose_jax.data.image.names import flattened
 from repose_jax.inference.draw_alignment import draw_alignment
 from repose_jax.inference.draw_trajectory import draw_trajectory
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
+from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 from repose_jax.pose.draw import draw_skeleton
-from repose_jax.pose.formats import (
-    NamedPose, find_photo_pose, pose_beside, read_pose, read_poses)
+from repose_jax.pose.formats import NamedPose, read_pose
 from repose_jax.pose.retarget import Mode
 
 _BATCH = 8
@@ -72,6 +73,8 @@ class TransferOptions:
       sampler: ddim or ddpm.
       eta: noise of ddim.
       grid: also write source, pose and result side by side, to OUTPUT with "-grid" in its name.
+      overwrite: replace pictures that are in the output folder already; without it those that were
+        made from the same are kept, so that a command that was stopped goes on.
       explain: also draw flow, mask and aligned source of every iteration, with "-explain", and each
         step's picture, pose and energy, with "-trajectory".
     """
@@ -101,6 +104,7 @@ class TransferOptions:
     sampler: Literal["ddim", "ddpm"] | None = None
     eta: Fraction | None = None
     grid: bool = False
+    overwrite: bool = False
     explain: bool = False
 
 
@@ -112,23 +116,15 @@ def transfer(argv: Sequence[str]) -> int:
     return 0
 
 
-class Job(NamedTuple):
-    """One picture to paint."""
-
-    source: pathlib.Path
-    source_sha256: str
-    pose: NamedPose
-    prepared: Prepared
-    output: pathlib.Path
-
-
 def run(
     options: TransferOptions, say: Callable[[str], None], progress: Callable[[int], tqdm]
 ) -> list[pathlib.Path]:
-    """Runs the command; returns the pictures written.
+    """Runs the command; returns the pictures that are there at its end.
 
     Everything that can be wrong with the input is found before the first picture is sampled; then
-    each batch is written as soon as it is painted.
+    each batch is written as soon as it is painted. A picture in the output folder that says it was
+    made from the same photo, poses, model and settings is kept, so that a command that was stopped
+    goes on; memory does not grow with the number of sources, but for their poses.
 
     Args:
       options: of the command.
@@ -136,7 +132,8 @@ def run(
       progress: makes a progress bar of so many pictures.
 
     Raises:
-      UserError: model, pictures, poses, settings or output cannot be used.
+      UserError: model, pictures, poses, settings or output cannot be used; or the folder has a
+        picture of that name that was made otherwise.
     """
     transfer = PoseTransfer.load(
         options.model, load_detector(options.detector, options.detector_model))
@@ -147,50 +144,93 @@ def run(
     transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)
     guide = transfer.guide(sample)
-    jobs = _jobs(transfer, options)
+    jobs, photos = _jobs(transfer, options), Photos(transfer, options)
     grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
     _check_outputs(jobs, options, grid)
-    for note in dict.fromkeys(note for job in jobs for note in job.prepared.notes):
-        say(note)
 
-    count = f"{len(jobs)} picture{'s' * (len(jobs) > 1)}, {sample.steps} steps"
+    def facts(job: Job) -> dict[str, str]:
+        return photos.facts(job, sample, guide)
+
+    todo = [job for job in jobs if not _is_done(job, options, facts)]
+    if len(todo) < len(jobs):
+        say(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already and kept")
+    said: set[str] = set()
+    for job in todo:  # whatever is wrong with one of them is found before the first is painted
+        for note in photos.prepared(job).notes:
+            if note not in said:
+                say(note)
+                said.add(note)
+    count = f"{len(todo)} picture{'s' * (len(todo) != 1)}, {sample.steps} steps"
     say(f"model {options.model}: {count}; the first run on a machine also compiles the sampler")
-    painted, bar = [], progress(len(jobs))
-    for part in _parts(jobs):
-        size = min(_BATCH, len(jobs))
-        filled = [job.prepared for job in part] + [part[0].prepared] * (size - len(part))
-        for job, picture in zip(part, transfer.run(filled, options.seed, sample), strict=False):
-            text = picture_text(
-                model=pathlib.Path(options.model).name, model_sha256=transfer.loaded.sha256,
-                source_sha256=job.source_sha256, seed=options.seed,
-                settings=to_dict(sample) | {"pose": job.pose.name, "retarget": options.retarget}
-                | ({"source_box": options.source_box} if options.source_box else {}),
-                guide=guide.sha256 if guide else {})
-            write_png(job.output, picture, text)
-            painted.append(picture)
-            if options.explain:
-                drawn = draw_alignment(
-                    transfer.align(job.prepared), job.prepared.source, job.prepared.source_pose,
-                    job.prepared.target_pose, picture, transfer.skeleton)
-                write_png(_beside(job.output, "explain"), np.asarray(drawn), text)
-                drawn = draw_trajectory(
-                    transfer.trajectory(job.prepared, options.seed, sample),
-                    job.prepared.target_pose, transfer.skeleton)
-                write_png(_beside(job.output, "trajectory"), np.asarray(drawn), text)
+    bar = progress(len(todo))
+    # Of one size whatever is left to do: another could round otherwise.
+    size = min(_BATCH, len(jobs))
+    for part in _parts(todo):
+        prepared = [photos.prepared(job) for job in part]
+        filled = prepared + prepared[:1] * (size - len(part))
+        painted = transfer.run(filled, options.seed, sample)
+        for job, ready, picture in zip(part, prepared, painted, strict=False):
+            if options.explain:  # the picture itself comes last: where it is, all of it is
+                _explain(transfer, job, ready, picture, sample, options.seed, facts(job))
+            write_png(job.output, picture, facts(job))
         bar.update(len(part))
+    bar.close()
     if options.grid:
         # The grid holds pictures of several sources; what they share is in the last one's text.
-        write_png(grid, np.asarray(draw_grid(transfer, jobs, painted)), text)
-    bar.close()
-    for path in _written(jobs, options, grid):
+        drawn = draw_grid(transfer, jobs, [photos.prepared(job) for job in jobs])
+        write_png(grid, np.asarray(drawn), facts(jobs[-1]))
+    for path in _written(todo, options, grid):
         say(f"wrote {path}")
     return [job.output for job in jobs]
+
+
+def _explain(transfer: PoseTransfer, job: Job, ready: Prepared, picture: UInt8[np.ndarray, "h w 3"],
+             sample: SampleConfig, seed: int, text: dict[str, str]) -> None:
+    """Writes what --explain draws of a picture, beside it."""
+    drawn = draw_alignment(transfer.align(ready), ready.source, ready.source_pose,
+                           ready.target_pose, picture, transfer.skeleton)
+    write_png(_beside(job.output, "explain"), np.asarray(drawn), text)
+    drawn = draw_trajectory(transfer.trajectory(ready, seed, sample), ready.target_pose,
+                            transfer.skeleton)
+    write_png(_beside(job.output, "trajectory"), np.asarray(drawn), text)
+
+
+def _is_done(job: Job, options: TransferOptions, facts: Callable[[Job], dict[str, str]]) -> bool:
+    """Whether a picture of an output folder is there, made as it is asked for now.
+
+    A single PNG that is named is always painted.
+
+    Raises:
+      UserError: it is there and was made otherwise, which --overwrite allows.
+    """
+    if options.overwrite or _is_one_file(options) or not job.output.exists():
+        return False
+    wanted, found = facts(job), _text_of(job.output)
+    name = next((name for name in wanted if found.get(name) != wanted[name]), None)
+    if name is not None:
+        raise UserError(job.output, f"is there already and its {name.removeprefix('repose:')} is "
+                        "another", "give --overwrite, or another folder")
+    beside = [_beside(job.output, word) for word in ("explain", "trajectory")]
+    return not options.explain or all(path.exists() for path in beside)
+
+
+def _text_of(path: pathlib.Path) -> dict[str, str]:
+    """What a PNG says of itself; nothing of one that cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            return {key: value for key, value in picture.info.items() if isinstance(value, str)}
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return {}
+
+
+def _is_one_file(options: TransferOptions) -> bool:
+    return options.output.suffix.lower() == ".png" and not options.output.is_dir()
 
 
 def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
     if not options.sources:
         raise UserError("repose transfer", "got no photo", "name one or more")
-    one_file = options.output.suffix.lower() == ".png" and not options.output.is_dir()
+    one_file = _is_one_file(options)
     if not one_file and options.output.suffix and not options.output.is_dir():
         check_png(options.output)
     if options.source_box and len(options.sources) > 1:
@@ -198,20 +238,11 @@ def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
                         "name one photo")
     if one_file and len(options.sources) * len(options.pose_name or (None,)) > 1:
         raise UserError(options.output, "is one file for several pictures", "name a folder")
-    poses, jobs = _target_poses(transfer, options), []
-    for source in options.sources:
-        image = read_image(source)
-        digest = file_hash(source)
-        source_pose = _source_pose(transfer, source, options, image.shape[:2])
-        source_pose = dataclasses.replace(
-            source_pose, notes=(*frame_note(source), *source_pose.notes))
-        for pose in poses:
-            name = f"{source.stem}_2_{flattened(pose.name)}.png"
-            output = options.output if one_file else options.output / name
-            prepared = transfer.prepare(image, source_pose, pose, name=str(source),
-                                        box=options.source_box, retarget=options.retarget)
-            jobs.append(Job(source, digest, pose, prepared, output))
-    return jobs
+    poses = [dataclasses.replace(pose, pose=np.array(pose.pose))
+             for pose in _target_poses(transfer, options)]
+    return [Job(source, pose, options.output if one_file else
+                options.output / f"{source.stem}_2_{flattened(pose.name)}.png")
+            for source in options.sources for pose in poses]
 
 
 def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[NamedPose]:
@@ -226,30 +257,6 @@ def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[Name
     return [transfer.photo_pose(options.pose, person=person)]
 
 
-def _source_pose(
-    transfer: PoseTransfer, source: pathlib.Path, options: TransferOptions, size: tuple[int, int],
-) -> NamedPose:
-    path, row = options.source_pose, options.source_pose_name
-    person = options.source_box or "largest"
-    if path is None and row is None:
-        return transfer.photo_pose(source, person=person)
-    if path is None:
-        path, _ = pose_beside(source)
-        if path is None:
-            raise UserError("--source-pose-name", f"names a row, and no pose file lies beside {source}",
-                            "give --source-pose too")
-    several = len(set(read_poses(path, size=size).pictures)) > 1
-    if len(options.sources) > 1 and options.source_pose and (row is not None or not several):
-        raise UserError(path, f"gives one pose for {len(options.sources)} photos",
-                        "give a file with a row named after each photo, or lay a pose file of its "
-                        "name beside each")
-    found = find_photo_pose(path, source, size, row=row, person=person,
-                            min_confidence=options.min_confidence)
-    if found is None:
-        raise UserError(path, f"shows nobody in {source}", "give the pose in this photo")
-    return found
-
-
 def _written(
     jobs: list[Job], options: TransferOptions, grid: pathlib.Path
 ) -> list[pathlib.Path]:
@@ -262,13 +269,14 @@ def _written(
 
 def _check_outputs(jobs: list[Job], options: TransferOptions, grid: pathlib.Path) -> None:
     paths = _written(jobs, options, grid)
+    times = collections.Counter(paths)
     given = {path.resolve() for path in (*options.sources, options.pose)}
     for path in paths:
         if path.resolve() in given:
             raise UserError(path, "would replace what was given", "choose another output")
         if path.is_dir():
             raise UserError(path, "is a folder", "name a file that ends in .png")
-        if paths.count(path) > 1:
+        if times[path] > 1:
             raise UserError(path, "would be written twice",
                             "give the sources, and the poses, different names")
     for folder in {path.parent for path in paths}:
@@ -284,9 +292,7 @@ def _beside(path: pathlib.Path, word: str) -> pathlib.Path:
     return path.with_name(f"{path.stem}-{word}.png")
 
 
-def draw_grid(
-    transfer: PoseTransfer, jobs: list[Job], painted: list[UInt8[np.ndarray, "h w 3"]]
-) -> Image.Image:
+def draw_grid(transfer: PoseTransfer, jobs: list[Job], prepared: list[Prepared]) -> Image.Image:
     """A row for each source: the source with its pose, then each target pose and its result."""
     upscale = max(1, 256 // transfer.size[0])
     height, width = (side * upscale for side in transfer.size)
@@ -295,8 +301,8 @@ def draw_grid(
         return np.asarray(Image.fromarray(picture).resize((width, height), Image.BICUBIC))
 
     rows: dict[pathlib.Path, list[np.ndarray]] = {}
-    for job, picture in zip(jobs, painted, strict=True):
-        pose, source = job.prepared.target_pose, job.prepared.source
+    for job, ready in zip(jobs, prepared, strict=True):
+        pose, source, picture = ready.target_pose, ready.source, read_image(job.output)
         if job.source not in rows:
             rows[job.source] = [enlarge(source)]
         black = np.zeros_like(source)
