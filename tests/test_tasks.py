@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +16,10 @@ from repose_jax.cli import main
 from repose_jax.cli.presets import load_preset, preset_names
 from repose_jax.cli.train import ATTRIBUTE, PACKAGE
 from repose_jax.common.errors import UserError
-from repose_jax.models.weights import kind_of, load_weights
+from repose_jax.models.weights import kind_of, load_weights, save_weights
+from repose_jax.networks.pif import FieldConfig, fresh_field
+from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
+from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.tasks.fit import fit
 from repose_jax.tasks.task import Task
 
@@ -118,3 +122,37 @@ def test_every_task_tells_the_trainer_what_it_learns_from(name, monkeypatch, tmp
         own = task.source.identity if hasattr(task, "source") else None
         assert own is None or content.items() >= own.items()
     json.dumps(told["metadata"])
+
+
+def test_what_judges_in_training_is_an_argument_of_the_step(tmp_path):
+    """The loss with the guide's parameters given equals that with them at hand; none is a constant."""
+    config = load_preset("tiny", PACKAGE, ATTRIBUTE)
+    network = config.model.network
+    size, skeleton = tuple(network.image_size), network.skeleton
+    kinds = {"estimator": (EstimatorConfig(image_size=size, skeleton=skeleton, channels=(8,),
+                                           patch=2, groups=2), fresh_estimator),
+             "field": (FieldConfig(skeleton=skeleton, features=4, width=8, depth=1), fresh_field)}
+    for kind, (cfg, init) in kinds.items():
+        save_weights(tmp_path / kind, kind, cfg, jax.jit(init(cfg))(jax.random.key(1)), {})
+    objective = dataclasses.replace(
+        config.objective, field_weight=0.5, field_noise=1.0, estimator=str(tmp_path / "estimator"),
+        field=str(tmp_path / "field"))
+    task = dataclasses.replace(config, objective=objective).task()
+    rng, joints = np.random.default_rng(0), len(SKELETONS[skeleton])
+    batch = {name: jnp.asarray(rng.integers(0, 255, (2, *size, 3)), jnp.uint8)
+             for name in ("source", "target")}
+    batch |= {f"{name}_pose": jnp.asarray(rng.uniform(1, 15, (2, joints, 3)), jnp.float32)
+              for name in ("source", "target")}
+    params, keys = jax.jit(task.init)(jax.random.key(0)), jax.random.split(jax.random.key(2), 2)
+    traced = jax.make_jaxpr(lambda *given: task.loss(*given)[0])(params, task.frozen, batch, keys)
+    leaves = {id(leaf) for leaf in jax.tree.leaves(task.guide.params)}
+    assert leaves and not leaves & {id(value) for value in traced.consts}
+    loss = jax.jit(lambda frozen: task.loss(params, frozen, batch, keys)[1]["field"])
+    guide = task.guide
+    own = jax.jit(lambda: task.model.loss(
+        params, batch, keys, objective,
+        judge=lambda x0, noise: guide.guide.judged(guide.params, x0, noise))[1]["field"])
+    assert float(loss(task.frozen)) == pytest.approx(float(own()), rel=1e-4) and float(own()) > 0
+    other = jax.tree.map(lambda leaf: 0 * leaf, task.frozen)
+    assert float(loss(other)) != float(own())
+    assert set(guide.sha256) == {"estimator", "field"}
