@@ -202,7 +202,8 @@ def test_evaluate_writes_a_report_with_intervals(run_folder, tmp_path, capsys):
                  str(tmp_path / "report.json"), "--sheet", str(tmp_path / "sheet.png")]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert [r["name"] for r in report["reports"]][1:] == [
-        "copy of the source", "mean training image", "source blurred, sigma 6"]
+        "copy of the source", "mean training image", "source blurred, sigma 6",
+        "aligned source", "aligned source over the mean"]
     assert len(report["denoising"]["rows"]) == 5
     assert "SSIM, Gaussian" in (tmp_path / "report.md").read_text()
     assert (tmp_path / "sheet.png").exists()
