@@ -40,6 +40,22 @@ def no_list_of_pairs(root):
     return root
 
 
+def test_deepfashion_of_one_split_is_built_and_scored_without_the_other(tmp_path, capsys):
+    """A sample of the test pictures, as they are shared to score results by."""
+    root = write_csv(tmp_path / "deepfashion")
+    for path in root.glob("*train*.csv"):
+        path.unlink()
+    path = build_deepfashion(root, tmp_path / "built", size=SMALL)
+    assert list(read_manifest(path)["splits"]) == ["test"]
+    with pytest.raises(UserError, match="no DeepFashion annotation for train"):
+        open_dataset(root, "train")
+    (tmp_path / "made").mkdir()
+    args = ["evaluate", "--protocol", "deepfashion-256-cfld", "--images", str(tmp_path / "made"),
+            "--data", str(root), "--output", str(tmp_path / "r.json")]
+    assert main(args) == 2
+    assert "the baselines need the training pictures" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("layout", [write_csv, write_text, database, no_list_of_pairs])
 def test_deepfashion_equals_the_folder(tmp_path, layout):
     root = layout(tmp_path / "fashion")

@@ -55,7 +55,8 @@ class Builder(PartedBuilder):
     def _splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Split]:
         root, splits = pathlib.Path(dl_manager.manual_dir), {}
         for split in ("train", "test"):
-            if split == "test" and not has_split(root, split):
+            # Of a part of DeepFashion there may be one split only; of none the first is missed.
+            if not has_split(root, split) and has_split(root, "test" if split == "train" else "train"):
                 continue
             # Which pictures can be decoded is not known yet; the manifest counts those that are kept.
             source = load_deepfashion(root, split, size=self.builder_config.size, cache=False,

@@ -90,8 +90,6 @@ def _of_file(options: PoseOptions, person: Person) -> int:
     from repose_jax.pose.pose_report import described, joint_lines
 
     _refuse(options, ("estimator", "detector", "detector_model", "draw"), "a pose file")
-    if options.size is not None and min(options.size) < 1:
-        raise UserError("--size", f"is {options.size[0]} {options.size[1]}", "give 1 or more")
     reading = {"size": options.size, "min_confidence": options.min_confidence}
     for line in described(read_poses(options.photo, **reading)):
         say(line)

@@ -125,7 +125,13 @@ class PictureEvaluation:
         if rules is not None:
             _check_layout(rules, test, wanted.data.path)
         # What could be wrong with the rest of the data is found before anything is painted.
-        train = _open(wanted, rules, loaded, "train") if wanted.baselines else None
+        train = None
+        if wanted.baselines:
+            try:
+                train = _open(wanted, rules, loaded, "train")
+            except UserError as error:
+                raise UserError(error.where, f"{error.what}; the baselines need the training "
+                                "pictures", "add them, or give --no-baselines") from None
         if wanted.baselines and wanted.judge == BESIDE:
             raise UserError(BESIDE, "has no poses of the baselines", "give --no-baselines")
         if wanted.pairs.isdecimal():
