@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import pathlib
+import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
 # From the ground up: a room may use those before it.
@@ -98,3 +100,17 @@ def test_one_version_everywhere():
     assert changes.index("## ") == changes.index(f"## {repose_jax.__version__}\n")
     assert f"\nversion: {repose_jax.__version__}\n" in (ROOT / "CITATION.cff").read_text(
         encoding="utf-8")
+
+
+def test_the_page_of_the_interface_has_what_is_exported():
+    import repose_jax
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    shown = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert shown == [name for name in repose_jax.__all__ if name != "__version__"], (
+        "python -m repose_jax.experiments.api_page > docs/api.md")
+    assert all(getattr(repose_jax, name).__doc__ for name in shown)
+
+
+def test_importing_the_package_is_quick():
+    code = "import sys, repose_jax; assert 'jax' not in sys.modules; repose_jax.UserError"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
 import sys
@@ -156,3 +157,14 @@ def test_what_judges_in_training_is_an_argument_of_the_step(tmp_path):
     other = jax.tree.map(lambda leaf: 0 * leaf, task.frozen)
     assert float(loss(other)) != float(own())
     assert set(guide.sha256) == {"estimator", "field"}
+
+
+def test_the_toy_is_guided_towards_its_goal():
+    """Unguided samples are the Gaussian's; the stronger the guidance, the nearer to the goal."""
+    spec = importlib.util.spec_from_file_location("toy", EXAMPLE.with_name("guide_a_gaussian.py"))
+    toy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(toy)
+    plain, weak, strong = (toy.draw(strength) for strength in (0.0, 0.005, 0.02))
+    assert float(plain.mean()) == pytest.approx(0, abs=0.03)
+    assert float(plain.std()) == pytest.approx(toy.S, rel=0.08)
+    assert 0.02 < float(weak.mean()) < float(strong.mean()) < toy.GOAL + 0.02
