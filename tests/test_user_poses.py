@@ -416,7 +416,8 @@ class TestCommand:
 
     @pytest.mark.parametrize("more, says", [
         (["-o", "x.txt"], "end in .json"), (["--draw", "x.png"], "--draw"),
-        (["--format", "csv", "-o", "x.json"], "end in .csv"), (["--size", "0", "3"], "size: is (0, 3)")])
+        (["--format", "csv", "-o", "x.json"], "end in .csv"),
+        (["--size", "0", "3"], "size: is (0, 3)")])
     def test_options_that_cannot_be(self, tmp_path, capsys, monkeypatch, more, says):
         monkeypatch.chdir(tmp_path)
         path = write(tmp_path / "a.json", openpose(joints(OPENPOSE)))
