@@ -36,7 +36,10 @@ def parse(kind: Any, name: str, argv: Sequence[str], **extra) -> Any:
             raise
         raise UserError(f"repose {name}", _first_part(said.getvalue()),
                         f"repose {name} --help lists the options") from None
-    check_fields(options)
+    try:
+        check_fields(options)
+    except UserError as error:
+        raise UserError(f"--{error.where}", error.what, error.mend) from None
     return options
 
 

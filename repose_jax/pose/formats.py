@@ -8,6 +8,7 @@ naming the file and the row; one person that cannot be used is in nobody else's 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import unicodedata
 from collections.abc import Callable
@@ -112,13 +113,20 @@ def read_poses(path: str | os.PathLike[str], *, size: Size | None = None,
       UserError: names the file and what in it cannot be used. A person who cannot be used is only a
         fault of the table.
     """
-    text = read_text(path)
+    return _poses_of(os.fspath(path), read_text(path), size and tuple(size), min_confidence)
+
+
+@functools.lru_cache(maxsize=4)
+def _poses_of(path: str, text: str, size: Size | None, min_confidence: float | None) -> NamedPoses:
+    """`read_poses` of a text: each of thousands of photos asks for its row of the same file."""
     try:
         raw = _raw(path, text)
-        return settle(raw, size=size or ((256, 176) if raw.unit == "frame" else None),
-                      min_confidence=min_confidence)
+        found = settle(raw, size=size or ((256, 176) if raw.unit == "frame" else None),
+                       min_confidence=min_confidence)
     except Fault as fault:
         raise UserError(path, str(fault), _MEND) from None
+    found.poses.setflags(write=False)  # all who ask get this very array
+    return found
 
 
 def find_pose(
