@@ -90,6 +90,9 @@ class TestUnits:
                   for j in MEDIAPIPE33.joints]
         content = {"landmarks": [landmarks(points)], "width": 128, "height": 256}
         check(read_pose(write(tmp_path / "p.json", content)), shift=-0.5)
+        for people in (content["landmarks"][0], {"landmark": content["landmarks"][0]}):
+            content["landmarks"] = people
+            check(read_pose(write(tmp_path / "p.json", content)), shift=-0.5)
 
     def test_a_stated_unit_beats_the_guess(self, tmp_path):
         tiny = openpose(joints(OPENPOSE, by=FRACTIONS), **CANVAS, unit="pixels")
@@ -149,7 +152,10 @@ class TestNames:
                                for j in self.order]},
                 {"keypoints": [list(JOINTS[j]) for j in self.order], "joint_names": self.order,
                  "keypoint_scores": [0.9] * 17},
-                {"people": [{"keypoints": flat, "joint_names": self.order}]}):
+                {"people": [{"keypoints": flat, "joint_names": self.order}]},
+                [{"x": 60, "y": 120, "width": 70, "height": 230, "class": "person", "keypoints": [
+                    {"x": JOINTS[j][0], "y": JOINTS[j][1], "confidence": 0.9, "class_id": 4,
+                     "class": j} for j in self.order]}]):
             check(read_pose(write(tmp_path / "p.json", content)))
 
     def test_fewer_joints_by_name(self, tmp_path):
@@ -292,7 +298,7 @@ class TestPeople:
     @pytest.mark.parametrize("content", [
         {"people": []}, [{"people": [], "canvas_width": 9, "canvas_height": 9}], [],
         {"landmarks": []}, {"landmarks": [[]]}, {"pose_landmarks": []}, {"annotations": []},
-        openpose(np.zeros((18, 3))), [coco(np.zeros((17, 3)))], openpose(np.zeros((25, 3))),
+        openpose(np.zeros((18, 3))), {"people": [{"pose_keypoints_2d": None}]}, [coco(np.zeros((17, 3)))], openpose(np.zeros((25, 3))),
         [coco(np.zeros((0, 3)))], {"keypoints": []}, "-1 -1\n" * 18,
         {"skeleton": "openpose18", "joints": {}}])
     def test_nobody_there(self, tmp_path, content):

@@ -105,7 +105,7 @@ def _openpose_joints(person: object, frame: dict) -> tuple[Skeleton | None, np.n
     key = "keypoints" if "keypoints" in person and "pose_keypoints_2d" not in person else (
         "pose_keypoints_2d")
     values = person.get(key)
-    if values == []:
+    if key in person and not values:
         return None, None
     names = _names(person, frame)
     if names is None and key == "pose_keypoints_2d":
@@ -120,6 +120,8 @@ def _openpose_joints(person: object, frame: dict) -> tuple[Skeleton | None, np.n
 
 def _read_landmarks(content: dict, people: object, stem: str) -> RawFile:
     """MediaPipe's normalised landmarks, of one person or of several, beside the picture's size."""
+    if isinstance(people, dict):  # as protocol buffers are written
+        people = people.get("landmark", people.get("landmarks"))
     if not isinstance(people, list):
         raise Fault("has no list of landmarks")
     people = people if not people or isinstance(people[0], list) else [people]
@@ -128,7 +130,7 @@ def _read_landmarks(content: dict, people: object, stem: str) -> RawFile:
     def joints(person):
         if not person:
             return None, None
-        if isinstance(person, list) and isinstance(person[0], dict) and "name" in person[0]:
+        if isinstance(person, list) and _own_names(person):
             return _joints(person, "landmarks", None, {})
         if not isinstance(person, list) or len(person) != len(MEDIAPIPE33):
             raise Fault("has a person without 33 landmarks")
@@ -190,15 +192,22 @@ def _names(*places: dict | None) -> list[str] | None:
     return None
 
 
+def _own_names(points: list) -> list[str] | None:
+    """The names in joints that are dictionaries; None where they have none of their own each."""
+    for key in ("name", "part", "joint", "label", "class"):
+        found = [point.get(key) if isinstance(point, dict) else None for point in points]
+        if all(isinstance(name, str) for name in found) and len(set(found)) == len(found):
+            return found
+    return None
+
+
 def _joints(values: object, what: str, names: Sequence[str] | None,
             row: dict) -> tuple[Skeleton, np.ndarray]:
     """A person's joints, however they are nested, by their names or else by their number."""
     if isinstance(values, dict):
         names, values = list(values), list(values.values())
     if isinstance(values, list) and values and isinstance(values[0], dict):
-        if all(isinstance(point, dict) and (point.get("name") or point.get("part"))
-               for point in values):
-            names = [point.get("name") or point["part"] for point in values]
+        names = _own_names(values) or names
         points = np.array([_point(point) for point in values])
     elif isinstance(values, list) and values and isinstance(values[0], list):
         third = next((row[key] for key in _CONFIDENCES if isinstance(row.get(key), list)), None)
