@@ -298,7 +298,8 @@ class TestPeople:
     @pytest.mark.parametrize("content", [
         {"people": []}, [{"people": [], "canvas_width": 9, "canvas_height": 9}], [],
         {"landmarks": []}, {"landmarks": [[]]}, {"pose_landmarks": []}, {"annotations": []},
-        openpose(np.zeros((18, 3))), {"people": [{"pose_keypoints_2d": None}]}, [coco(np.zeros((17, 3)))], openpose(np.zeros((25, 3))),
+        openpose(np.zeros((18, 3))), {"people": [{"pose_keypoints_2d": None}]},
+        [coco(np.zeros((17, 3)))], openpose(np.zeros((25, 3))),
         [coco(np.zeros((0, 3)))], {"keypoints": []}, "-1 -1\n" * 18,
         {"skeleton": "openpose18", "joints": {}}])
     def test_nobody_there(self, tmp_path, content):
