@@ -12,6 +12,7 @@ from PIL import Image
 from pose_files import FRACTIONS, OPENPOSE, csv, joints
 from repose_jax.common.errors import UserError
 from repose_jax.data.check import check_dataset
+from repose_jax.data.image.names import generated_pictures
 from repose_jax.data.market1501.layout import load_market1501
 from repose_jax.data.market1501.names import person_of
 from repose_jax.data.pairs.cameras import camera_of, cameras_of
@@ -70,6 +71,14 @@ class TestNames:
         source = open_dataset(folder)
         assert len(source.pairs) == 2 and source.image(1).shape == (32, 16, 3)
         assert not [f for f in check_dataset(folder).findings if f.hurts and "one person" not in f.what]
+
+
+def test_generated_pictures_of_letters_with_accents(tmp_path):
+    """A list in one normal form, files in the other."""
+    for name in ("zoe\u0308_1_2_zoe\u0308_2.png", "b_1_2_b_2.png"):
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name)
+    found = generated_pictures(tmp_path, [("zo\u00eb_1.jpg", "zo\u00eb_2.jpg"), ("b_1.jpg", "b_2.jpg")])
+    assert [path.name[0] for path in found] == ["z", "b"]
 
 
 def test_fractions_take_each_pictures_size(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import unicodedata
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import SUFFIXES
@@ -18,9 +19,10 @@ def flattened(name: str) -> str:
 
     DeepFashion's nested names lose slashes and most underscores, so that
     img/WOMEN/Blouses_Shirts/id_00000693/02_3_back.jpg becomes
-    fashionWOMENBlouses_Shirtsid0000069302_3back. Other names lose folder and suffix only.
+    fashionWOMENBlouses_Shirtsid0000069302_3back. Other names lose folder and suffix only. Letters
+    with accents, of which there are two ways to write them, come out in one (NFC).
     """
-    path = pathlib.PurePosixPath(name.replace("\\", "/"))
+    path = pathlib.PurePosixPath(unicodedata.normalize("NFC", name).replace("\\", "/"))
     parts, stem = path.parts, path.stem if path.suffix.lower() in SUFFIXES else path.name
     numbered = next((i for i, part in enumerate(parts[:-1]) if re.fullmatch(r"id_\d+", part)), None)
     if numbered is None or numbered < 2:
