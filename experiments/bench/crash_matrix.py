@@ -4,8 +4,7 @@
 
 The training is the package's own loop on four weights, slowed down so that kills meet it everywhere:
 in its start, between steps, while a checkpoint is written, at the end. Exit code 0 if the model files
-are equal to the byte and the logs agree, 1 otherwise. Found, seed 0, 15 kills: see
-`docs/reliability.md`.
+are equal to the byte and the logs agree, 1 otherwise. What was found is in `docs/reliability.md`.
 """
 
 from __future__ import annotations
