@@ -12,9 +12,10 @@ _TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
           4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
           6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
           8: Image.Transpose.ROTATE_90}
-#: What Pillow raises over damage: of PNG's chunks SyntaxError, of headers and tags most of the others.
+#: What Pillow raises over damage: of PNG's chunks SyntaxError, of AVIF RuntimeError, of headers and
+#: tags most of the others.
 DAMAGE = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-          OverflowError, ZeroDivisionError, NotImplementedError, MemoryError, struct.error)
+          OverflowError, ZeroDivisionError, RuntimeError, EOFError, MemoryError, struct.error)
 
 
 def orientation(picture: Image.Image) -> int:
