@@ -1,17 +1,19 @@
-"""Market-1501, 128x64: the bundled `market1501` model.
+r"""Market-1501, 128x64: the bundled `market1501` model, its denoiser on a painter that stays.
 
-Command:   repose train market1501 --data.path MARKET_FOLDER --output runs/market1501
-Hardware:  one CPU core of a small server is enough for a first result; any GPU is faster.
-Time, scores: see the model's card (`repose models market1501`).
+Command:   repose train painter-market1501 --data.path MARKET_FOLDER --data.hold-out 50 \
+               --output runs/painter
+           repose train market1501 --data.path MARKET_FOLDER --data.hold-out 50 \
+               --init runs/painter --output runs/market1501
+Hardware:  one CPU core of a small server; any GPU is faster.
+Time, scores: docs/training-log.md and the model's card (`repose models market1501`).
 """
 
 from repose_jax.data.config import DataConfig
-from repose_jax.experiments.presets import small
+from repose_jax.experiments.presets import refining
+from repose_jax.tasks.painter import PARTS
 from repose_jax.tasks.pose_transfer import ExperimentConfig
 
 CONFIG = ExperimentConfig(
-    model=small.model(skeleton="market14"),
-    data=DataConfig(path="market1501"),
-    objective=small.OBJECTIVE,
-    sample=small.sample("market1501"),
-    train=small.train(44_000))
+    model=refining.model("market14"), data=DataConfig(path="market1501"),
+    objective=refining.OBJECTIVE, frozen=PARTS, sample=refining.sample("market1501"),
+    train=refining.refiner_train(60_000))

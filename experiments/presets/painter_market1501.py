@@ -1,8 +1,7 @@
-"""Market-1501, 128x64: source encoder, alignment and painter of the `market1501` model.
+r"""Market-1501, 128x64: source encoder, alignment and painter of the `market1501` model.
 
-Command:   repose train painter-market1501 --data.path MARKET_FOLDER --output runs/painter
-           repose train sharp-painter-market1501 --data.path MARKET_FOLDER --init runs/painter \
-               --output runs/sharp
+Command:   repose train painter-market1501 --data.path MARKET_FOLDER --data.hold-out 50 \
+               --output runs/painter
 Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md.
 """
@@ -12,6 +11,6 @@ from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
-    model=refining.model("market14"), data=DataConfig(path="market1501", hold_out=50),
-    sample=refining.sample("market1501", steps=0),
-    objective=refining.painting(sharp=False), train=refining.painter_train(60_000, sharp=False))
+    model=refining.model("market14"), data=DataConfig(path="market1501"),
+    sample=refining.sample("market1501", steps=0), objective=refining.PAINTING,
+    train=refining.painter_train(60_000))

@@ -1,8 +1,6 @@
-"""Rendered people, 128x64: source encoder, alignment and painter of the `people` model.
+"""Rendered people, 128x64: source encoder, alignment and painter of a model that refines.
 
 Command:   repose train painter-people --output runs/painter
-           repose train sharp-painter-people --init runs/painter \
-               --output runs/sharp
 Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md.
 """
@@ -13,5 +11,5 @@ from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
     model=refining.model("openpose18"), data=DataConfig(path="people", identities=3000, views=6),
-    sample=refining.sample("people", steps=0),
-    objective=refining.painting(sharp=False), train=refining.painter_train(60_000, sharp=False))
+    sample=refining.sample("people", steps=0), objective=refining.PAINTING,
+    train=refining.painter_train(60_000))

@@ -1,4 +1,4 @@
-"""Rendered people, 128x64: the denoiser of the `people` model, on a painter that stays.
+r"""Rendered people, 128x64: the denoiser of the `people` model, on a painter that stays.
 
 Command:   repose train refiner-people --init runs/sharp \
                --output runs/refiner

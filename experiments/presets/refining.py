@@ -32,19 +32,13 @@ def model(skeleton: str) -> ModelConfig:
         schedule=Schedule(kind="cosine"), prediction="x0", copy_fades=False)
 
 
-def painting(sharp: bool) -> PaintingObjective:
-    """The painter's losses: first for likeness, then with a discriminator for sharpness."""
-    return PaintingObjective(adversarial=0.02, match=0.1) if sharp else PaintingObjective()
-
-
-def painter_train(images: int, sharp: bool) -> LoopConfig:
+def painter_train(images: int) -> LoopConfig:
     """The course of the painter's training for a budget of `images` pairs."""
     return LoopConfig(
         total_images=images, batch_size=8, ema_decay=0.998, log_every_images=400,
         checkpoint_every_images=2_000, sample_every_images=4_000,
-        optimizer=OptimizerConfig(
-            learning_rate=4e-4 if sharp else 1e-3, warmup_images=1_600, decay="constant",
-            betas=(0.5, 0.99) if sharp else (0.9, 0.999), clip_norm=5.0 if sharp else 1.0))
+        optimizer=OptimizerConfig(learning_rate=4e-4, warmup_images=1_600, decay="constant",
+                                  betas=(0.5, 0.99), clip_norm=5.0))
 
 
 def refiner_train(images: int) -> LoopConfig:
@@ -61,4 +55,5 @@ def sample(domain: str, steps: int = 4) -> SampleConfig:
                         guidance=small.guidance(domain))
 
 
+PAINTING = PaintingObjective(adversarial=0.02, match=0.1)
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)
