@@ -45,7 +45,8 @@ def main() -> None:
 
     @jax.jit
     def read(batch, key):
-        image, noise = guess(denoiser.model, denoiser.params, batch, key, clean=0.0, posed=0.5)
+        image, noise = guess(denoiser.model, denoiser.params, batch, key, clean=0.0, posed=0.5,
+                             start=denoiser.sample.start)
         pose = soft_argmax(network.apply({"params": weights.params}, image, noise),
                            image.shape[1:3]).pose
         sure = pose[..., 2:] >= _SURE

@@ -86,7 +86,8 @@ class Guesses(Iterator[Mapping[str, np.ndarray]]):
         self._pairs, self._params = pairs, denoiser.params
         self._seed = experiment.train.seed
         self._guess = jax.jit(functools.partial(
-            guess, denoiser.model, clean=experiment.clean, posed=experiment.posed))
+            guess, denoiser.model, clean=experiment.clean, posed=experiment.posed,
+            start=denoiser.sample.start))
 
     def __next__(self) -> Mapping[str, np.ndarray]:
         position = self._pairs.get_state()["next_batch"]
@@ -106,9 +107,11 @@ class Guesses(Iterator[Mapping[str, np.ndarray]]):
 
 def guess(
     model: RePoseModel, params: Params, batch: Batch, key: Key[Array, ""], *, clean: float,
-    posed: float,
+    posed: float, start: float = 1.0,
 ) -> tuple[Float[Array, "batch h w 3"], Float[Array, "batch"]]:
     """Targets as the denoiser guesses them at random noise levels; the first are left as they are.
+
+    `start` is the share of noise with which the denoiser's sampling begins: no more is drawn.
 
     Returns:
       (pictures, sqrt(1 - abar) of each, 0 for a real one).
@@ -119,7 +122,8 @@ def guess(
     size = rest["target"].shape[0]
     noise_key, *draw_keys = jax.random.split(key, 4)
     u_posed, u_source = (jax.random.uniform(k, (size,)) for k in draw_keys[:2])
-    t = jax.random.randint(draw_keys[2], (size,), 0, model.config.schedule.steps)
+    t = jax.random.randint(
+        draw_keys[2], (size,), 0, model.config.schedule.up_to(start))
     with_pose = (u_posed < posed).astype(jnp.float32)
     # Without a pose the source is given in half of the cases; with it nearly always, as in use.
     with_source = (u_source < jnp.where(with_pose > 0, 0.9, 0.5)).astype(jnp.float32)

@@ -11,7 +11,7 @@ import numpy as np
 
 from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
-from repose_jax.evaluation.evaluators.sampled import NOISE_LEVELS, choose_pairs, in_batches
+from repose_jax.evaluation.evaluators.sampled import choose_pairs, in_batches, levels_up_to
 from repose_jax.evaluation.metrics.denoising import timestep_at_noise
 from repose_jax.evaluation.metrics.pose_accuracy import pck, pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
@@ -85,7 +85,8 @@ def score_estimator(
 
     rows = []
     levels = [("real", 0.0)] + [(kind, noise) for kind in (
-        "guessed knowing the pose", "guessed knowing nothing") for noise in NOISE_LEVELS]
+        "guessed knowing the pose", "guessed knowing nothing") for noise in levels_up_to(
+            denoiser.sample.start)]
     for kind, noise in levels:
         t = timestep_at_noise(alpha_bars, noise) if noise else 0
         read_poses, mean_poses, wanted = [], [], []

@@ -25,6 +25,11 @@ from repose_jax.models.weights import LoadedModel
 
 NOISE_LEVELS = (0.2, 0.5, 0.8, 0.95, 0.99)
 
+
+def levels_up_to(start: float) -> list[float]:
+    """The noise levels that a model meets whose sampling begins at `start`; the lowest at least."""
+    return [level for level in NOISE_LEVELS if level <= max(start, NOISE_LEVELS[0])]
+
 def choose_pairs(source: PairSource, count: int, seed: int) -> Int[np.ndarray, "pairs"]:
     """The first pairs of a given list; where the data has no list, random ordered pairs.
 
@@ -95,7 +100,7 @@ def denoising(
     seed: int = 0,
     progress: Progress = silent,
 ) -> DenoisingTable | None:
-    """A model's denoising loss at each noise level with right and wrong conditions.
+    """A model's denoising loss with right and wrong conditions, at noise levels that it samples from.
 
     None where wrong conditions cannot be dealt: one person has more than half of a batch.
     """
@@ -115,5 +120,6 @@ def denoising(
                    "person": persons[start:start + size]}
 
     return denoising_table(error, labelled(),
-                           [timestep_at_noise(alpha_bars, n) for n in NOISE_LEVELS],
+                           [timestep_at_noise(alpha_bars, n)
+                            for n in levels_up_to(loaded.sample.start)],
                            alpha_bars, seed=seed)
