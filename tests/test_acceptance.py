@@ -9,6 +9,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from pose_files import COCO, SIZE, coco, csv, joints, write
 from PIL import Image
 from skimage.color import deltaE_cie76, rgb2lab
 
@@ -133,6 +134,36 @@ def test_the_command_judges_every_photo(market_model, material, tmp_path, capsys
     (tmp_path / "t.toml").write_text("pose_error = 0\n")
     assert main(command) == 1
     assert "not accepted: 0 of 3 pass" in capsys.readouterr().out
+
+
+def test_poses_of_several_files_pictures_and_people(market_model, material, tmp_path, capsys):
+    small = {"by": (32 / SIZE[0], 32 / SIZE[0])}
+
+    def row(name, third):
+        return coco(joints(COCO, third=third, **small), image_height=32, image_width=16) | {
+            "image_id": name}
+
+    (tmp_path / "t.toml").write_text("share = 0\n")
+    (tmp_path / "photos").mkdir()
+    photo = sorted((material / "photos").glob("*.jpg"))[0]
+    for path in (photo, photo.with_suffix(".csv")):
+        (tmp_path / "photos" / path.name).write_bytes(path.read_bytes())
+    several = write(tmp_path / "p.json", [row("a.jpg", 0.9), row("b.jpg", 0.2), row("b.jpg", 0.25)])
+    single = write(tmp_path / "p.csv", csv([("c.jpg", joints(COCO, **small))]))
+    command = ["accept", "--images", str(tmp_path / "photos"), "--model", str(market_model),
+               "--judge", str(material / "judge.safetensors"), "--identity", "",
+               "--output", str(tmp_path / "a.html"), "--thresholds", str(tmp_path / "t.toml"),
+               "--poses", str(several), str(single)]
+    assert main(command) == 2  # all joints of both people in b.jpg are doubtful
+    error = capsys.readouterr().err
+    assert "b.jpg" in error and error.count("\n") == 1, error
+    assert main([*command, "--min-confidence", "0.1"]) == 0
+    results = json.loads((tmp_path / "a.json").read_text())["results"]
+    assert [r["source"] for r in results] == [photo.name] * 3
+    assert [r["pose"][:5] for r in results] == ["a.jpg", "b.jpg", "c.jpg"]
+    # The joints of the file beside the photo have a confidence of 1 at most.
+    assert main([*command, "--min-confidence", "1.5"]) == 2
+    assert "p.json" in capsys.readouterr().err
 
 
 def test_mistakes_are_one_line_and_code_2(market_model, material, tmp_path, capsys):

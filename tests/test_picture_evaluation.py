@@ -145,6 +145,13 @@ def test_poses_beside_the_pictures_judge(folder, market, pairs, tmp_path, capsys
     assert scores["pck_10"]["value"] == pytest.approx(22 / 24)  # those without a pose are missed
     assert evaluate(folder, market, output, "--judge", "beside") == 2
     assert "--no-baselines" in capsys.readouterr().err
+    # Our own format has left out what it doubts: whatever it holds counts, unless a limit is given.
+    least = ("--judge", "beside", "--no-baselines", "--min-confidence", "1.01")
+    assert evaluate(folder, market, output, *least) == 0
+    scores = json.loads(output.read_text())["reports"][0]["scores"]
+    assert scores["pck_10"]["value"] == 0
+    assert evaluate(folder, market, output, "--min-confidence", "0.5") == 2
+    assert "--judge beside" in capsys.readouterr().err
 
 
 @pytest.mark.slow

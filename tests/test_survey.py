@@ -44,7 +44,9 @@ class TestNames:
         ("0002_c1s1_000451_03.jpg", "0002", 1), ("0002_c12s1_000451.jpg", "0002", 12),
         ("0002_c06_f004.jpg", "0002", 6), ("anna_1.jpg", "anna", 0), ("-1_c3s1_1.jpg", "-1", 3),
         ("person_001_002.jpg", "person_001", 0), ("Subject_7_c2s1.png", "Subject_7", 2),
-        ("person_12.jpg", "person", 0), ("0000_000_01_0303morning_0015_0.jpg", "0000", 0),
+        ("person_12.jpg", "person", 0), ("0000_000_01_0303morning_0015_0.jpg", "0000", 1),
+        ("0001_001_14_0303noon_0020_1.jpg", "0001", 14), ("0001_001_14_0303.jpg", "0001", 0),
+        ("0012_031_05_0113afternoon_0020_1_ex.jpg", "0012", 5), ("0001_001_14_cat.jpg", "0001", 0),
         ("c1_c2s3.jpg", "c1", 2), ("alone.jpg", "alone.jpg", 0), ("a_cat.jpg", "a", 0)])
     def test_person_and_camera(self, name, person, camera):
         assert (person_of(name), camera_of(name)) == (person, camera)

@@ -5,6 +5,11 @@
 
 There is no source person and there are no pairs: each picture stands for itself, with the people
 in it.
+
+This is not the reader of pose files (`repose_jax.pose.formats`), which decides by vote what a file of
+unknown origin means and leaves out doubtful joints. Here unit, size and flags are fixed by the data
+set, scores are computed from boxes and areas that pose files lack, and a vote or a threshold would
+change the truth that detections are scored against.
 """
 
 from __future__ import annotations

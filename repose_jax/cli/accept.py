@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Positive, Seed
+from repose_jax.common.ranges import Finite, Positive, Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class AcceptOptions:
       judge: pose estimator that reads the results; it must not be the one that guides.
       identity: re-identification network that compares the people; "" leaves identity out.
       per_image: poses for each photo, at most.
+      min_confidence: joints of pose files that have a lower confidence are missing; 0.3 by default.
       seed: of the noise.
     """
 
@@ -38,6 +39,7 @@ class AcceptOptions:
     judge: str = "judge-market1501"
     identity: str = "reid-market1501"
     per_image: Positive = 3
+    min_confidence: Finite | None = None
     seed: Seed = 0
 
 
@@ -62,9 +64,11 @@ def accept(argv: Sequence[str]) -> int:
     check_seed(options.seed)
     thresholds = read_thresholds(options.thresholds) if options.thresholds else Thresholds()
     images = pictures_in(options.images)
-    targets = [read_pose(path, row=picture) for path in options.poses
-               for picture in dict.fromkeys(read_poses(path).pictures)]
+    reading = {"min_confidence": options.min_confidence}
+    targets = [read_pose(path, row=picture, **reading) for path in options.poses
+               for picture in dict.fromkeys(read_poses(path, **reading).pictures)]
     transfer = PoseTransfer.load(options.model)
+    transfer.min_confidence = options.min_confidence
     identities = (FeatureReader.load(options.identity, transfer.size)
                   if options.identity else None)
     check_writable(options.output.parent)

@@ -52,6 +52,8 @@ class EvaluateOptions:
       save: folder for the model's pictures, named as --images reads them.
       judge: pose estimator that reads the pictures, so that their poses are scored too; by default
         the protocol's. "beside" for the poses that any detector left as x.json beside x.png.
+      min_confidence: joints of the poses beside the pictures that have a lower confidence are
+        missing; 0.3 by default.
       identity: re-identification network that says whom the pictures show; by default the
         protocol's.
       weights: folder of the published weights that LPIPS and FID need.
@@ -79,6 +81,7 @@ class EvaluateOptions:
     sheet: pathlib.Path | None = None
     save: pathlib.Path | None = None
     judge: str | None = None
+    min_confidence: Finite | None = None
     identity: str | None = None
     weights: pathlib.Path | None = None
     denoiser: str | None = None
@@ -105,6 +108,8 @@ def evaluate(argv: Sequence[str]) -> int:
     if (options.model is None) == (not options.images):
         raise UserError("repose evaluate", "needs a model or a folder of images",
                         "give --model NAME or --images FOLDER")
+    if options.min_confidence is not None and options.judge != "beside":
+        raise UserError("--min-confidence", "is for the poses of --judge beside", "leave it out")
     kind = "model" if options.model is None else kind_of(options.model)
     check_seed(options.seed)
     if options.save is not None and (kind != "model" or options.model is None):
@@ -201,7 +206,8 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
     found = PictureEvaluation.of(Wanted(
         model=options.model, images=options.images, data=data, protocol=options.protocol,
         pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
-        identity=options.identity, weights=options.weights, guidance=options.guidance,
+        min_confidence=options.min_confidence, identity=options.identity, weights=options.weights,
+        guidance=options.guidance,
         sample=given(options, "steps", "start", "source_weight")), _progress)
     for note in found.notes:
         say(note)

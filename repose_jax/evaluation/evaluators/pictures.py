@@ -63,6 +63,7 @@ class Wanted:
       baselines: score the trivial baselines and the real targets too.
       judge, identity: networks that read poses and people; None takes the protocol's. "beside" as
         a judge takes the poses in files beside the pictures.
+      min_confidence: joints of these files below it are missing; None leaves that to the reader.
       weights: folder of published weights.
       guidance: of a model, where it differs from its own.
       sample: other settings of a model's sampler, where they differ from its own.
@@ -76,6 +77,7 @@ class Wanted:
     seed: int = 0
     baselines: bool = True
     judge: str | None = None
+    min_confidence: float | None = None
     identity: str | None = None
     weights: str | os.PathLike[str] | None = None
     guidance: GuidanceOptions = GuidanceOptions()
@@ -313,7 +315,7 @@ def _judges(
     if judge == BESIDE:
         if not wanted.images:
             raise UserError(BESIDE, "judges folders of pictures", "save them first, with --save")
-        return beside(wanted.images, test.skeleton), people
+        return beside(wanted.images, test.skeleton, wanted.min_confidence), people
     reader = PoseReader.load(judge) if judge else None
     if reader is not None and (reader.weights.config.skeleton != test.skeleton.name or tuple(
             reader.weights.config.image_size) != test.size):

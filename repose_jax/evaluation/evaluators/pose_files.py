@@ -29,9 +29,15 @@ class FoundPoses:
       sha256: of all the poses.
     """
 
-    def __init__(self, paths: Sequence[pathlib.Path], skeleton: Skeleton):
+    def __init__(self, paths: Sequence[pathlib.Path], skeleton: Skeleton,
+                 min_confidence: float | None = None):
         """Reads the pose beside each picture; a picture without one, or with one of no people,
         shows nobody.
+
+        Args:
+          paths: of the pictures.
+          skeleton: of the poses that are given out.
+          min_confidence: see `repose_jax.pose.formats.read_poses`.
 
         Raises:
           UserError: no picture has one, or one cannot be read.
@@ -42,7 +48,8 @@ class FoundPoses:
             if beside is None:
                 continue
             picture, seen = read_image(path), True
-            found = find_photo_pose(beside, path, picture.shape[:2])
+            found = find_photo_pose(beside, path, picture.shape[:2],
+                                    min_confidence=min_confidence)
             if found is None:
                 continue
             pose, _ = convert(found.pose, found.skeleton, skeleton)
@@ -78,7 +85,8 @@ def _key(picture: np.ndarray) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).digest()
 
 
-def beside(folders: Sequence[str | os.PathLike[str]], skeleton: Skeleton) -> FoundPoses:
-    """The poses beside all pictures of some folders."""
+def beside(folders: Sequence[str | os.PathLike[str]], skeleton: Skeleton,
+           min_confidence: float | None = None) -> FoundPoses:
+    """The poses beside all pictures of some folders; see `FoundPoses`."""
     return FoundPoses([path for folder in folders for path in pictures_below(folder).values()],
-                      skeleton)
+                      skeleton, min_confidence)
