@@ -298,11 +298,13 @@ class TestTraining:
                              after["unet"])
         assert max(jax.tree.leaves(moved)) > 1e-3
 
-    def test_nothing_can_be_kept_of_nothing(self):
+    def test_nothing_can_be_kept_of_nothing(self, tmp_path):
         config = pose_task.ExperimentConfig(model=PEOPLE, data=DATA, train=LOOP,
                                             sample=SampleConfig(steps=2), frozen=("painter",))
         with pytest.raises(UserError, match="--init"):
-            config.task()
+            config.task().data(tmp_path)
+        made = jax.eval_shape(config.task().init, jax.random.key(0))  # but it can be shown
+        assert set(made) == {"encoder", "alignment", "unet"}
         with pytest.raises(UserError, match="frozen"):
             pose_task.ExperimentConfig(model=PEOPLE, frozen=("unet",))
 

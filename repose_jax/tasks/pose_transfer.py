@@ -75,9 +75,7 @@ class PoseTransferTask(Task):
         if init is not None:
             self.given = initial(init, self.config, jax.eval_shape(
                 self.model.init, jax.random.key(0)))
-        if experiment.frozen:
-            if init is None:
-                raise UserError("frozen", "has nothing to keep", "give --init MODEL, also to go on")
+        if experiment.frozen and init is not None:
             self._parts = {name: part for name, part in self.given.items()
                            if name in experiment.frozen}
             self.given = {name: part for name, part in self.given.items()
@@ -86,9 +84,12 @@ class PoseTransferTask(Task):
         self.frozen = {"parts": self._parts, "guide": self.guide and self.guide.params}
 
     def init(self, key: Key[Array, ""]) -> Params:
-        return self.model.init(key)
+        return {name: part for name, part in self.model.init(key).items()
+                if name not in self.experiment.frozen}
 
     def data(self, folder: pathlib.Path) -> Stream:
+        if self.experiment.frozen and self._init is None:
+            raise UserError("frozen", "has nothing to keep", "give --init MODEL, also to go on")
         network, data = self.config.network, self.experiment.data
         self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
         return Stream(data.batches(self.source, self.loop.batch_size),
