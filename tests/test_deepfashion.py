@@ -222,7 +222,7 @@ def other_frame(root):
         if x.startswith("[") else x)]) for name, y, x in rows))
 
 
-@pytest.mark.parametrize("layout, damage, says", [
+DAMAGES = [
     (write_csv, lambda r: (r / "train_highres" / flat(NESTED["train"][1])).unlink(),
      "fashion: lacks 1 of 7 annotated pictures, the first fashionWOMENDressesid0000009301_2side"),
     (write_csv, lose_annotation,
@@ -251,7 +251,27 @@ def other_frame(root):
                             for f in (r / "pose").rglob("*.txt")],
      "pose: has .*columns 40 to 216"),
     (write_text, lambda r: (r / "img" / NESTED["train"][0]).unlink(), "lacks 1 of 7"),
-])
+    (write_text, lambda r: np.savetxt((r / "pose" / NESTED["train"][6]).with_suffix(".txt"),
+                                      np.full((18, 2), -1.0)), None),
+]
+
+
+@pytest.mark.parametrize("layout, damage", [case[:2] for case in DAMAGES])
+def test_check_counts_what_training_would_hold(tmp_path, layout, damage):
+    root = layout(tmp_path / "fashion")
+    damage(root)
+    report = check_dataset(root)
+    promised = [c.found for c in report.counts
+                if c.what in ("train poses", "train people", "train pairs")]
+    try:
+        source = load_deepfashion(root, skip_broken=True)
+    except UserError:
+        assert report.hurts and promised in ([], [0, 0, 0])
+    else:
+        assert promised == [len(source), len(set(source.persons)), len(source.pairs)]
+
+
+@pytest.mark.parametrize("layout, damage, says", [case for case in DAMAGES if case[2]])
 def test_damage(tmp_path, layout, damage, says):
     root = layout(tmp_path / "fashion")
     damage(root)

@@ -9,8 +9,8 @@ import pathlib
 from repose_jax.common.errors import UserError
 from repose_jax.data.deepfashion.annotations import (
     FRAME, Annotations, check_frame, has_split, read_annotations)
-from repose_jax.data.deepfashion.layout import PUBLISHED, choose_database
-from repose_jax.data.deepfashion.names import clothes_of, person_of, picture_key
+from repose_jax.data.deepfashion.layout import PUBLISHED, choose_database, source_of
+from repose_jax.data.deepfashion.names import clothes_of, picture_key
 from repose_jax.data.deepfashion.pictures import (
     DatabasePictures, find_databases, find_pictures, white_border)
 from repose_jax.data.image.findings import Count, Finding, Findings, Report, spread
@@ -26,8 +26,9 @@ def check_deepfashion(root: str | os.PathLike[str], sample: int | None = None) -
       sample: pictures of a split to decode whole, evenly spread; None decodes all.
 
     Returns:
-      Counts beside the published ones, and findings. That a picture lies in several folders, or
-      that a folder holds a part of DeepFashion only, does not hurt.
+      Counts beside the published ones, and findings. Poses, people and pairs are those that
+      `load_deepfashion` holds when it leaves damage out, 0 where it refuses. That a picture lies in
+      several folders, or that a folder holds a part of DeepFashion only, does not hurt.
     """
     findings, counts, layouts = Findings(), [], {}
     for split in ("train", "test"):
@@ -52,6 +53,7 @@ def check_deepfashion(root: str | os.PathLike[str], sample: int | None = None) -
 def _check_split(root: pathlib.Path, split: str, annotations: Annotations, findings: Findings,
                  sample: int | None) -> list[Count]:
     where, names = annotations.where, annotations.names
+    before = _harm(findings)
     if annotations.unused:
         findings.append(Finding(str(annotations.unused), "is not read: the CSV files are", False))
     try:
@@ -63,24 +65,33 @@ def _check_split(root: pathlib.Path, split: str, annotations: Annotations, findi
     findings.add(where, list(annotations.broken), "broken rows")
     rows = collections.Counter(map(picture_key, names))
     findings.add(where, [key for key, n in rows.items() if n > 1], "names that come twice")
-    people, pairs = set(), []
     try:
-        people = {person_of(name) for name in names}
         pairs = read_pair_list(annotations.pair_list) if annotations.pair_list else []
         _check_pairs(annotations, pairs, findings)
     except UserError as error:
         findings.add_error(error)
     present = _check_pictures(root, split, annotations, findings, sample)
+    poses = people = number = 0
+    try:  # training counts by this very code
+        source = source_of(root, split, annotations, skip_broken=True, compare=False)
+        poses, people, number = len(source), len(set(source.persons)), len(source.pairs)
+    except UserError as error:
+        if _harm(findings) == before:  # otherwise it only says again what has been found
+            findings.add_error(error)
     published = PUBLISHED[split]
     counts = [Count(f"{split} pictures", present, published[0]),
-              Count(f"{split} poses", len(rows), published[0]),
-              Count(f"{split} people", len(people)),
-              Count(f"{split} pairs", len(pairs), published[1])]
+              Count(f"{split} poses", poses, published[0]),
+              Count(f"{split} people", people),
+              Count(f"{split} pairs", number, published[1])]
     listed = root / f"{split}.lst"
     if listed.is_file():
         lines = len(listed.read_text(errors="replace").split())
         counts.append(Count(f"{split} names in {listed.name}", lines, published[0]))
     return counts
+
+
+def _harm(findings: Findings) -> int:
+    return sum(finding.hurts for finding in findings)
 
 
 def _check_pairs(annotations: Annotations, pairs: list, findings: Findings) -> None:

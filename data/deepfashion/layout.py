@@ -74,7 +74,14 @@ def load_deepfashion(root: str | os.PathLike[str], split: str = "train", *,
       UserError: for files that cannot be used, a pair without annotation, an annotation without
         picture, a name that comes twice, poses of another frame.
     """
-    annotations = read_annotations(root, split, skip_broken=skip_broken)
+    return source_of(root, split, read_annotations(root, split, skip_broken=skip_broken), size=size,
+                     cache=cache, skip_broken=skip_broken, compare=compare)
+
+
+def source_of(root: str | os.PathLike[str], split: str, annotations: Annotations, *,
+              size: tuple[int, int] | None = None, cache: bool = True, skip_broken: bool = False,
+              compare: bool = True) -> PairSource:
+    """What `load_deepfashion` gives, of annotations that have been read."""
     where, pair_list = annotations.where, annotations.pair_list
     if annotations.unposed and not skip_broken:
         raise UserError(pair_list, f"names {len(annotations.unposed)} pictures without annotation "
