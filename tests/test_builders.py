@@ -313,7 +313,7 @@ def test_check_names_what_is_broken(tmp_path, small_parts, capsys):
     (["human-art", "--size", "64", "44"], "human-art: does not take size"),
     (["deepfashion", "--views", "2"], "deepfashion: does not take views"),
     (["deepfashion", "--workers", "-1"], "workers: is -1"),
-    (["deepfashion", "--size", "0", "44"], "size: is 0 44"),
+    (["deepfashion", "--size", "0", "44"], "size: is (0, 44)"),
     (["human-art"], "has neither training_humanart.json nor"),
     (["deepfashion"], "has no DeepFashion annotation for train")])
 def test_wrong_use_is_one_line(tmp_path, capsys, args, says):

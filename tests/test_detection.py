@@ -20,7 +20,9 @@ from repose_jax.data.people.renderer import render_person
 from repose_jax.inference.detection.photo_pose import photo_pose
 from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.models.pose_predictor import PoseReader
+from repose_jax.models.pose_transfer import ModelConfig
 from repose_jax.models.sample_config import SampleConfig
+from repose_jax.networks.network import NetworkConfig
 from repose_jax.pose.detectors import BODY25, HALPE26, MEDIAPIPE33, WHOLEBODY23
 from repose_jax.pose.formats import read_pose
 from repose_jax.pose.people import boxes, choose_person, overlaps
@@ -335,9 +337,7 @@ class TestRTMPose:
 
     def test_transfer_reads_both_photos_with_it(self, tmp_path, capsys, monkeypatch):
         """Up to the painting, which knows nothing of detectors."""
-        config = types.SimpleNamespace(
-            network=types.SimpleNamespace(skeleton="openpose18", image_size=(128, 64)),
-            schedule=types.SimpleNamespace(steps=1000))
+        config = ModelConfig(network=NetworkConfig(skeleton="openpose18", image_size=(128, 64)))
         model = types.SimpleNamespace(model=types.SimpleNamespace(config=config), sha256="0")
         monkeypatch.setattr(PoseTransfer, "load", lambda name, detector: PoseTransfer(
             model, SampleConfig(), detector))

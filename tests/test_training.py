@@ -289,6 +289,7 @@ import dataclasses, functools, sys
 sys.path.insert(0, sys.argv[1])
 import jax, numpy as np
 import test_training as t
+from repose_jax.common.errors import UserError
 assert jax.local_device_count() == 8
 optimizer = t.make_optimizer(dataclasses.replace(t.SGD, learning_rate=0.01), 16)
 

@@ -96,8 +96,11 @@ def test_python_is_told_the_same(kind, fields):
 
 
 def started(*words: str, **options) -> subprocess.Popen:
+    # What a shell began in its background ignores Ctrl-C, and so would what that begins.
+    program = ("import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+               "runpy.run_module('repose_jax.cli', run_name='__main__')")
     return subprocess.Popen(
-        [sys.executable, "-m", "repose_jax.cli", *words], stdout=subprocess.PIPE,
+        [sys.executable, "-c", program, *words], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env={**os.environ, "COLUMNS": "80"}, **options)
 
 
