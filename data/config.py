@@ -26,7 +26,7 @@ class DataConfig:
       path: "people", or a folder in any layout that `repose data check` knows.
       share: of the training pictures, drawn at random by `seed` with at least one of each person;
         not for "people".
-      hold_out: people, drawn by `seed`, whom training leaves out, to choose by; not for "people".
+      hold_out: people, drawn by `seed`, whom training leaves out, to choose by.
       flip: mirror half of the pairs.
       augment: further random changes to the pairs; only for training, by default none.
       workers: processes that read; 0 reads in the training process.

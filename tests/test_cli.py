@@ -292,3 +292,10 @@ class TestGuidance:
             assert main(["ablate", *arguments, "--output", str(tmp_path / "out")]) == 2
             lines = capsys.readouterr().err.strip().splitlines()
             assert len(lines) == 1 and word in lines[0]
+
+
+def test_held_out_people_are_only_for_pictures(tmp_path, capsys):
+    """An estimator would be scored on the test people, whatever was asked for."""
+    assert main(["evaluate", "--model", "estimator-people", "--data", "people", "--held-out", "2",
+                 "--output", str(tmp_path / "r.json")]) == 2
+    assert "--held-out" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -287,12 +287,12 @@ class TestTraining:
 
     def test_the_denoiser_learns_and_the_painter_stays(self, trained, tmp_path):
         config = pose_task.ExperimentConfig(
-            model=PEOPLE, data=DATA, train=LOOP, frozen=painter_task.PARTS,
+            model=PEOPLE, data=DATA, train=LOOP, frozen=pose_task.PARTS,
             objective=ObjectiveConfig(drop_source=0.0, noise=0.5),
             sample=SampleConfig(steps=2, start=0.5, source_weight=1.0))
         path = fit(config.task(trained), tmp_path, progress=False)
         before, after = load_model(trained).params, load_model(path).params
-        for part in painter_task.PARTS:
+        for part in pose_task.PARTS:
             jax.tree.map(np.testing.assert_array_equal, before[part], after[part])
         moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), before["unet"],
                              after["unet"])

@@ -10,8 +10,7 @@ Time, scores: docs/training-log.md and the model's card (`repose models market15
 
 from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import refining
-from repose_jax.tasks.painter import PARTS
-from repose_jax.tasks.pose_transfer import ExperimentConfig
+from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
     model=refining.model("market14"), data=DataConfig(path="market1501"),

@@ -8,8 +8,7 @@ Time, scores: docs/training-log.md.
 
 from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import refining
-from repose_jax.tasks.painter import PARTS
-from repose_jax.tasks.pose_transfer import ExperimentConfig
+from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
     model=refining.model("openpose18"), data=DataConfig(path="people", identities=3000, views=6),

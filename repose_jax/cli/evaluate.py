@@ -112,6 +112,8 @@ def evaluate(argv: Sequence[str]) -> int:
         raise UserError("--min-confidence", "is for the poses of --judge beside", "leave it out")
     kind = "model" if options.model is None else kind_of(options.model)
     check_seed(options.seed)
+    if options.held_out and (kind != "model" or options.protocol == _HUMAN_ART):
+        raise UserError("--held-out", "is for pictures of a dataset's pairs", "leave it out")
     if options.save is not None and (kind != "model" or options.model is None):
         raise UserError("save", "is for the pictures of a model", "give --model NAME")
     for folder in filter(None, (options.output.parent, options.sheet and options.sheet.parent,

@@ -127,11 +127,11 @@ class SampleConfig:
           UserError: names the setting.
         """
         check_fields(self)
-        painter = bool(model.network.painter.channels and model.network.rpa.copy)
-        if self.start < 1 and not painter:
+        paints = model.network.paints
+        if self.start < 1 and not paints:
             raise UserError("start", f"is {self.start}, but the model paints no picture to refine",
                             "give 1")
-        least, most = int(not painter), model.schedule.up_to(self.start)
+        least, most = int(not paints), model.schedule.up_to(self.start)
         if not least <= self.steps <= most:
             raise UserError("steps", f"is {self.steps}", f"give {least} to {most}")
         self.guidance.check()

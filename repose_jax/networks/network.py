@@ -51,6 +51,11 @@ class NetworkConfig:
     def __post_init__(self):
         check_fields(self, "model.network")
 
+    @property
+    def paints(self) -> bool:
+        """Whether there is a painted picture that the denoiser refines."""
+        return bool(self.painter.channels) and self.rpa.copy
+
 
 @flax.struct.dataclass
 class Context:
@@ -218,7 +223,7 @@ class Network(nn.Module):
             copy = nn.sigmoid(out[..., -1:]) * context.present[:, None, None, None]
         variance = out[..., 3:6] if cfg.learned_variance else None
         signal = out[..., :3]
-        if cfg.painter.channels and cfg.rpa.copy:
+        if cfg.paints:
             # Fresh parameters leave the painted picture as it is, so that refining starts from it.
             signal = signal + context.picture
         return Output(signal=signal, variance=variance, copy=copy)

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,11 +27,9 @@ from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseMo
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.pose.maps import map_count, person_map, pose_maps
-from repose_jax.tasks.pose_transfer import initial, sample_picture
+from repose_jax.tasks.pose_transfer import PARTS, initial, sample_picture
 from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
-
-PARTS = ("encoder", "alignment", "painter")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,20 +59,6 @@ class PainterExperiment:
     def task(self, init: str | os.PathLike[str] | None = None) -> PainterTask:
         """See `repose_jax.tasks.task.Experiment`."""
         return PainterTask(self, init)
-
-
-def fresh(config: PainterExperiment) -> Callable[[Key[Array, ""]], Params]:
-    """Makes the parameters that are trained: the parts, and a discriminator where one is needed."""
-    model = RePoseModel(config.model)
-
-    def init(key: Key[Array, ""]) -> Params:
-        params = model.init(key)
-        made = {name: params[name] for name in PARTS}
-        if config.objective.judged:
-            made["discriminator"] = _fresh_discriminator(config.model, key)
-        return made
-
-    return init
 
 
 def _fresh_discriminator(config: ModelConfig, key: Key[Array, ""]) -> Params:
@@ -136,15 +119,19 @@ class PainterTask(Task):
         return initial(self._init, self.config, jax.eval_shape(self.model.init, key))
 
     def init(self, key: Key[Array, ""]) -> Params:
-        return fresh(self.experiment)(key)
+        return self._trained(self.model.init(key), key)
+
+    def _trained(self, whole: Params, key: Key[Array, ""]) -> Params:
+        """What is trained of a whole model, and a fresh discriminator where one is needed."""
+        made = {name: whole[name] for name in PARTS}
+        if self.experiment.objective.judged:
+            made["discriminator"] = _fresh_discriminator(self.config, key)
+        return made
 
     def data(self, folder: pathlib.Path) -> Stream:
         network, data = self.config.network, self.experiment.data
         self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
-        self.given = {name: self._whole[name] for name in PARTS}
-        if self.experiment.objective.judged:
-            self.given["discriminator"] = _fresh_discriminator(
-                self.config, jax.random.key(self.loop.seed))
+        self.given = self._trained(self._whole, jax.random.key(self.loop.seed))
         return Stream(data.batches(self.source, self.loop.batch_size), self.source.identity,
                       [("data", text) for text in self.source.notes])
 

@@ -29,6 +29,9 @@ from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.weight_file import fitted
 
+PARTS = ("encoder", "alignment", "painter")
+"""The parts of a network that run once a picture; the rest is the denoiser's U-Net."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
@@ -40,8 +43,7 @@ class ExperimentConfig:
       objective: what is asked of it.
       sample: the settings of the sampler that suit it, kept in the model file.
       train: how long, how often.
-      frozen: parts of the network that stay as `--init` gives them, among encoder, alignment,
-        painter and unet.
+      frozen: parts of the network that stay as `--init` gives them, among `PARTS`.
     """
 
     model: ModelConfig
@@ -52,10 +54,9 @@ class ExperimentConfig:
     frozen: tuple[str, ...] = ()
 
     def __post_init__(self):
-        unknown = set(self.frozen) - {"encoder", "alignment", "painter", "unet"}
-        if unknown or "unet" in self.frozen:
+        if not set(self.frozen) <= set(PARTS):
             raise UserError("frozen", f"is {', '.join(self.frozen)}",
-                            "give some of encoder, alignment and painter")
+                            f"give some of {', '.join(PARTS)}")
         check_model(self.model)
         self.sample.check(self.model)
 
