@@ -22,8 +22,9 @@ from repose_jax.training.step import Batch, Metrics, TrainStep
 AXIS = "data"
 FSDP_MIN_BYTES = 4 << 20
 Mode = Literal["pmap", "jit", "fsdp"]
-_TASK_COUNTS = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE",
-                "JAX_NUM_PROCESSES")
+# Not SLURM_NTASKS: a batch script's own commands have it, too, and are one task all the same. What
+# `srun` starts, and it alone, is a step.
+_TASK_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "JAX_NUM_PROCESSES")
 
 
 class StepFactory(Protocol):

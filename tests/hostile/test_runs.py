@@ -47,13 +47,17 @@ def test_a_second_run_in_a_folder_is_refused_and_takes_nothing_from_the_first(tm
     assert not (tmp_path / "lock").exists()
 
 
-@pytest.mark.parametrize("name", ["SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "JAX_NUM_PROCESSES"])
+@pytest.mark.parametrize(
+    "name", ["SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "JAX_NUM_PROCESSES"])
 def test_tasks_that_do_not_know_each_other_are_refused(tmp_path, monkeypatch, name):
     monkeypatch.setenv(name, "2")
     with pytest.raises(UserError, match=f"{name}=2: says that there are several tasks"):
         run(tmp_path / "run")
     assert not (tmp_path / "run").exists()
     monkeypatch.setenv(name, "1")
+    # What the script of `sbatch --ntasks 2` starts without srun: one task of a job that has two.
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", "0")
     run(tmp_path / "run")
 
 
