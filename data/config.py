@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class DataConfig:
       cache: keep decoded pictures in memory.
       identities: how many people to render; only for "people".
       views: how many pictures of each; only for "people".
+      scene: light and background anew in each of a person's pictures ("view"), or the same in all
+        ("person"); only for "people".
       seed: of the order of the pairs, of the share, and of the rendered people.
     """
 
@@ -45,6 +47,7 @@ class DataConfig:
     cache: bool = True
     identities: Positive = 2000
     views: Annotated[int, Range(2, 1000)] = 6
+    scene: Literal["view", "person"] = added("view")
     seed: Seed = 0
 
     def __post_init__(self):
@@ -92,11 +95,12 @@ class DataConfig:
         return pathlib.Path(self.path).name
 
     @property
-    def people(self) -> dict[str, int]:
+    def people(self) -> dict[str, Any]:
         """The options that `open_dataset` takes for rendered people; none for other data."""
         if self.path != "people":
             return {}
-        return {"identities": self.identities, "views": self.views, "seed": self.seed}
+        return {"identities": self.identities, "views": self.views, "seed": self.seed,
+                "scene": self.scene}
 
     def identity(self) -> dict[str, Any]:
         """What decides the batches of pairs; where they lie and how they are read does not.
@@ -111,7 +115,8 @@ class DataConfig:
         """The part of `identity` that tells of augmentation and share, as far as there is any."""
         return ({"augment": self.augment.identity()} if self.augment.active else {}) | (
             {"share": self.share} if self.share != 1 else {}) | (
-            {"hold_out": self.hold_out} if self.hold_out else {})
+            {"hold_out": self.hold_out} if self.hold_out else {}) | (
+            {"scene": self.scene} if self.scene != "view" else {})
 
     def refuse_augment(self, what: str) -> None:
         """Raises UserError where augmentation is on, for a training that would ignore it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -22,9 +23,10 @@ from repose_jax.data.people.surface import colour_surface, light_surface
 from repose_jax.pose.skeleton import SKELETONS
 
 SMALLEST, LARGEST = (32, 16), (1024, 1024)
+Scene = Literal["view", "person"]
 # Samples per pixel side; coverage of half a pixel's samples makes the mask.
 _FINE = 2
-_IDENTITY, _VIEW = 1, 2
+_IDENTITY, _VIEW, _SCENE = 1, 2, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +107,22 @@ def sample_identity(seed: int, identity: int) -> Identity:
     return Identity(body, sample_outfit(rng, femininity))
 
 
-def sample_view(seed: int, identity: int, view: int) -> View:
-    """View number `view` of a person: pose, camera, light, background and occluder."""
+def sample_view(seed: int, identity: int, view: int, scene: Scene = "view") -> View:
+    """View number `view` of a person: pose, camera, light, background and occluder.
+
+    Args:
+      seed, identity, view: integers of at least 0.
+      scene: "view" draws light and background anew for each view, as if taken in many places;
+        "person" draws them once for a person, as if all were taken in one.
+    """
     rng = _generator(_VIEW, seed=seed, identity=identity, view=view)
-    return View(sample_angles(rng), sample_camera(rng), sample_light(rng), sample_background(rng),
-                sample_occluder(rng))
+    drawn = View(sample_angles(rng), sample_camera(rng), sample_light(rng), sample_background(rng),
+                 sample_occluder(rng))
+    if scene == "view":
+        return drawn
+    place = _generator(_SCENE, seed=seed, identity=identity)
+    return dataclasses.replace(
+        drawn, light=sample_light(place), background=sample_background(place))
 
 
 def _generator(purpose: int, **numbers: int) -> np.random.Generator:
@@ -119,9 +132,10 @@ def _generator(purpose: int, **numbers: int) -> np.random.Generator:
     return np.random.default_rng([purpose, *numbers.values()])
 
 
-def render_person(seed: int, identity: int, view: int, size: tuple[int, int]) -> Render:
-    """Renders a sampled view of a sampled person at a size (height, width)."""
-    return render(sample_identity(seed, identity), sample_view(seed, identity, view), size)
+def render_person(seed: int, identity: int, view: int, size: tuple[int, int],
+                  scene: Scene = "view") -> Render:
+    """Renders a sampled view (see `sample_view`) of a sampled person at a size (height, width)."""
+    return render(sample_identity(seed, identity), sample_view(seed, identity, view, scene), size)
 
 
 def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:

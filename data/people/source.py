@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import typing
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import PairSource
-from repose_jax.data.people.renderer import render_person
+from repose_jax.data.people.renderer import Scene, render_person
 from repose_jax.pose.skeleton import SKELETONS
 
 # To be counted up when the renderer paints another picture for the same numbers.
@@ -39,21 +40,22 @@ class RenderedPeople(PairSource):
     """
 
     def __init__(self, *, seed: int, identities: range, views: int, size: tuple[int, int],
-                 skeleton: str, cache: bool):
+                 skeleton: str, scene: Scene, cache: bool):
         labels = [person_label(identity) for identity in identities]
         super().__init__(
             skeleton=SKELETONS[skeleton], size=size,
             names=[f"{label}_{view}" for label in labels for view in range(views)],
             persons=[label for label in labels for _ in range(views)],
             poses=None, read=self._render_image, cache=cache)
-        self._seed, self._identities, self._views = seed, identities, views
+        self._seed, self._identities, self._views, self._scene = seed, identities, views, scene
 
     @functools.cached_property
     def identity(self) -> dict[str, str]:
         """SHA-256 of what decides the people; rendering them to look would take minutes."""
         recipe = repr((_WORLD, self._seed, self._identities, self._views, self.size,
                        self.skeleton.name, None if self.given_pairs is None
-                       else self.given_pairs.tolist()))
+                       else self.given_pairs.tolist(),
+                       *([] if self._scene == "view" else [self._scene])))
         return {"people": hashlib.sha256(recipe.encode()).hexdigest()}
 
     def __getstate__(self) -> dict:
@@ -65,7 +67,8 @@ class RenderedPeople(PairSource):
         last, render = getattr(self, "_last", (None, None))
         if index != last:
             identity, view = divmod(index, self._views)
-            render = render_person(self._seed, self._identities[identity], view, self.size)
+            render = render_person(self._seed, self._identities[identity], view, self.size,
+                                   self._scene)
             self._last = index, render
             if self.cached:
                 self._cache_poses[index] = render.annotated(self.skeleton.name)
@@ -93,7 +96,7 @@ class RenderedPeople(PairSource):
 
 def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
                     size: tuple[int, int] = (128, 64), skeleton: str = "openpose18", *,
-                    split: str = "train", cache: bool = True) -> PairSource:
+                    split: str = "train", scene: Scene = "view", cache: bool = True) -> PairSource:
     """People of a seed, without any file.
 
     Args:
@@ -103,6 +106,7 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
       size: (height, width) of the pictures.
       skeleton: name of the poses' skeleton.
       split: "train" or "test"; they share no person.
+      scene: see `sample_view`.
       cache: keep what was rendered in memory.
 
     Raises:
@@ -112,7 +116,9 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
         raise UserError("views", f"is {views}", "give 2 or more, a pair needs two pictures")
     if split not in ("train", "test"):
         raise UserError("split", f"is {split}", "choose train or test")
+    if scene not in typing.get_args(Scene):
+        raise UserError("scene", f"is {scene}", "choose view or person")
     if skeleton not in SKELETONS:
         raise UserError("skeleton", f"is {skeleton}", f"choose one of {', '.join(SKELETONS)}")
     return RenderedPeople(seed=seed, identities=identity_numbers(split, identities), views=views,
-                          size=size, skeleton=skeleton, cache=cache)
+                          size=size, skeleton=skeleton, scene=scene, cache=cache)

@@ -10,6 +10,7 @@ from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
-    model=refining.model("openpose18"), data=DataConfig(path="people", identities=3000, views=6),
+    model=refining.model("openpose18", scene=True),
+    data=DataConfig(path="people", identities=3000, views=6, scene="person"),
     sample=refining.sample("people", steps=0), objective=refining.PAINTING,
     train=refining.painter_train(60_000))

@@ -1,17 +1,17 @@
-"""Rendered people, 128x64: the bundled `people` model. Needs no download.
+"""Rendered people, 128x64: the denoiser of the `people` model, on a painter that stays.
 
-Command:   repose train people --output runs/people
-Hardware:  one CPU core of a small server is enough for a first result; any GPU is faster.
-Time, scores: see the model's card (`repose models people`).
+Command:   repose train people --init runs/painter --output runs/people
+Hardware:  one CPU core of a small server; any GPU is faster.
+Time, scores: docs/training-log.md.
 """
 
 from repose_jax.data.config import DataConfig
-from repose_jax.experiments.presets import small
-from repose_jax.tasks.pose_transfer import ExperimentConfig
+from repose_jax.experiments.presets import refining
+from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
-    model=small.model(skeleton="openpose18"),
-    data=DataConfig(path="people", identities=3000, views=6),
-    objective=small.OBJECTIVE,
-    sample=small.sample("people"),
-    train=small.train(40_000))
+    model=refining.model("openpose18", scene=True),
+    data=DataConfig(path="people", identities=3000, views=6, scene="person"),
+    objective=refining.OBJECTIVE, frozen=PARTS,
+    sample=refining.sample("people"),
+    train=refining.refiner_train(60_000))

@@ -21,8 +21,8 @@ from repose_jax.training.state import OptimizerConfig
 NOISE = 0.6
 
 
-def model(skeleton: str) -> ModelConfig:
-    """The architecture for a skeleton."""
+def model(skeleton: str, scene: bool = False) -> ModelConfig:
+    """The architecture for a skeleton; `scene` for data whose pairs share their scene."""
     return ModelConfig(
         network=NetworkConfig(
             image_size=(128, 64), skeleton=skeleton,
@@ -30,7 +30,8 @@ def model(skeleton: str) -> ModelConfig:
                             groups=16, dropout=0.0, resample_blocks=False),
             encoder_channels=(32, 48, 64),
             rpa=RPAConfig(iterations=3, initial="skeleton", hidden=24, finest=1),
-            painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16)),
+            painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16,
+                                  scene=scene)),
         schedule=Schedule(kind="cosine"), prediction="x0", copy_fades=False)
 
 

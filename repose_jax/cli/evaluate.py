@@ -44,6 +44,8 @@ class EvaluateOptions:
       guidance: gradient guidance; what is not given is the model's own.
       identities: how many people to render; only for "people".
       views: pictures of each; only for "people".
+      scene: "view" for light and background that differ between a person's pictures, "person" for
+        the same in all; only for "people".
       all: print all scores; without it the few that decide, the files hold all.
       baselines: also score the trivial baselines.
       output: report as JSON; tables (.md, .tex), a page (.html) and the scores of each picture
@@ -76,6 +78,7 @@ class EvaluateOptions:
     guidance: GuidanceOptions = GuidanceOptions()
     identities: Positive = 200
     views: Positive = 6
+    scene: Literal["view", "person"] = "view"
     all: bool = False
     baselines: bool = True
     sheet: pathlib.Path | None = None
@@ -124,6 +127,7 @@ def evaluate(argv: Sequence[str]) -> int:
     if options.detections is not None:
         raise UserError("--detections", f"is only for --protocol {_HUMAN_ART}", "leave it out")
     data = DataConfig(path=options.data, identities=options.identities, views=options.views,
+                      scene=options.scene,
                       hold_out=options.held_out)
     scores = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid}
     if kind not in scores:

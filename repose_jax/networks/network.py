@@ -131,19 +131,19 @@ class Network(nn.Module):
     ) -> tuple[Painting, Alignment]:
         """Aligns the source and paints from it; only with a painter."""
         alignment = self.align(source, source_pose, target_pose)
-        return self._painted(alignment, source_pose, self._maps(target_pose, source)), alignment
+        maps = self._maps(target_pose, source)
+        return self._painted(source, alignment, source_pose, maps), alignment
 
     def _maps(self, pose, source):
         """Pose maps at the finest level's resolution."""
         image_size = source.shape[1:3]
         return pose_maps(pose, self.skeleton, self.config.unet.level_size(0, image_size), image_size)
 
-    def _painted(self, alignment: Alignment, source_pose, maps) -> Painting:
-        cells = maps.shape[1:3]
-        source_maps = warp(self._maps(source_pose, alignment.picture),
-                           resize(alignment.flow, cells))
+    def _painted(self, source, alignment: Alignment, source_pose, maps) -> Painting:
+        source_maps = self._maps(source_pose, source)
+        aligned_maps = warp(source_maps, resize(alignment.flow, maps.shape[1:3]))
         features = [alignment.features[k] for k in level_features(self.config.unet)]
-        return self.painter(alignment.picture, features, maps, source_maps)
+        return self.painter(source, alignment.picture, features, maps, source_maps, aligned_maps)
 
     def conditions(
         self,
@@ -203,7 +203,7 @@ class Network(nn.Module):
         keys_values, injected = self.unet.condition(alignment.features)
         maps, picture = self._maps(target_pose, source), alignment.picture
         if self.painter is not None:
-            picture = self._painted(alignment, source_pose, maps).picture
+            picture = self._painted(source, alignment, source_pose, maps).picture
         return Context(maps=maps, keys_values=keys_values, injected=injected,
                        picture=picture * cfg.rpa.copy, present=present)
 

@@ -6,7 +6,12 @@ so that it can tell where the alignment is trustworthy. It answers with a pictur
 
   P = m A + (1 - m) q,
 
-so that texture that is aligned well reaches the output untouched, and only the rest is painted.
+so that texture that is aligned well reaches the output untouched, and only the rest is painted. What
+does not move with the person, the scene, is not aligned but stays where it was: with
+`PainterConfig.scene` the painter also sees the source S as it stands, and shares each pixel among
+three,
+
+  P = m A + s S + (1 - m - s) q.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from repose_jax.common.fields import added
 from repose_jax.common.ranges import Depth, Width, check_fields
 from repose_jax.networks.blocks import (
     ResBlock, depth_to_space, group_norm, resample, space_to_depth)
@@ -35,12 +41,14 @@ class PainterConfig:
       blocks: residual blocks a level, going down and going up.
       refine: channels of the full-resolution layer.
       groups: groups of GroupNorm.
+      scene: also keep from the source as it stands, for pictures taken in one place.
     """
 
     channels: tuple[Width, ...] = ()
     blocks: Depth = 1
     refine: Width = 16
     groups: Width = 16
+    scene: bool = added(False)
 
     def __post_init__(self):
         check_fields(self, "model.network.painter")
@@ -53,10 +61,12 @@ class Painting:
     Attributes:
       picture: P, in [-1, 1] units, not clipped.
       mask: m in [0, 1], where the aligned source is kept.
+      scene: s in [0, 1], where the source is kept as it stands; zeros without `PainterConfig.scene`.
     """
 
     picture: Float[Array, "batch height width 3"]
     mask: Float[Array, "batch height width 1"]
+    scene: Float[Array, "batch height width 1"]
 
 
 class Painter(nn.Module):
@@ -73,18 +83,22 @@ class Painter(nn.Module):
     @nn.compact
     def __call__(
         self,
+        source: Float[Array, "batch height width 3"],
         aligned: Float[Array, "batch height width 3"],
         features: Sequence[Float[Array, "batch _h _w _c"]],
         maps: Float[Array, "batch h w maps"],
         source_maps: Float[Array, "batch h w maps"],
+        aligned_maps: Float[Array, "batch h w maps"],
     ) -> Painting:
         """Paints.
 
         Args:
+          source: S, the source picture; not looked at without `PainterConfig.scene`.
           aligned: A, the source picture under the finest flow.
           features: F^K of each level, finest first.
           maps: of the target pose, at the finest level's resolution.
-          source_maps: of the source pose under the finest flow, at the same resolution.
+          source_maps: of the source pose, at the same resolution; as `source`.
+          aligned_maps: `source_maps` under the finest flow.
         """
         cfg, levels = self.config, len(self.config.channels)
 
@@ -93,7 +107,9 @@ class Painter(nn.Module):
                 h = ResBlock(cfg.channels[level], groups=cfg.groups, name=f"{name}_{level}_{i}")(h)
             return h
 
-        h = jnp.concatenate([space_to_depth(aligned, self.patch), maps, source_maps], axis=-1)
+        pictures = [aligned, source] if cfg.scene else [aligned]
+        seen = [maps, aligned_maps, source_maps] if cfg.scene else [maps, aligned_maps]
+        h = jnp.concatenate([*(space_to_depth(x, self.patch) for x in pictures), *seen], axis=-1)
         h = Conv(cfg.channels[0], (3, 3), name="stem")(h)
         skips = []
         for level in range(levels):
@@ -107,8 +123,14 @@ class Painter(nn.Module):
             h = blocks(h, "up", level)
         h = nn.silu(group_norm(cfg.channels[0], cfg.groups, "head_norm")(h))
         h = depth_to_space(Conv(cfg.refine * self.patch**2, (3, 3), name="unfold")(h), self.patch)
-        h = nn.silu(jnp.concatenate([h, aligned], axis=-1))
+        h = nn.silu(jnp.concatenate([h, *pictures], axis=-1))
         h = nn.silu(Conv(cfg.refine, (3, 3), name="refine")(h))
-        out = Conv(4, (3, 3), name="head", kernel_init=nn.initializers.normal(0.01))(h)
-        mask = nn.sigmoid(out[..., 3:])
-        return Painting(picture=mask * aligned + (1 - mask) * out[..., :3], mask=mask)
+        out = Conv(3 + len(pictures), (3, 3), name="head",
+                   kernel_init=nn.initializers.normal(0.01))(h)
+        painted, logits = out[..., :3], out[..., 3:]
+        # One logit's softmax against a third choice of 0 is its sigmoid.
+        shares = nn.softmax(jnp.pad(logits, [(0, 0)] * 3 + [(0, 1)])) if cfg.scene else (
+            nn.sigmoid(logits))
+        mask, scene = shares[..., :1], shares[..., 1:2] if cfg.scene else jnp.zeros_like(shares)
+        picture = mask * aligned + (1 - mask - scene) * painted
+        return Painting(picture=picture + scene * source, mask=mask, scene=scene)
