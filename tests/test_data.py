@@ -172,6 +172,8 @@ def test_rendered_people_are_known_without_rendering_them(monkeypatch):
     plain, same, other = (rendered_people(seed=seed, identities=9).identity for seed in (0, 0, 1))
     assert plain == same != other
     assert plain != rendered_people(identities=9, skeleton="coco17").identity
+    assert plain != rendered_people(identities=9, scene="person").identity
+    assert plain == rendered_people(identities=9, scene="view").identity
 
 
 def test_examples_are_the_pairs(market):
@@ -326,7 +328,8 @@ def test_rendered_people_are_lazy_alike_and_apart():
     assert not np.array_equal(test.image(0), source.image(0))
     copy = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(copy.image(5), source.image(5))
-    for wrong in ({"views": 1}, {"identities": 0}, {"skeleton": "spider"}, {"split": "val"}):
+    for wrong in ({"views": 1}, {"identities": 0}, {"skeleton": "spider"}, {"split": "val"},
+                  {"scene": "other"}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             rendered_people(**wrong)
 

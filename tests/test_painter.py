@@ -49,6 +49,8 @@ CONFIG = ModelConfig(
         rpa=RPAConfig(iterations=1, hidden=3, finest=1),
         painter=PainterConfig(channels=(4, 8), refine=4, groups=2)),
     schedule=COSINE, prediction="x0", copy_fades=False)
+SCENE = dataclasses.replace(CONFIG, network=dataclasses.replace(
+    CONFIG.network, painter=dataclasses.replace(CONFIG.network.painter, scene=True)))
 MODEL = RePoseModel(CONFIG)
 
 
@@ -62,20 +64,30 @@ def poses(seed: int, count: int = 2) -> jnp.ndarray:
     return jnp.asarray(np.concatenate([xy, np.ones((count, 14, 1))], -1), jnp.float32)
 
 
-@functools.cache
-def params():
+def random_params(model):
     """Random parameters, so that nothing is silenced by an initial zero."""
-    leaves, tree = jax.tree.flatten(jax.eval_shape(MODEL.init, jax.random.key(0)))
+    leaves, tree = jax.tree.flatten(jax.eval_shape(model.init, jax.random.key(0)))
     rng = np.random.default_rng(0)
     return jax.tree.unflatten(
         tree, [jnp.asarray(0.2 * rng.normal(size=x.shape), jnp.float32) for x in leaves])
 
 
+@functools.cache
+def params():
+    return random_params(MODEL)
+
+
+def with_shares(given, *logits: float):
+    """The painter's shares of each pixel fixed by their logits, whatever it sees."""
+    head = given["painter"]["head"]
+    head = {"kernel": head["kernel"].at[..., 3:].set(0.0),
+            "bias": head["bias"].at[3:].set(jnp.array(logits))}
+    return given | {"painter": given["painter"] | {"head": head}}
+
+
 def with_mask(logit: float):
-    """The painter's mask fixed at sigmoid(logit), whatever it sees."""
-    head = params()["painter"]["head"]
-    head = {"kernel": head["kernel"].at[..., 3].set(0.0), "bias": head["bias"].at[3].set(logit)}
-    return params() | {"painter": params()["painter"] | {"head": head}}
+    """The painter's mask fixed at sigmoid(logit)."""
+    return with_shares(params(), logit)
 
 
 paint = jax.jit(MODEL.paint)
@@ -94,6 +106,31 @@ class TestPainting:
         half = paint(with_mask(0.0), SOURCE, poses(2), poses(3))[0]
         np.testing.assert_allclose(half.picture, (empty + full) / 2, atol=1e-5)
         np.testing.assert_allclose(half.mask, 0.5)
+
+    def test_each_pixel_is_shared_among_the_aligned_the_unmoved_and_the_painted(self):
+        model = RePoseModel(SCENE)
+        given, paint_scene = random_params(model), jax.jit(model.paint)
+
+        def painted(*logits):
+            return paint_scene(with_shares(given, *logits), SOURCE, poses(2), poses(3))
+
+        (aligned, alignment), (unmoved, _), (free, _), (mixed, _) = (
+            painted(*logits) for logits in ((40.0, 0.0), (0.0, 40.0), (-40.0, -40.0), (0.0, 0.0)))
+        np.testing.assert_allclose(aligned.picture, alignment.picture, atol=1e-6)
+        np.testing.assert_allclose(unmoved.picture, SOURCE, atol=1e-6)
+        np.testing.assert_allclose(
+            mixed.picture, (aligned.picture + unmoved.picture + free.picture) / 3, atol=1e-5)
+        np.testing.assert_allclose([mixed.mask, mixed.scene], 1 / 3, atol=1e-6)
+        np.testing.assert_allclose(painted(np.log(2.0), np.log(3.0))[0].scene, 3 / 6, atol=1e-6)
+
+    def test_without_a_scene_the_unmoved_source_is_not_looked_at(self):
+        """And models from before there was one keep their identity."""
+        assert "scene" not in identity(CONFIG)["network"]["painter"]
+        assert identity(SCENE)["network"]["painter"]["scene"] is True
+        assert not paint(params(), SOURCE, poses(2), poses(3))[0].scene.any()
+        stem, wider = (given["painter"]["stem"]["kernel"].shape[2]
+                       for given in (params(), random_params(RePoseModel(SCENE))))
+        assert wider - stem == 3 * 2**2 + map_count(MARKET14)
 
     def test_above_the_finest_level_there_is_one_warp(self):
         assert "level_0" not in params()["alignment"]

@@ -50,6 +50,26 @@ def test_shapes_and_types():
             assert shown.true_joints[name].shape == (len(skeleton), 2)
 
 
+def test_one_scene_for_all_views_of_a_person():
+    apart, together = ([sample_view(0, 5, view, kind) for view in range(4)]
+                       for kind in ("view", "person"))
+    for one, other in zip(apart, together, strict=True):
+        for same in ("camera", "occluder"):
+            assert getattr(one, same) == getattr(other, same)
+        np.testing.assert_array_equal(one.angles, other.angles)
+    assert len({view.background for view in apart}) == len({view.light for view in apart}) == 4
+    assert len({view.background for view in together}) == len({view.light for view in together}) == 1
+    assert sample_view(0, 6, 0, "person").background != together[0].background
+    # What neither person nor shadow hides is the same in both pictures, to the bit.
+    calm = [dataclasses.replace(view, occluder=scene.Occluder(),
+                                light=dataclasses.replace(view.light, shadow=0.0))
+            for view in together[:2]]
+    first, second = (render(sample_identity(0, 5), view, SIZE) for view in calm)
+    empty = (first.coverage == 0) & (second.coverage == 0)
+    assert empty.mean() > 0.3
+    np.testing.assert_array_equal(first.image[empty], second.image[empty])
+
+
 @pytest.mark.parametrize("size", [(8, 8), (5000, 64)])
 def test_impossible_size_is_the_users_error(size):
     with pytest.raises(UserError, match="size"):

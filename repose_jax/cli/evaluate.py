@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
