@@ -22,7 +22,8 @@ from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
-from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel
+from repose_jax.models.pose_transfer import (
+    ModelConfig, ObjectiveConfig, RePoseModel, check_model)
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
@@ -198,6 +199,13 @@ class TestRefining:
             wanted.check(CONFIG)
             with pytest.raises(UserError):
                 wanted.check(plain)
+
+    def test_a_painted_picture_that_would_not_be_copied_is_refused(self):
+        network = dataclasses.replace(
+            CONFIG.network, rpa=dataclasses.replace(CONFIG.network.rpa, copy=False))
+        check_model(CONFIG)
+        with pytest.raises(UserError, match="painter.channels"):
+            check_model(dataclasses.replace(CONFIG, network=network))
 
     def test_training_draws_no_more_noise_than_asked_for(self):
         """With next to none, a perfect copy of y would be the target; the loss shows the level."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -84,12 +85,15 @@ def _plot(steps: list[int], curves: dict[str, list[float]], count: int, width: i
     # The object interface: pyplot would choose a backend for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(width / 100, 2.6), dpi=100, layout="constrained")
     axes = FigureCanvasAgg(figure).figure.subplots(1, len(drawn), squeeze=False)[0]
     for axis, (values, title) in zip(axes, drawn):
         axis.plot(steps, values, marker="o", markersize=3)
-        axis.set_title(title, fontsize=9)
+        # A letter of this size is about 6 pixels wide; few steps leave room for few letters.
+        axis.set_title(textwrap.fill(title, max(10, width // len(drawn) // 6 - 6)), fontsize=9)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_xlim(0.5, count + 0.5)
         axis.set_ylim(bottom=0)
         axis.set_xlabel("step", fontsize=8)

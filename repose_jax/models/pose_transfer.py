@@ -353,6 +353,8 @@ def check_model(config: ModelConfig) -> None:
     painter = network.painter.channels
     need(len(painter) in (0, levels), "model.network.painter.channels", painter,
          f"give {levels} numbers, as many as the U-Net has levels, or none")
+    need(not painter or rpa.copy, "model.network.painter.channels", painter,
+         "give none, or --model.network.rpa.copy: the painted picture reaches the output by it")
     need(not rpa.copy or config.prediction in ("x0", "preconditioned"), "model.prediction",
          config.prediction, "give x0 or preconditioned, or --model.network.rpa.no-copy")
     # Below 21 steps the linear schedule's last beta would exceed 1.

@@ -54,7 +54,7 @@ class NetworkConfig:
     @property
     def paints(self) -> bool:
         """Whether there is a painted picture that the denoiser refines."""
-        return bool(self.painter.channels) and self.rpa.copy
+        return bool(self.painter.channels)
 
 
 @flax.struct.dataclass
