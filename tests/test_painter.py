@@ -21,7 +21,7 @@ from repose_jax.diffusion.prediction import from_x0, interpret, precondition
 from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.painting_loss import (
-    PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
+    PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights)
 from repose_jax.models.pose_transfer import (
     ModelConfig, ObjectiveConfig, RePoseModel, check_model)
 from repose_jax.models.sample_config import SampleConfig
@@ -227,21 +227,30 @@ class TestRefining:
 
 class TestLosses:
     person = person_map(poses(3), MARKET14, SIZE)
+    weight = pixel_weights(person, person, PaintingObjective())
 
     def test_nothing_is_lost_where_all_is_right(self):
         still = jnp.zeros((2, *SIZE, 2))
         step = Trace(0, still[:, ::2, ::2], still[:, ::2, ::2, :1])
         alignment = Alignment({}, SOURCE, still, (step,))
-        terms = picture_terms(SOURCE, SOURCE, self.person, PaintingObjective())
+        terms = picture_terms(SOURCE, SOURCE, self.weight, PaintingObjective())
         terms |= alignment_terms(alignment, SOURCE, SOURCE, self.person, PaintingObjective())
         assert set(terms) == {"l1", "gradient", "align", "smooth"}
         for value in terms.values():
             assert float(value) == pytest.approx(0, abs=1e-6)
 
     def test_a_constant_error_costs_itself_and_has_no_gradient(self):
-        terms = picture_terms(SOURCE + 0.25, SOURCE, self.person, PaintingObjective())
+        terms = picture_terms(SOURCE + 0.25, SOURCE, self.weight, PaintingObjective())
         assert float(terms["l1"]) == pytest.approx(0.25, rel=1e-4)
         assert float(terms["gradient"]) == pytest.approx(0, abs=1e-5)
+
+    def test_who_is_there_and_who_has_left_weigh_more(self):
+        there, left = jnp.zeros((1, 2, 2, 1)).at[:, 0].set(1.0), jnp.zeros((1, 2, 2, 1))
+        left = left.at[:, :, 0].set(1.0)
+        plain, scene = (pixel_weights(there, left, PaintingObjective(vacated=vacated))
+                        for vacated in (0.0, 4.0))
+        np.testing.assert_allclose(plain[0, :, :, 0], np.array([[3, 3], [1, 1]]) / 2)
+        np.testing.assert_allclose(scene[0, :, :, 0], np.array([[3, 3], [5, 1]]) / 3)
 
     def test_later_iterations_weigh_more(self):
         """An error of the last of two flows costs more than the same error of the first."""

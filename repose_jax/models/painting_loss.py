@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from repose_jax.common.fields import added
 from repose_jax.common.ranges import Range, Weight, check_fields
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.rpa import Alignment
@@ -33,6 +34,8 @@ class PaintingObjective:
     Attributes:
       gradient: of the differences of neighbouring pixels, against 1 for the pixels themselves.
       person: how much more a pixel of the person counts than one of the background.
+      vacated: the same of a pixel that the source's person has left, for pictures taken in one
+        place: there the painter must not keep the source.
       align: of the source under the flows against the target.
       decay: weight of an iteration's flow against that of the next one, in (0, 1].
       smooth: of the flow's differences between neighbouring pixels.
@@ -42,6 +45,7 @@ class PaintingObjective:
 
     gradient: Weight = 0.5
     person: Weight = 2.0
+    vacated: Weight = added(0.0)
     align: Weight = 0.2
     decay: Annotated[float, Range(0, 1, open_low=True)] = 0.8
     smooth: Weight = 0.02
@@ -62,13 +66,26 @@ def differences(x: Float[Array, "batch h w c"]) -> tuple[Array, Array]:
     return x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
 
 
+def pixel_weights(
+    person: Float[Array, "batch height width 1"], before: Float[Array, "batch height width 1"],
+    objective: PaintingObjective,
+) -> Float[Array, "batch height width 1"]:
+    """b of equation 24, with a mean of 1 over each picture.
+
+    Args:
+      person: where the target's person is, in [0, 1].
+      before: where the source's person is.
+      objective: the weights.
+    """
+    weight = 1 + objective.person * person + objective.vacated * jax.nn.relu(before - person)
+    return weight / weight.mean(axis=(1, 2, 3), keepdims=True)
+
+
 def picture_terms(
-    painted: Pictures, target: Pictures, person: Float[Array, "batch height width 1"],
+    painted: Pictures, target: Pictures, weight: Float[Array, "batch height width 1"],
     objective: PaintingObjective,
 ) -> Terms:
-    """Equation 24: the painted picture against the target."""
-    weight = 1 + objective.person * person
-    weight = weight / weight.mean(axis=(1, 2, 3), keepdims=True)
+    """Equation 24: the painted picture against the target, under `pixel_weights`."""
     terms = {"l1": jnp.mean(weight * jnp.abs(painted - target))}
     if objective.gradient:
         terms["gradient"] = objective.gradient * sum(

@@ -22,7 +22,7 @@ from repose_jax.common.fields import identity, to_dict
 from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.models.painting_loss import (
-    PaintingObjective, adversarial_terms, alignment_terms, picture_terms)
+    PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights)
 from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseModel, check_model
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.discriminator import Discriminator
@@ -87,8 +87,10 @@ def loss(
     source, target = to_signal(batch["source"]), to_signal(batch["target"])
     skeleton, image_size = model.network.skeleton, target.shape[1:3]
     painting, alignment = model.paint(params, source, batch["source_pose"], batch["target_pose"])
-    person = person_map(batch["target_pose"], skeleton, image_size)
-    terms = picture_terms(painting.picture, target, person, objective)
+    person, before = (person_map(batch[f"{name}_pose"], skeleton, image_size)
+                      for name in ("target", "source"))
+    weight = pixel_weights(person, before, objective)
+    terms = picture_terms(painting.picture, target, weight, objective)
     terms |= alignment_terms(alignment, source, target, person, objective)
     if objective.judged:
         half = tuple(side // 2 for side in image_size)
