@@ -155,7 +155,7 @@ class TestTraining:
     ({"per_person": 5}, "divisor"),
     ({"reid": dataclasses.replace(SMALL, image_size=(30, 16))}, "image_size"),
     ({"reid": dataclasses.replace(SMALL, parts=3)}, "image_size"),
-    ({"reid": dataclasses.replace(SMALL, channels=())}, "no channels")])
+    ({"reid": dataclasses.replace(SMALL, channels=())}, "reid.channels: is empty")])
 def test_an_experiment_that_cannot_be_is_refused(changes, message):
     with pytest.raises(UserError, match=message):
         ReidExperiment(**changes)

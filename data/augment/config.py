@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
-from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Fraction, Range, check_fields
 
 # In the order in which they are applied. New ones go to the end: places seed the random numbers.
 NAMES = ("background", "affine", "color", "occlude", "blur", "noise", "jpeg")
-
-# Bounds of the strengths, both included.
-_BOUNDS = {
-    "color_strength": (0.0, 1.0), "affine_scale": (0.0, 0.5), "affine_rotate": (0.0, 45.0),
-    "affine_shift": (0.0, 0.5), "background_strength": (0.0, 1.0),
-    "background_feather": (0.0, 0.2), "occlude_area": (0.02, 0.6), "occlude_count": (1, 8),
-    "blur_sigma": (0.0, 0.1), "noise_sigma": (0.0, 0.5), "jpeg_quality": (1, 95)}
-_CHOICES = {
-    "background_kind": ("any", "picture", "noise", "gradient"),
-    "background_on": ("source", "both"), "occlude_kind": ("any", "rectangle", "picture")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,39 +47,31 @@ class AugmentConfig:
         Real-ESRGAN's degradation (Wang et al. 2021).
     """
 
-    background: float = 0.0
-    background_strength: float = 1.0
+    background: Fraction = 0.0
+    background_strength: Fraction = 1.0
     background_kind: Literal["any", "picture", "noise", "gradient"] = "any"
     background_on: Literal["source", "both"] = "source"
-    background_feather: float = 0.01
-    affine: float = 0.0
-    affine_scale: float = 0.1
-    affine_rotate: float = 5.0
-    affine_shift: float = 0.05
-    color: float = 0.0
-    color_strength: float = 0.2
-    occlude: float = 0.0
-    occlude_area: float = 0.15
-    occlude_count: int = 1
+    background_feather: Annotated[float, Range(0, 0.2)] = 0.01
+    affine: Fraction = 0.0
+    affine_scale: Annotated[float, Range(0, 0.5)] = 0.1
+    affine_rotate: Annotated[float, Range(0, 45)] = 5.0
+    affine_shift: Annotated[float, Range(0, 0.5)] = 0.05
+    color: Fraction = 0.0
+    color_strength: Fraction = 0.2
+    occlude: Fraction = 0.0
+    occlude_area: Annotated[float, Range(0.02, 0.6)] = 0.15
+    occlude_count: Annotated[int, Range(1, 8)] = 1
     occlude_kind: Literal["any", "rectangle", "picture"] = "any"
     occlude_joints: bool = False
-    blur: float = 0.0
-    blur_sigma: float = 0.015
-    noise: float = 0.0
-    noise_sigma: float = 0.05
-    jpeg: float = 0.0
-    jpeg_quality: int = 20
+    blur: Fraction = 0.0
+    blur_sigma: Annotated[float, Range(0, 0.1)] = 0.015
+    noise: Fraction = 0.0
+    noise_sigma: Annotated[float, Range(0, 0.5)] = 0.05
+    jpeg: Fraction = 0.0
+    jpeg_quality: Annotated[int, Range(1, 95)] = 20
 
     def __post_init__(self):
-        for field, (least, most) in (dict.fromkeys(NAMES, (0.0, 1.0)) | _BOUNDS).items():
-            value = getattr(self, field)
-            if not least <= value <= most:
-                raise UserError(f"augment.{field.replace('_', '-')}", f"is {value}",
-                                f"give {least:g} to {most:g}")
-        for field, choices in _CHOICES.items():
-            if (value := getattr(self, field)) not in choices:
-                raise UserError(f"augment.{field.replace('_', '-')}", f"is {value}",
-                                f"choose one of {', '.join(choices)}")
+        check_fields(self, "augment")
 
     @property
     def active(self) -> tuple[str, ...]:

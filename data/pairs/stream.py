@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import functools
 import weakref
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from repose_jax.pose.skeleton import flip_pose
 
 
 _TRIES = 20
+# What the system says where worker processes can have no semaphores or shared memory.
+_NO_SHARED_MEMORY = (errno.EROFS, errno.ENOSPC, errno.EACCES, errno.ENOSYS, errno.EMFILE)
 
 
 def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "batch"],
@@ -117,9 +120,15 @@ class Batches(Iterator[Batch]):
         return iter(rest)
 
     def __next__(self) -> Batch:
-        if self._running is None:
-            self._running = self._start()
-        batch = next(self._running)
+        try:
+            if self._running is None:
+                self._running = self._start()
+            batch = next(self._running)
+        except OSError as error:
+            if not self._workers or error.errno not in _NO_SHARED_MEMORY:
+                raise
+            raise UserError("data.workers", f"cannot be started or heard ({error.strerror or error})",
+                            "make room in /dev/shm, or give --data.workers 0") from None
         self._position += 1
         if self._workers:
             # A worker's arrays lie in shared memory, which should not outlive this step.

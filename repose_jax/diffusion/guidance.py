@@ -31,10 +31,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from repose_jax.diffusion.prediction import Prediction, from_x0
+from repose_jax.diffusion.prediction import Denoiser, Prediction, from_x0
 from repose_jax.diffusion.schedule import Schedule
-
-Denoiser = Callable[[Float[Array, "batch h w c"], Int[Array, "batch"]], Prediction]
 
 Energy = Callable[[Float[Array, "batch h w c"], Int[Array, "batch"]],
                   tuple[Float[Array, "batch"], dict[str, Array]]]

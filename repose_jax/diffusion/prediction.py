@@ -24,10 +24,11 @@ w is the share of noise in y_t: 1 where nothing of the picture is left, 0 where 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Kind = Literal["epsilon", "v", "x0", "preconditioned"]
 
@@ -49,6 +50,10 @@ class Prediction(NamedTuple):
     epsilon: Float[Array, "batch h w c"]
     variance: Float[Array, "batch h w c"] | None = None
     info: dict[str, Array] = {}
+
+
+Denoiser = Callable[[Float[Array, "batch h w c"], Int[Array, "batch"]], Prediction]
+"""(y_t, t) -> what is predicted of it."""
 
 
 def from_x0(

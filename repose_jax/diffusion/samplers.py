@@ -19,8 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from repose_jax.diffusion.guidance import Denoiser
-from repose_jax.diffusion.prediction import Prediction, from_x0
+from repose_jax.diffusion.prediction import Denoiser, Prediction, from_x0
 from repose_jax.diffusion.schedule import Schedule
 
 

@@ -8,11 +8,14 @@ t counts from 0, the least noise, as the released code of PIDM does. Tables are 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Range, check_fields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,12 @@ class Schedule:
     """
 
     kind: Literal["linear", "cosine"] = "linear"
-    steps: int = 1000
+    steps: Annotated[int, Range(2, 100_000)] = 1000
+
+    def __post_init__(self):
+        check_fields(self, "model.schedule")
+        if self.kind == "linear" and self.steps < 21:  # the last beta would exceed 1
+            raise UserError("model.schedule.steps", f"is {self.steps}", "give 21 to 100000")
 
     def alpha_bars(self) -> np.ndarray:
         """The table abar_0 .. abar_{T-1}, [T] float64, decreasing."""

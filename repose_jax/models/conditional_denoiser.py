@@ -6,7 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, UInt8
 
-from repose_jax.diffusion.guidance import Branch, Denoiser
+from repose_jax.diffusion.guidance import Branch
+from repose_jax.diffusion.prediction import Denoiser
 from repose_jax.diffusion.schedule import Schedule
 
 

@@ -7,9 +7,8 @@ pipeline are written on it; neither calls the network itself.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +16,11 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
-from repose_jax.common.ranges import shown
+from repose_jax.common.ranges import Fraction, Range, Weight, check_fields, shown
 from repose_jax.common.signal import to_image, to_signal
-from repose_jax.diffusion.guidance import Branch, Denoiser, classifier_free
+from repose_jax.diffusion.guidance import Branch, classifier_free
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
-from repose_jax.diffusion.prediction import Kind, Prediction, interpret
+from repose_jax.diffusion.prediction import Denoiser, Kind, Prediction, interpret
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.networks.network import Context, Network, NetworkConfig
 from repose_jax.networks.painter import Painting
@@ -52,6 +51,9 @@ class ModelConfig:
     prediction: Kind = "epsilon"
     copy_fades: bool = added(True)
 
+    def __post_init__(self):
+        check_fields(self, "model")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
@@ -69,31 +71,24 @@ class ObjectiveConfig:
       estimator, field: what reads and judges the poses: bundled names, files or runs.
     """
 
-    drop_source: float = 0.1
-    drop_pose: float = 0.0
-    drop_both: float = 0.0
-    draws: int = 1
-    noise: float = added(1.0)
-    field_weight: float = 0.0
-    field_noise: float = 0.5
+    drop_source: Fraction = 0.1
+    drop_pose: Fraction = 0.0
+    drop_both: Fraction = 0.0
+    draws: Annotated[int, Range(1, 1024)] = 1
+    noise: Annotated[float, Range(0, 1, open_low=True)] = added(1.0)
+    field_weight: Weight = 0.0
+    field_noise: Fraction = 0.5
     estimator: str = ""
     field: str = ""
 
     def __post_init__(self):
+        check_fields(self, "objective")
         source, pose, both = self.drop_source, self.drop_pose, self.drop_both
         # One uniform number decides: `loss` cuts the two from the ends of [0, 1], both from 1/2 up.
         apart = source + pose <= 1 and (not both or (source <= 0.5 and both + pose <= 0.5))
-        if min(source, pose, both) < 0 or not apart:
+        if not apart:
             raise UserError("objective", f"drops {source}, {pose} and {both} of the conditions",
                             "give drop-source up to 0.5, and drop-pose + drop-both up to 0.5")
-        if self.draws < 1:
-            raise UserError("objective.draws", f"is {self.draws}", "give 1 or more")
-        if not 0 < self.noise <= 1:
-            raise UserError("objective.noise", f"is {self.noise}", "give a share above 0, up to 1")
-        if not 0 <= self.field_weight < math.inf or not 0 <= self.field_noise <= 1:
-            raise UserError(
-                "objective", f"has the field's weight {self.field_weight} up to a noise of "
-                f"{self.field_noise}", "give a weight of 0 or more, a noise of 0 to 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,7 +352,3 @@ def check_model(config: ModelConfig) -> None:
          "give none, or --model.network.rpa.copy: the painted picture reaches the output by it")
     need(not rpa.copy or config.prediction in ("x0", "preconditioned"), "model.prediction",
          config.prediction, "give x0 or preconditioned, or --model.network.rpa.no-copy")
-    # Below 21 steps the linear schedule's last beta would exceed 1.
-    least = 21 if config.schedule.kind == "linear" else 2
-    need(least <= config.schedule.steps <= 100_000, "model.schedule.steps", config.schedule.steps,
-         f"give {least} to 100000")

@@ -46,22 +46,17 @@ class GuidanceConfig:
     estimator: str = ""
     field: str = ""
 
-    @property
-    def active(self) -> bool:
-        """Whether there is anything to guide by."""
-        return bool(self.strength and (self.pif or self.target))
-
-    def check(self) -> None:
-        """Refuses settings that are out of range.
-
-        Raises:
-          UserError: names the setting.
-        """
+    def __post_init__(self):
         check_fields(self, "guidance")
         start, end = self.interval
         if start > end:
             raise UserError("guidance.interval", f"is {start} to {end}",
                             "give two numbers from 0 (noise) to 1 (picture), the lower first")
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to guide by."""
+        return bool(self.strength and (self.pif or self.target))
 
     def structure(self) -> GuidanceConfig:
         """What decides the compiled program: of the numbers, only whether they are 0."""
@@ -120,13 +115,15 @@ class SampleConfig:
     pose_weight: Finite = 2.0
     guidance: GuidanceConfig = GuidanceConfig()
 
+    def __post_init__(self):
+        check_fields(self)
+
     def check(self, model: ModelConfig) -> None:
-        """Refuses settings that are out of range for a model.
+        """Refuses settings that do not suit a model.
 
         Raises:
           UserError: names the setting.
         """
-        check_fields(self)
         paints = model.network.paints
         if self.start < 1 and not paints:
             raise UserError("start", f"is {self.start}, but the model paints no picture to refine",
@@ -134,7 +131,6 @@ class SampleConfig:
         least, most = int(not paints), model.schedule.up_to(self.start)
         if not least <= self.steps <= most:
             raise UserError("steps", f"is {self.steps}", f"give {least} to {most}")
-        self.guidance.check()
 
     def coefficients(self) -> dict[Branch, float]:
         """Of the classifier-free guidance."""

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.common.files import write_whole
+from repose_jax.common.ranges import Positive, Seed, check_fields
 from repose_jax.common.signal import as_unit
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import examples
@@ -74,9 +75,12 @@ class Ablation:
     judge: str
     field: str
     split: Literal["test", "train"] = "test"
-    pairs: int = 500
-    seeds: tuple[int, ...] = (0,)
-    batch_size: int = 25
+    pairs: Positive = 500
+    seeds: tuple[Seed, ...] = (0,)
+    batch_size: Positive = 25
+
+    def __post_init__(self):
+        check_fields(self)
 
 
 def grid(**axes: Sequence[Any]) -> tuple[Settings, ...]:

@@ -18,6 +18,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -27,6 +28,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import write_whole
 from repose_jax.common.progress import Progress, silent
+from repose_jax.common.ranges import Range, Seed, check_fields
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered, share_of
 from repose_jax.evaluation.evaluators.reid import ReidScores, search, summary
@@ -59,18 +61,16 @@ class AugmentReid:
 
     model: str = "market1501"
     experiment: ReidExperiment
-    shares: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
-    generated: float = 1.0
-    longer: float = 0.5
-    seed: int = 0
+    shares: tuple[Annotated[float, Range(0, 1, open_low=True)], ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    generated: Annotated[float, Range(0, open_low=True)] = 1.0
+    longer: Annotated[float, Range(0, open_low=True)] = 0.5
+    seed: Seed = 0
     sample: SampleConfig | None = None
 
     def __post_init__(self):
-        if not self.shares or not all(0 < share <= 1 for share in self.shares):
-            raise UserError("shares", f"are {self.shares}", "give shares above 0, at most 1")
-        if self.generated <= 0 or self.longer <= 0:
-            raise UserError("generated", f"is {self.generated}, longer {self.longer}",
-                            "give more than 0")
+        check_fields(self)
+        if not self.shares:
+            raise UserError("shares", "is empty", "give shares above 0, at most 1")
 
 
 @dataclasses.dataclass(frozen=True)

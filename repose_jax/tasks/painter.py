@@ -19,6 +19,7 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import identity, to_dict
+from repose_jax.common.ranges import check_fields
 from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.models.painting_loss import (
@@ -51,6 +52,7 @@ class PainterExperiment:
     train: LoopConfig = LoopConfig(total_images=100_000, batch_size=8)
 
     def __post_init__(self):
+        check_fields(self)
         check_model(self.model)
         if not self.model.network.painter.channels:
             raise UserError("model.network.painter.channels", "is empty",

@@ -17,6 +17,7 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
+from repose_jax.common.ranges import Fraction, check_fields
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import Batch
@@ -51,25 +52,22 @@ class EstimatorExperiment:
     estimator: EstimatorConfig = EstimatorConfig()
     data: DataConfig = DataConfig()
     denoiser: str = "market1501"
-    clean: float = 0.25
-    posed: float = 0.5
+    clean: Fraction = 0.25
+    posed: Fraction = 0.5
     train: LoopConfig = LoopConfig(total_images=100_000, batch_size=32)
 
     def __post_init__(self):
+        check_fields(self)
         cfg = self.estimator
+        if not cfg.channels:
+            raise UserError("estimator.channels", "is empty", "give the channels of 1 or more levels")
         stride = cfg.patch * 2 ** (len(cfg.channels) - 1)
-        if not cfg.channels or min(cfg.channels) < 1 or min(cfg.blocks, cfg.patch, cfg.groups) < 1:
-            raise UserError("estimator", "has no channels, blocks, patch or groups",
-                            "give 1 or more of each")
         if any(side % stride for side in cfg.image_size):
             raise UserError("estimator.image_size", f"is {cfg.image_size}",
                             f"give multiples of {stride}, the coarsest cell of this network")
         if cfg.skeleton not in SKELETONS:
             raise UserError("estimator.skeleton", f"is {cfg.skeleton}",
                             f"choose one of {', '.join(SKELETONS)}")
-        for name in ("clean", "posed"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(name, f"is {getattr(self, name)}", "give a share from 0 to 1")
 
     def task(self, init: str | os.PathLike[str] | None = None) -> EstimatorTask:
         """See `repose_jax.tasks.task.Experiment`."""

@@ -8,7 +8,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Key
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import write_whole
+from repose_jax.common.ranges import Fraction, Range, Weight, check_fields
 from repose_jax.data.config import DataConfig
 from repose_jax.models.weights import load_weights
 from repose_jax.networks.pif import FieldConfig, Params, PoseField, fresh_field
@@ -53,24 +54,23 @@ class FieldExperiment:
     field: FieldConfig = FieldConfig()
     data: DataConfig = DataConfig()
     guesses: str = ""
-    negatives: int = 6_000
-    far: float = 0.5
-    near: float = 0.3
-    stages: tuple[float, float] = (0.15, 0.35)
-    offset_weight: float = 0.5
-    hidden: float = 0.4
+    negatives: Annotated[int, Range(1, 10_000_000)] = 6_000
+    far: Annotated[float, Range(0, open_low=True)] = 0.5
+    near: Annotated[float, Range(0, open_low=True)] = 0.3
+    stages: tuple[Fraction, Fraction] = (0.15, 0.35)
+    offset_weight: Weight = 0.5
+    hidden: Fraction = 0.4
     train: LoopConfig = LoopConfig(total_images=4_000_000, batch_size=1024)
 
     def __post_init__(self):
+        check_fields(self)
         if self.field.skeleton not in SKELETONS:
             raise UserError("field.skeleton", f"is {self.field.skeleton}",
                             f"choose one of {', '.join(SKELETONS)}")
-        if not 0 <= self.stages[0] <= self.stages[1] <= 1:
+        if self.stages[0] > self.stages[1]:
             raise UserError("stages", f"are {self.stages}", "give two parts of 1, the lower first")
-        if not 0 < self.near <= self.far:
+        if self.near > self.far:
             raise UserError("near", f"is {self.near}, far {self.far}", "give 0 < near <= far")
-        if min(self.field.features, self.field.width, self.negatives) < 1:
-            raise UserError("field", "has no features, width or negatives", "give 1 or more")
 
     def task(self, init: str | os.PathLike[str] | None = None) -> FieldTask:
         """See `repose_jax.tasks.task.Experiment`."""

@@ -15,6 +15,7 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import identity, to_dict
+from repose_jax.common.ranges import check_fields
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import examples
@@ -54,6 +55,7 @@ class ExperimentConfig:
     frozen: tuple[str, ...] = ()
 
     def __post_init__(self):
+        check_fields(self)
         if not set(self.frozen) <= set(PARTS):
             raise UserError("frozen", f"is {', '.join(self.frozen)}",
                             f"give some of {', '.join(PARTS)}")

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from repose_jax.common.batching import in_parts
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
+from repose_jax.common.ranges import Positive, check_fields
 from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
@@ -43,21 +44,20 @@ class ReidExperiment:
 
     reid: ReidConfig = ReidConfig()
     data: DataConfig = DataConfig()
-    per_person: int = 4
+    per_person: Positive = 4
     train: LoopConfig = LoopConfig(total_images=400_000, batch_size=64)
 
     def __post_init__(self):
+        check_fields(self)
         cfg = self.reid
-        if not cfg.channels or min(*cfg.channels, cfg.blocks, cfg.patch, cfg.parts,
-                                   cfg.embedding, cfg.people) < 1:
-            raise UserError("reid", "has no channels, blocks, patch, parts, embedding or people",
-                            "give 1 or more of each")
+        if not cfg.channels:
+            raise UserError("reid.channels", "is empty", "give the channels of 1 or more levels")
         stride = cfg.patch * 2 ** (len(cfg.channels) - 1)
         if any(side % stride for side in cfg.image_size) or (
                 cfg.image_size[0] // stride % cfg.parts):
             raise UserError("reid.image_size", f"is {cfg.image_size}", f"give multiples of "
                             f"{stride}, the height of {stride * cfg.parts}")
-        if self.per_person < 1 or self.train.batch_size % self.per_person:
+        if self.train.batch_size % self.per_person:
             raise UserError("per_person", f"is {self.per_person} at a batch of "
                             f"{self.train.batch_size}", "give a divisor of the batch")
 

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,11 +23,13 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import check_writable, write_whole
+from repose_jax.common.ranges import Range, Seed, check_fields
 from repose_jax.data.image.files import read_image
 from repose_jax.studies.human.key import Entry, Key, Option, read_key
 from repose_jax.studies.human.question import Picture, Question
 
 _TILES = (8, 4)
+_Side = Annotated[int, Range(16, 4096)]  # of the page's pictures, in pixels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,16 +44,13 @@ class PageOptions:
       seed: of ids and scramblings.
     """
 
-    seconds: float = 1.0
-    size: tuple[int, int] | None = None
+    seconds: Annotated[float, Range(0.05, 60)] = 1.0
+    size: tuple[_Side, _Side] | None = None
     consent: str | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self):
-        if not 0.05 <= self.seconds <= 60:
-            raise UserError("seconds", f"are {self.seconds:g}", "give 0.05 to 60")
-        if self.size is not None and not all(16 <= side <= 4096 for side in self.size):
-            raise UserError("size", f"is {self.size[0]}x{self.size[1]}", "give sides of 16 to 4096")
+        check_fields(self)
 
 
 def build(questions: Sequence[Question], methods: Sequence[str], folder: str | os.PathLike[str],
