@@ -16,7 +16,9 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, identity, to_dict
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.data.config import DataConfig
-from repose_jax.data.people.renderer import render_person
+from repose_jax.data.people.renderer import (
+    render, render_background, render_person, sample_identity, sample_view)
+from repose_jax.data.people.scene import Background, Occluder
 from repose_jax.diffusion.prediction import from_x0, interpret, precondition
 from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
 from repose_jax.diffusion.schedule import Schedule
@@ -28,6 +30,7 @@ from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
 from repose_jax.networks.discriminator import Discriminator
+from repose_jax.networks.fill import fill_in, without_person
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import PainterConfig
 from repose_jax.networks.rpa import Alignment, RPAConfig, Trace
@@ -108,7 +111,7 @@ class TestPainting:
         np.testing.assert_allclose(half.picture, (empty + full) / 2, atol=1e-5)
         np.testing.assert_allclose(half.mask, 0.5)
 
-    def test_each_pixel_is_shared_among_the_aligned_the_unmoved_and_the_painted(self):
+    def test_each_pixel_is_shared_among_the_aligned_the_place_and_the_painted(self):
         model = RePoseModel(SCENE)
         given, paint_scene = random_params(model), jax.jit(model.paint)
 
@@ -118,13 +121,39 @@ class TestPainting:
         (aligned, alignment), (unmoved, _), (free, _), (mixed, _) = (
             painted(*logits) for logits in ((40.0, 0.0), (0.0, 40.0), (-40.0, -40.0), (0.0, 0.0)))
         np.testing.assert_allclose(aligned.picture, alignment.picture, atol=1e-6)
-        np.testing.assert_allclose(unmoved.picture, SOURCE, atol=1e-6)
+        place = without_person(SOURCE, poses(2), MARKET14)
+        np.testing.assert_allclose(unmoved.picture, place, atol=1e-5)
         np.testing.assert_allclose(
             mixed.picture, (aligned.picture + unmoved.picture + free.picture) / 3, atol=1e-5)
         np.testing.assert_allclose([mixed.mask, mixed.scene], 1 / 3, atol=1e-6)
         np.testing.assert_allclose(painted(np.log(2.0), np.log(3.0))[0].scene, 3 / 6, atol=1e-6)
 
-    def test_without_a_scene_the_unmoved_source_is_not_looked_at(self):
+    def test_what_is_unknown_is_filled_in_from_around(self):
+        picture, known = normal(7, 1, 11, 6, 3), jnp.ones((1, 11, 6, 1)).at[:, 3:8, 1:4].set(0.0)
+        np.testing.assert_array_equal(fill_in(picture, jnp.ones_like(known)), picture)
+        filled = fill_in(picture, known)
+        np.testing.assert_allclose(filled * known, picture * known)
+        hidden = picture + 9.0 * (1 - known)  # what stood there has no say
+        np.testing.assert_allclose(fill_in(hidden, known), filled, atol=1e-5)
+        assert float(jnp.abs(filled).max()) <= float(jnp.abs(picture).max()) + 1e-5
+        flat = jnp.full_like(picture, 0.7)
+        np.testing.assert_allclose(fill_in(flat, known), flat, atol=1e-6)
+        np.testing.assert_array_equal(fill_in(flat, jnp.zeros_like(known)), jnp.zeros_like(flat))
+
+    def test_a_rendered_person_vanishes_from_the_place(self):
+        """Nearer to the true place than to the picture with its person, where the person was."""
+        view = sample_view(0, 7, 0)
+        view = dataclasses.replace(view, occluder=Occluder(), background=Background(seed=2),
+                                   light=dataclasses.replace(view.light, shadow=0.0))
+        shown = render(sample_identity(0, 7), view, (64, 32))
+        truth = 2 * render_background(view, (64, 32)) - 1
+        source = to_signal(jnp.asarray(shown.image))
+        place = without_person(
+            source[None], jnp.asarray(shown.annotated("openpose18"))[None], OPENPOSE18)[0]
+        before, after = (float(jnp.abs(x - truth)[shown.mask].mean()) for x in (source, place))
+        assert after < 0.2 * before
+
+    def test_without_a_scene_the_place_is_not_looked_at(self):
         """And models from before there was one keep their identity."""
         assert "scene" not in identity(CONFIG)["network"]["painter"]
         assert identity(SCENE)["network"]["painter"]["scene"] is True

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Num
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import Side, Width, check_fields
 from repose_jax.networks.blocks import KeysValues
+from repose_jax.networks.fill import without_person
 from repose_jax.networks.painter import Painter, PainterConfig, Painting
 from repose_jax.networks.rpa import Alignment, RecurrentPoseAlignment, RPAConfig
 from repose_jax.networks.source_encoder import SourceEncoder
@@ -143,7 +144,9 @@ class Network(nn.Module):
         source_maps = self._maps(source_pose, source)
         aligned_maps = warp(source_maps, resize(alignment.flow, maps.shape[1:3]))
         features = [alignment.features[k] for k in level_features(self.config.unet)]
-        return self.painter(source, alignment.picture, features, maps, source_maps, aligned_maps)
+        place = without_person(source, source_pose, self.skeleton) if (
+            self.config.painter.scene) else None
+        return self.painter(place, alignment.picture, features, maps, source_maps, aligned_maps)
 
     def conditions(
         self,

@@ -8,10 +8,10 @@ so that it can tell where the alignment is trustworthy. It answers with a pictur
 
 so that texture that is aligned well reaches the output untouched, and only the rest is painted. What
 does not move with the person, the scene, is not aligned but stays where it was: with
-`PainterConfig.scene` the painter also sees the source S as it stands, and shares each pixel among
-three,
+`PainterConfig.scene` the painter also sees the place B without the person, which is the source as it
+stands with what is near the person's bones filled in from around, and shares each pixel among three,
 
-  P = m A + s S + (1 - m - s) q.
+  P = m A + s B + (1 - m - s) q.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PainterConfig:
       blocks: residual blocks a level, going down and going up.
       refine: channels of the full-resolution layer.
       groups: groups of GroupNorm.
-      scene: also keep from the source as it stands, for pictures taken in one place.
+      scene: also keep the place where the source was taken, for pictures taken in one place.
     """
 
     channels: tuple[Width, ...] = ()
@@ -61,7 +61,7 @@ class Painting:
     Attributes:
       picture: P, in [-1, 1] units, not clipped.
       mask: m in [0, 1], where the aligned source is kept.
-      scene: s in [0, 1], where the source is kept as it stands; zeros without `PainterConfig.scene`.
+      scene: s in [0, 1], where the place is kept; zeros without `PainterConfig.scene`.
     """
 
     picture: Float[Array, "batch height width 3"]
@@ -83,7 +83,7 @@ class Painter(nn.Module):
     @nn.compact
     def __call__(
         self,
-        source: Float[Array, "batch height width 3"],
+        place: Float[Array, "batch height width 3"] | None,
         aligned: Float[Array, "batch height width 3"],
         features: Sequence[Float[Array, "batch _h _w _c"]],
         maps: Float[Array, "batch h w maps"],
@@ -93,11 +93,11 @@ class Painter(nn.Module):
         """Paints.
 
         Args:
-          source: S, the source picture; not looked at without `PainterConfig.scene`.
+          place: B, the source without its person; not looked at without `PainterConfig.scene`.
           aligned: A, the source picture under the finest flow.
           features: F^K of each level, finest first.
           maps: of the target pose, at the finest level's resolution.
-          source_maps: of the source pose, at the same resolution; as `source`.
+          source_maps: of the source pose, at the same resolution; as `place`.
           aligned_maps: `source_maps` under the finest flow.
         """
         cfg, levels = self.config, len(self.config.channels)
@@ -107,7 +107,7 @@ class Painter(nn.Module):
                 h = ResBlock(cfg.channels[level], groups=cfg.groups, name=f"{name}_{level}_{i}")(h)
             return h
 
-        pictures = [aligned, source] if cfg.scene else [aligned]
+        pictures = [aligned, place] if cfg.scene else [aligned]
         seen = [maps, aligned_maps, source_maps] if cfg.scene else [maps, aligned_maps]
         h = jnp.concatenate([*(space_to_depth(x, self.patch) for x in pictures), *seen], axis=-1)
         h = Conv(cfg.channels[0], (3, 3), name="stem")(h)
@@ -133,4 +133,6 @@ class Painter(nn.Module):
             nn.sigmoid(logits))
         mask, scene = shares[..., :1], shares[..., 1:2] if cfg.scene else jnp.zeros_like(shares)
         picture = mask * aligned + (1 - mask - scene) * painted
-        return Painting(picture=picture + scene * source, mask=mask, scene=scene)
+        if cfg.scene:
+            picture += scene * place
+        return Painting(picture=picture, mask=mask, scene=scene)
