@@ -20,7 +20,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content
 from repose_jax.common.versions import versions
 
 FILE = "manifest.json"
@@ -45,7 +45,7 @@ def write_manifest(folder: str | os.PathLike[str], facts: Mapping[str, object]) 
     """Writes the manifest of the dataset in a folder; adds the versions."""
     content = {**facts, "versions": versions(PACKAGES)}
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    write_whole(pathlib.Path(folder, FILE), lambda file: file.write(text.encode()))
+    write_content(pathlib.Path(folder, FILE), text)
 
 
 def read_manifest(folder: str | os.PathLike[str]) -> dict | None:

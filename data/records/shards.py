@@ -24,7 +24,7 @@ import numpy as np
 from array_record.python import array_record_module
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content
 from repose_jax.common.processes import end_with_parent
 
 Record = Mapping[str, object]
@@ -164,7 +164,7 @@ def _write(stem: pathlib.Path, identity: str, chunk: range, prepared: Iterable[R
     facts = {**part._asdict(), "identity": identity,
              "bytes": file.stat().st_size if part.kept else 0}
     del facts["file"]
-    write_whole(stem.with_suffix(".json"), lambda out: out.write(json.dumps(facts).encode()))
+    write_content(stem.with_suffix(".json"), json.dumps(facts))
     return part if part.kept else part._replace(file=None)
 
 

@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             code = _run(list(sys.argv[1:] if argv is None else argv))
         except SystemExit as end:  # the parser's, after it has told its help
-            code = end.code
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
         sys.stdout.flush()
-        return code or 0
+        return code
     except UserError as error:
         print(f"repose: error: {error}", file=sys.stderr)
         return 2
@@ -85,4 +85,4 @@ def _first_line(name: str) -> str:
     tree = ast.parse(pathlib.Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
     found = next(node for node in tree.body
                  if isinstance(node, ast.FunctionDef) and node.name == function)
-    return ast.get_docstring(found).splitlines()[0]
+    return (ast.get_docstring(found) or "").partition("\n")[0]

@@ -47,7 +47,7 @@ def accept(argv: Sequence[str]) -> int:
     """Check a model on your own pictures against limits; a report for everybody."""
     options = parse(AcceptOptions, "accept", argv)
     use_compilation_cache()
-    from repose_jax.common.files import check_writable, write_whole
+    from repose_jax.common.files import check_writable, write_content
     from repose_jax.evaluation.evaluators.reid_features import FeatureReader
     from repose_jax.evaluation.report.report import write_json
     from repose_jax.inference.pipeline import PoseTransfer
@@ -82,7 +82,7 @@ def accept(argv: Sequence[str]) -> int:
     command = "repose accept " + " ".join(argv)
     text = page(found, transfer.skeleton, f"Acceptance of {transfer.loaded.name}", command)
     write_json(options.output.with_suffix(".json"), found.to_dict() | {"command": command})
-    write_whole(options.output, lambda file: file.write(text.encode()))
+    write_content(options.output, text)
     for why in found.refused.values():
         say(f"not used: {why}")
     passed = sum(result.passed for result in found.results)

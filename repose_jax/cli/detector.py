@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import tyro
@@ -16,7 +17,8 @@ from repose_jax.pose.people import Box, Person
 Kind = Literal["rtmpose", "mediapipe"]
 BoxOption = Annotated[Box | None, tyro.conf.arg(metavar="X0 Y0 X1 Y1")]
 
-_KINDS = {"rtmpose": (RTMPose, "an .onnx"), "mediapipe": (MediaPipe, "a .task")}
+_KINDS: dict[str, tuple[Callable[[str | os.PathLike[str]], PoseDetector], str]] = {
+    "rtmpose": (RTMPose, "an .onnx"), "mediapipe": (MediaPipe, "a .task")}
 
 
 def load_detector(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Finite, Fraction, Natural, Positive, Seed
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 
+if TYPE_CHECKING:
+    from repose_jax.data.config import DataConfig
+    from repose_jax.models.weights import Weights
 
 _HUMAN_ART = "human-art"
 
@@ -139,47 +142,48 @@ def evaluate(argv: Sequence[str]) -> int:
 
 
 def _write(options: EvaluateOptions, table: str, content: dict) -> None:
-    from repose_jax.common.files import write_whole
+    from repose_jax.common.files import write_content
     from repose_jax.evaluation.report.report import write_json
 
     say(table)
     write_json(options.output, content)
-    write_whole(options.output.with_suffix(".md"), lambda file: file.write(table.encode()))
+    write_content(options.output.with_suffix(".md"), table)
 
 
-def _estimator(options: EvaluateOptions, data, command: str) -> None:
-    from repose_jax.evaluation.evaluators.pose_estimator import score_estimator
-    from repose_jax.models.weights import load_estimator
-    from repose_jax.models.weights import load_model
-
-    weights = load_estimator(options.model)
-    denoiser = load_model(options.denoiser or weights.facts.get("denoiser", ""))
-    scores = score_estimator(weights, data, denoiser, count=options.count, seed=options.seed)
+def _network(options: EvaluateOptions, data: DataConfig, command: str,
+             load: Callable[[str], Weights], score: Callable[[Weights], Any]) -> None:
+    """Scores what is no model of pictures, and writes it."""
+    assert options.model is not None  # its kind led here
+    weights = load(options.model)
+    scores = score(weights)
     _write(options, scores.markdown(), scores.to_dict() | {
         "model": {"name": weights.name, "sha256": weights.sha256, "facts": weights.facts},
         "data": dataclasses.asdict(data), "command": command})
 
 
-def _field(options: EvaluateOptions, data, command: str) -> None:
+def _estimator(options: EvaluateOptions, data: DataConfig, command: str) -> None:
+    from repose_jax.evaluation.evaluators.pose_estimator import score_estimator
+    from repose_jax.models.weights import load_estimator, load_model
+
+    _network(options, data, command, load_estimator, lambda weights: score_estimator(
+        weights, data, load_model(options.denoiser or weights.facts.get("denoiser", "")),
+        count=options.count, seed=options.seed))
+
+
+def _field(options: EvaluateOptions, data: DataConfig, command: str) -> None:
     from repose_jax.evaluation.evaluators.pose_field import score_field
     from repose_jax.models.weights import load_field
 
-    weights = load_field(options.model)
-    scores = score_field(weights, data, count=options.count, seed=options.seed)
-    _write(options, scores.markdown(), scores.to_dict() | {
-        "model": {"name": weights.name, "sha256": weights.sha256, "facts": weights.facts},
-        "data": dataclasses.asdict(data), "command": command})
+    _network(options, data, command, load_field, lambda weights: score_field(
+        weights, data, count=options.count, seed=options.seed))
 
 
-def _reid(options: EvaluateOptions, data, command: str) -> None:
+def _reid(options: EvaluateOptions, data: DataConfig, command: str) -> None:
     from repose_jax.evaluation.evaluators.reid import score_reid
     from repose_jax.models.weights import load_reid
 
-    weights = load_reid(options.model)
-    scores = score_reid(weights, data, seed=options.seed)
-    _write(options, scores.markdown(), scores.to_dict() | {
-        "model": {"name": weights.name, "sha256": weights.sha256, "facts": weights.facts},
-        "data": dataclasses.asdict(data), "command": command})
+    _network(options, data, command, load_reid, lambda weights: score_reid(
+        weights, data, seed=options.seed))
 
 
 def _progress(stage: str, done: int, total: int) -> None:

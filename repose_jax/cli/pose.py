@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -90,7 +90,7 @@ def _of_file(options: PoseOptions, person: Person) -> int:
     from repose_jax.pose.pose_report import described, joint_lines
 
     _refuse(options, ("estimator", "detector", "detector_model", "draw"), "a pose file")
-    reading = {"size": options.size, "min_confidence": options.min_confidence}
+    reading: dict[str, Any] = {"size": options.size, "min_confidence": options.min_confidence}
     for line in described(read_poses(options.photo, **reading)):
         say(line)
     found = read_pose(options.photo, row=options.name, person=person, **reading)

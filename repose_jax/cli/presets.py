@@ -47,6 +47,8 @@ def load_preset(word: str, package: str, attribute: str) -> Any:
 
 def _run(path: pathlib.Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"preset_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(path, "is no Python file", "give the path of a preset")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look their module up
     try:
@@ -57,7 +59,7 @@ def _run(path: pathlib.Path) -> ModuleType:
         # Anybody's code may raise anything; where it did is what its author needs to know.
         here = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
                 if frame.filename == str(path)]
-        line = getattr(error, "lineno", None) or (here or ["?"])[-1]
+        line = getattr(error, "lineno", None) or (here[-1] if here else "?")
         raise UserError(path, f"cannot be run: line {line}: {type(error).__name__}: {error}",
                         "mend the file") from None
     return module

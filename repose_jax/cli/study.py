@@ -146,7 +146,7 @@ class StudyScoreOptions:
 def study_score(argv: Sequence[str]) -> int:
     """Score the answers to a study, with intervals."""
     options = parse(StudyScoreOptions, "study score", argv)
-    from repose_jax.common.files import check_writable, write_whole
+    from repose_jax.common.files import check_writable, write_content
     from repose_jax.evaluation.report.report import write_json
     from repose_jax.common.progress import check_seed
     from repose_jax.studies.human.answers import read_answers
@@ -164,7 +164,7 @@ def study_score(argv: Sequence[str]) -> int:
     write_json(options.output, {
         "study": key.study, "settings": key.settings,
         "command": "repose study score " + " ".join(argv), **scores.to_dict()})
-    write_whole(options.output.with_suffix(".md"), lambda file: file.write(table.encode()))
+    write_content(options.output.with_suffix(".md"), table)
     say(table)
     say(f"wrote {options.output}")
     return 0

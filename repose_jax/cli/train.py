@@ -56,7 +56,8 @@ def train(argv: Sequence[str]) -> int:
     preset, rest = _preset(argv, "train")
     from repose_jax.tasks.fit import fit
 
-    options = parse(TrainOptions[type(preset)], f"train {argv[0]}", rest,
+    options = parse(TrainOptions[type(preset)],  # type: ignore[misc]  # known only now
+                    f"train {argv[0]}", rest,
                     default=TrainOptions(config=preset, output=tyro.MISSING))
 
     def tell(name: str, facts: dict) -> None:

@@ -218,7 +218,8 @@ def _text_of(path: pathlib.Path) -> dict[str, str]:
     """What a PNG says of itself; nothing of one that cannot be read."""
     try:
         with Image.open(path) as picture:
-            return {key: value for key, value in picture.info.items() if isinstance(value, str)}
+            return {str(key): value for key, value in picture.info.items()
+                    if isinstance(value, str)}
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return {}
 

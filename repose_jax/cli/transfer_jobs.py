@@ -19,6 +19,7 @@ from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.pose_energy_file import LoadedGuide
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.pose.formats import NamedPose, find_photo_pose, pose_beside, read_poses
+from repose_jax.pose.people import Person
 
 if TYPE_CHECKING:
     from repose_jax.cli.transfer import TransferOptions
@@ -91,7 +92,7 @@ def _source_pose(
     transfer: PoseTransfer, source: pathlib.Path, options: TransferOptions, size: tuple[int, int],
 ) -> NamedPose:
     path, row = options.source_pose, options.source_pose_name
-    person = options.source_box or "largest"
+    person: Person = options.source_box or "largest"
     if path is None and row is None:
         return transfer.photo_pose(source, person=person)
     if path is None:

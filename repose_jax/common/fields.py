@@ -56,7 +56,7 @@ def from_dict(kind: Any, values: Any, where: str = "configuration") -> Any:
         if (wanted := expectation(fields[name], hints[name])) is not None:
             raise UserError(f"{where}.{name}", f"is {shown(value)}", f"give {wanted}")
     try:
-        return kind(**fields)
+        return kind(**fields)  # type: ignore[operator]  # a class, though also instances pass
     except TypeError:
         missing = [field.name for field in dataclasses.fields(kind) if field.name not in fields
                    and field.default is field.default_factory is dataclasses.MISSING]

@@ -45,6 +45,12 @@ def cannot_write(path: str | os.PathLike[str], error: OSError) -> UserError:
     return UserError(path, f"cannot be written ({error.strerror or error})", hint)
 
 
+def write_content(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Writes a file of UTF-8 text or bytes; see `write_whole`."""
+    data = content.encode() if isinstance(content, str) else content
+    write_whole(path, lambda file: file.write(data))
+
+
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
     """Writes a file under a temporary name beside it, then renames it.
 

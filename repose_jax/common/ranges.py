@@ -42,7 +42,7 @@ class Range:
     open_low: bool = False
     open_high: bool = False
 
-    def __contains__(self, value: float) -> bool:
+    def __contains__(self, value: Any) -> bool:
         try:
             finite = math.isfinite(value)
         except OverflowError:  # an integer that no float is as large as
@@ -82,7 +82,7 @@ def check_fields(config: Any, where: str = "") -> None:
     Raises:
       UserError: names the first field at fault.
     """
-    for name, hint in _hints(type(config)).items():
+    for name, hint in _hints(type(config)).items():  # type: ignore[arg-type]  # types are hashable
         value, option = getattr(config, name), name.replace("_", "-")
         option = f"{where}.{option}" if where else option
         if dataclasses.is_dataclass(value):

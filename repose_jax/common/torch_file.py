@@ -231,7 +231,7 @@ def _read_legacy(data: bytes) -> Any:
         (count,) = struct.unpack("<q" if little else ">q", file.read(8))
         if count != len(stored):
             raise _Refused(f"has {count} elements in storage {key} where {len(stored)} belong")
-        if file.readinto(stored.view(np.uint8)) != stored.nbytes:
+        if file.readinto(stored.view(np.uint8).data) != stored.nbytes:
             raise _Refused("is cut short")
     if storages:
         raise _Refused("lacks the bytes of some tensors")
@@ -261,7 +261,7 @@ def _load(file: io.BytesIO, storage: Callable[..., np.ndarray]) -> Any:
             raise _Refused(f"has a pickle of more than {_MOST_STEPS} steps")
         if step.name == "MEMOIZE":
             kept += 1
-        elif step.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+        elif step.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument is not None:
             # Places are given out one after the other; memory is taken for all up to the highest.
             kept += 1
             if argument > 2 * kept + 256:

@@ -128,6 +128,7 @@ def interpret(
     c_skip, c_out, w = precondition(abar)
     x0 = signal if kind == "x0" else c_skip * y + c_out * signal
     if copy_mask is not None:
+        assert copied is not None, "a mask says where a picture is copied"
         share = w * copy_mask if fading else copy_mask
         x0 = share * copied + (1 - share) * x0
     return from_x0(x0, y, abar, variance)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import Range, Weight, check_fields
+from repose_jax.networks.apply import apply
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.rpa import Alignment
 from repose_jax.networks.warp import warp
@@ -88,9 +89,9 @@ def picture_terms(
     """Equation 24: the painted picture against the target, under `pixel_weights`."""
     terms = {"l1": jnp.mean(weight * jnp.abs(painted - target))}
     if objective.gradient:
-        terms["gradient"] = objective.gradient * sum(
+        terms["gradient"] = objective.gradient * jnp.asarray(sum(
             jnp.mean(jnp.abs(ours - theirs))
-            for ours, theirs in zip(differences(painted), differences(target), strict=True))
+            for ours, theirs in zip(differences(painted), differences(target), strict=True)))
     return terms
 
 
@@ -138,11 +139,11 @@ def adversarial_terms(
     """
     judge, fixed = Discriminator(), jax.lax.stop_gradient
     aligned = fixed(alignment.picture)
-    score, features = judge.apply({"params": fixed(params)}, painted, aligned, maps)
-    false, _ = judge.apply({"params": params}, fixed(painted), aligned, maps)
-    true, real = judge.apply({"params": params}, target, aligned, maps)
-    match = sum(jnp.mean(jnp.abs(ours - fixed(theirs)))
-                for ours, theirs in zip(features, real, strict=True))
+    score, features = apply(judge, fixed(params), painted, aligned, maps)
+    false, _ = apply(judge, params, fixed(painted), aligned, maps)
+    true, real = apply(judge, params, target, aligned, maps)
+    match = jnp.asarray(sum(jnp.mean(jnp.abs(ours - fixed(theirs)))
+                            for ours, theirs in zip(features, real, strict=True)))
     return {"adversarial": -objective.adversarial * jnp.mean(score),
             "match": objective.match * match,
             "discriminator": jnp.mean(jax.nn.relu(1 + false)) + jnp.mean(jax.nn.relu(1 - true))}

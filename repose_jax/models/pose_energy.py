@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from repose_jax.diffusion.guidance import Energy
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.networks.apply import apply
 from repose_jax.networks.pif import FieldConfig, PoseField
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, PoseEstimate, PoseEstimator, soft_argmax)
@@ -52,8 +53,8 @@ class Guide:
           x0: the guess, [-1, 1] units.
           noise: sqrt(1 - abar) of the noisy picture it was made from; 0 for a finished picture.
         """
-        heatmaps = PoseEstimator(self.estimator).apply({"params": params.estimator}, x0, noise)
-        return soft_argmax(heatmaps, x0.shape[1:3])
+        heatmaps = apply(PoseEstimator(self.estimator), params.estimator, x0, noise)
+        return soft_argmax(heatmaps, (x0.shape[1], x0.shape[2]))
 
     def distance(
         self, params: GuideParams, found: PoseEstimate
@@ -64,7 +65,8 @@ class Guide:
         """
         sure = jax.lax.stop_gradient(found.confidence)
         pose = jnp.concatenate([found.xy, sure[..., None]], axis=-1)
-        return PoseField(self.field).apply({"params": params.field}, pose,
+        assert self.field is not None and params.field is not None  # who asks has checked
+        return apply(PoseField(self.field), params.field, pose,
                                            method="of_pose").distance
 
     def judged(

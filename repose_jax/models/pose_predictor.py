@@ -15,6 +15,7 @@ from repose_jax.common.signal import to_signal
 from repose_jax.data.image.crop import FILLING, cut_out, framed
 from repose_jax.data.image.resize import letterbox, shifted, unfit_pose
 from repose_jax.models.weights import Weights, load_estimator
+from repose_jax.networks.apply import apply
 from repose_jax.networks.pose_estimator import PoseEstimator, peak
 from repose_jax.pose.people import Box
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
@@ -41,7 +42,7 @@ class PoseReader:
         module = PoseEstimator(weights.config)
 
         def read(params, pictures):
-            heatmaps = module.apply({"params": params}, to_signal(pictures),
+            heatmaps = apply(module, params, to_signal(pictures),
                                     jnp.zeros(len(pictures)))
             return peak(heatmaps, pictures.shape[1:3]).pose
 

@@ -22,6 +22,7 @@ from repose_jax.diffusion.guidance import Branch, classifier_free
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
 from repose_jax.diffusion.prediction import Denoiser, Kind, Prediction, interpret
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.networks.apply import apply
 from repose_jax.networks.network import Context, Network, NetworkConfig
 from repose_jax.networks.painter import Painting
 from repose_jax.networks.rpa import Alignment
@@ -136,7 +137,7 @@ class RePoseModel:
         target_pose: Float[Array, "batch joints 3"],
     ) -> Alignment:
         """The recurrent pose alignment alone, for drawing."""
-        return self.network.apply({"params": params}, source, source_pose, target_pose,
+        return apply(self.network, params, source, source_pose, target_pose,
                                   method="align")
 
     def paint(
@@ -147,7 +148,7 @@ class RePoseModel:
         target_pose: Float[Array, "batch joints 3"],
     ) -> tuple[Painting, Alignment]:
         """The painted picture and the alignment it was painted from; only with a painter."""
-        return self.network.apply({"params": params}, source, source_pose, target_pose,
+        return apply(self.network, params, source, source_pose, target_pose,
                                   method="paint")
 
     def condition(
@@ -168,14 +169,14 @@ class RePoseModel:
         """
         present = jnp.full(source.shape[0], float(branch in ("source", "both")))
         keep_pose = float(branch in ("pose", "both"))
-        return self.network.apply({"params": params}, source, source_pose,
+        return apply(self.network, params, source, source_pose,
                                   target_pose * keep_pose, present, method="condition")
 
     def denoiser(self, params: Params, context: Context) -> Denoiser:
         """The denoiser of a batch whose conditions are `context`."""
 
         def denoise(y: Float[Array, "batch h w 3"], t: Int[Array, "batch"]) -> Prediction:
-            return self._interpret(self.network.apply({"params": params}, y, t, context),
+            return self._interpret(apply(self.network, params, y, t, context),
                                    y, t, context)
 
         return denoise
@@ -198,7 +199,7 @@ class RePoseModel:
         """
         given = tuple((branch in ("source", "both"), branch in ("pose", "both"))
                       for branch in coefficients)
-        context = self.network.apply({"params": params}, source, source_pose, target_pose, given,
+        context = apply(self.network, params, source, source_pose, target_pose, given,
                                      method="conditions")
         if "both" in coefficients:
             place = tuple(coefficients).index("both") * len(source)
@@ -251,8 +252,7 @@ class RePoseModel:
         present = 1.0 - (no_source | neither)
         keep_pose = 1.0 - (no_pose | neither)
         dropout = {"dropout": dropout_key[0]}
-        context = self.network.apply(
-            {"params": params}, source, batch["source_pose"],
+        context = apply(self.network, params, source, batch["source_pose"],
             batch["target_pose"] * keep_pose[:, None, None], present, train,
             method="condition", rngs=dropout)
 
@@ -263,7 +263,7 @@ class RePoseModel:
             noise_key).reshape(-1, *target.shape[1:])
         target, context = jax.tree.map(lambda x: jnp.repeat(x, draws, axis=0), (target, context))
         y = cfg.schedule.noised(target, noise, t)
-        out = self.network.apply({"params": params}, y, t, context, train, rngs=dropout)
+        out = apply(self.network, params, y, t, context, train, rngs=dropout)
         prediction = self._interpret(out, y, t, context)
 
         abar = cfg.schedule.alpha_bar(t)
@@ -276,7 +276,7 @@ class RePoseModel:
             share = (1 - abar)[:, 0, 0, 0]
             wrong = judge(prediction.x0, jnp.sqrt(share)) * (share <= objective.field_noise)
             parts["field"] = objective.field_weight * wrong.mean()
-        return sum(parts.values()), parts
+        return jnp.asarray(sum(parts.values())), parts
 
     def denoised(
         self,
@@ -301,8 +301,7 @@ class RePoseModel:
         ones = jnp.ones(source.shape[0])
         source_present = ones if source_present is None else source_present
         pose_present = ones if pose_present is None else pose_present
-        context = self.network.apply(
-            {"params": params}, source, batch["source_pose"],
+        context = apply(self.network, params, source, batch["source_pose"],
             batch["target_pose"] * pose_present[:, None, None], source_present,
             method="condition")
         noise = jax.vmap(lambda key: jax.random.normal(key, target.shape[1:]))(keys)

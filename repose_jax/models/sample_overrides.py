@@ -6,7 +6,7 @@ Imports nothing heavy, so that a command's help is told at once.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from repose_jax.common.ranges import Fraction, Weight
 
@@ -47,7 +47,7 @@ class GuidanceOptions:
         return dataclasses.replace(config, **given(self))
 
 
-def given(options: object, *names: str) -> dict[str, object]:
+def given(options: Any, *names: str) -> dict[str, Any]:
     """The fields of a dataclass that are not None, all of them or those named."""
     return {name: value for name in names or [f.name for f in dataclasses.fields(options)]
             if (value := getattr(options, name)) is not None}

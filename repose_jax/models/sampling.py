@@ -54,15 +54,15 @@ def generate(
     Raises:
       ValueError: for gradient guidance without a guide.
     """
-    if config.guidance.active and (guide is None or guide_params is None):
-        raise ValueError("gradient guidance needs a guide")
     numbers = config.guidance.numbers()
     config = dataclasses.replace(config, guidance=config.guidance.structure())
     if not config.guidance.active:
         guide = guide_params = None
+    elif guide is None or guide_params is None:
+        raise ValueError("gradient guidance needs a guide")
     elif not config.guidance.pif:
         guide = dataclasses.replace(guide, field=None)
-        guide_params = guide_params.replace(field=None)
+        guide_params = dataclasses.replace(guide_params, field=None)
     return _generate(model, config, trajectory, guide, params, guide_params, numbers, source,
                      source_pose, target_pose, keys)
 

@@ -105,7 +105,7 @@ def prepare(
         return 2 * x - 1
     if scaling == "tf":
         return (255 * x - 128) / 128
-    mean, std = np.float32(_MEAN), np.float32(_STD)
+    mean, std = np.array(_MEAN, np.float32), np.array(_STD, np.float32)
     return x * (std / 0.5) + (mean - 0.5) / 0.5
 
 
@@ -139,7 +139,7 @@ class Inception(nn.Module):
           classifier ("768") and after the last block ("2048"), and the "logits"; named by their
           number of features.
         """
-        taps = {}
+        taps: dict[Tap, Array] = {}
         for name, channels, kernel, stride, padding in (
                 ("Conv2d_1a_3x3", 32, 3, 2, "VALID"), ("Conv2d_2a_3x3", 32, 3, 1, "VALID"),
                 ("Conv2d_2b_3x3", 64, 3, 1, "SAME")):

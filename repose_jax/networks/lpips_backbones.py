@@ -81,6 +81,8 @@ _STAGES: dict[str, tuple[_Layers, ...]] = {
 
 
 def _width(layer: _Conv | _Pool | _Fire) -> int:
+    if isinstance(layer, _Pool):
+        raise ValueError("no stage ends in a pool")
     return 2 * layer.expand if isinstance(layer, _Fire) else layer.channels
 
 

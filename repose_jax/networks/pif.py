@@ -88,15 +88,15 @@ class PoseField(nn.Module):
         """
         cfg, parents = self.config, bone_parents(self.skeleton)
         own = jnp.concatenate([unit * visible[..., None], visible[..., None]], axis=-1)
-        encoded: list[Array | None] = [None] * len(parents)
-        while None in encoded:
+        encoded: dict[int, Array] = {}
+        while len(encoded) < len(parents):
             for bone, parent in enumerate(parents):
-                if encoded[bone] is None and (parent < 0 or encoded[parent] is not None):
+                if bone not in encoded and (parent < 0 or parent in encoded):
                     seen = own[:, bone] if parent < 0 else jnp.concatenate(
                         [own[:, bone], encoded[parent]], axis=-1)
                     hidden = nn.silu(nn.Dense(2 * cfg.features, name=f"bone_{bone}_in")(seen))
                     encoded[bone] = nn.silu(nn.Dense(cfg.features, name=f"bone_{bone}_out")(hidden))
-        h = jnp.concatenate(encoded, axis=-1)
+        h = jnp.concatenate([encoded[bone] for bone in range(len(parents))], axis=-1)
         for layer in range(cfg.depth):
             h = nn.silu(nn.Dense(cfg.width, name=f"layer_{layer}")(h))
         distance = nn.softplus(_SHARPNESS * nn.Dense(1, name="distance")(h)[:, 0]) / _SHARPNESS

@@ -146,7 +146,7 @@ def _moments(
     weight: Float[Array, "batch h w joints"], image_size: tuple[int, int]
 ) -> tuple[Float[Array, "batch joints 2"], Float[Array, "batch joints"]]:
     """Mean and variance (of x and y together) of distributions over the cells, pixels."""
-    points = grid(weight.shape[1:3], image_size)
+    points = grid((weight.shape[1], weight.shape[2]), image_size)
     mean = jnp.einsum("bhwj,hwc->bjc", weight, points)
     square = jnp.einsum("bhwj,hw->bj", weight, jnp.sum(points**2, axis=-1))
     return mean, jnp.maximum(square - jnp.sum(mean**2, axis=-1), 0.0)

@@ -168,7 +168,7 @@ class RecurrentPoseAlignment(nn.Module):
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
     ) -> Alignment:
-        cfg, image_size = self.config, source.shape[1:3]
+        cfg, image_size = self.config, (source.shape[1], source.shape[2])
         if not cfg.iterations:
             # No alignment at all, not even of the copied picture: the ablation's baseline.
             still = jnp.zeros((*source.shape[:3], 2), source.dtype)
@@ -179,13 +179,14 @@ class RecurrentPoseAlignment(nn.Module):
                 return jnp.zeros((source.shape[0], *size, 2), jnp.float32)
             return skeleton_flow(source_pose, target_pose, self.skeleton, size, image_size)
 
-        aligned, trace = {}, []
-        correction, state = None, None
+        aligned: dict[int, Array] = {}
+        trace: list[Trace] = []
+        correction = state = None
         for level in reversed(range(len(self.unet.channels))):
             size = self.unet.level_size(level, image_size)
             numbers = [k for k in self.wanted if features[k].shape[1:3] == size]
             start = initial(size)
-            if correction is None:
+            if correction is None or state is None:
                 flow = start
                 state = jnp.zeros((source.shape[0], *size, cfg.hidden), jnp.float32)
             else:
@@ -203,6 +204,7 @@ class RecurrentPoseAlignment(nn.Module):
             correction = flow - start
             aligned |= _split(stacked, features, numbers)
             trace += steps
+        assert correction is not None  # a U-Net has a level
         flow = initial(image_size) + resize(correction, image_size)
         return Alignment(aligned, warp(source, flow), flow, tuple(trace))
 

@@ -161,9 +161,10 @@ def find_pose(
     if not known:
         return None
     people = table.poses[found]
-    if size and table.sizes[known[0]]:
+    stated = table.sizes[known[0]]
+    if size and stated:
         # The file may be of a larger or smaller copy of the photo.
-        people = scaled(people, table.sizes[known[0]], size)
+        people = scaled(people, stated, size)
     try:
         chosen, note = choose_person(people, person)
     except ValueError as error:
@@ -296,7 +297,7 @@ def pose_beside(image: object) -> tuple[str | None, list[str]]:
     A text or JSON of the picture's name that is no pose at all, such as a caption, is passed over
     and named in the second; a damaged pose file is not.
     """
-    passed = []
+    passed: list[str] = []
     if not isinstance(image, (str, os.PathLike)):
         return None, passed
     stem = os.path.splitext(os.fspath(image))[0]

@@ -44,10 +44,11 @@ class NamedPoses:
         """Some of the rows, in the given order."""
         def of(values: Mapping[int, object]) -> dict:
             return {new: values[old] for new, old in enumerate(chosen) if old in values}
-        names, sizes, pictures = (tuple(values[i] for i in chosen) for values in (
-            self.names, self.sizes, self.pictures))
-        return dataclasses.replace(self, poses=self.poses[chosen], names=names, sizes=sizes,
-                                   pictures=pictures, notes=of(self.notes), faults=of(self.faults))
+        return dataclasses.replace(
+            self, poses=self.poses[chosen], names=tuple(self.names[i] for i in chosen),
+            sizes=tuple(self.sizes[i] for i in chosen),
+            pictures=tuple(self.pictures[i] for i in chosen),
+            notes=of(self.notes), faults=of(self.faults))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -195,8 +195,9 @@ def _names(*places: dict | None) -> list[str] | None:
 def _own_names(points: list) -> list[str] | None:
     """The names in joints that are dictionaries; None where they have none of their own each."""
     for key in ("name", "part", "joint", "label", "class"):
-        found = [point.get(key) if isinstance(point, dict) else None for point in points]
-        if all(isinstance(name, str) for name in found) and len(set(found)) == len(found):
+        told = [point.get(key) if isinstance(point, dict) else None for point in points]
+        found = [name for name in told if isinstance(name, str)]
+        if len(set(found)) == len(points):
             return found
     return None
 
@@ -239,7 +240,8 @@ def _point(point: object) -> list[float]:
     """x, y and the third number of a joint that is a dictionary; 1 where it has no third."""
     if not isinstance(point, dict):
         raise Fault("has a landmark without a number for x")
-    place = point.get("position") if isinstance(point.get("position"), dict) else point
+    position = point.get("position")
+    place = position if isinstance(position, dict) else point
     third = next((point[key] for key in _THIRD if point.get(key) is not None), 1.0)
     for name, value in (("x", place.get("x")), ("y", place.get("y")), ("visibility", third)):
         if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -48,7 +48,7 @@ def settle(raw: RawFile, *, size: Size | None = None,
     for i, person in enumerate(people):
         if person.values is not None and person.skeleton == skeleton:
             values[i] = person.values
-        elif person.values is not None:
+        elif person.values is not None and person.skeleton is not None:
             faults[i] = f"has {person.skeleton.name} in {person.name}, {skeleton.name} before it"
     notes: dict[int, list[str]] = {}
     xy, known = values[..., :2], _marked(values, notes)
@@ -56,7 +56,7 @@ def settle(raw: RawFile, *, size: Size | None = None,
     if min_confidence is None:
         min_confidence = 0.0 if raw.decided else MIN_CONFIDENCE
     doubted = seen & (confidence < min_confidence)
-    for i in _rows(doubted.any(1)):
+    for i in _rows(np.any(doubted, axis=1)):
         notes.setdefault(i, []).append(
             f"{doubted[i].sum()} joints of a confidence below {min_confidence:g} left out")
     known = seen & ~doubted
@@ -113,7 +113,7 @@ def _confidences(
     """Which joints are claimed, and their confidences; third numbers 0, 1 and 2 are flags."""
     if np.isin(third[known], (0, 1, 2)).all():
         return known, known * 1.0
-    for i in _rows(((third < 0) | (known & (third > _CONFIDENT))).any(1)):
+    for i in _rows(np.any((third < 0) | (known & (third > _CONFIDENT)), axis=1)):
         wrong = third[i][(third[i] < 0) | (third[i] > _CONFIDENT)][0]
         faults.setdefault(i, f"has a visibility outside of 0 to 1 ({wrong:g}), which is no flag 0, 1 "
                           "or 2 either")

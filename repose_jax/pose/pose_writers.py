@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content
 from repose_jax.pose.convert import convert
 from repose_jax.pose.named_poses import NamedPose
 from repose_jax.pose.pose_text import CSV_HEADER
@@ -89,4 +89,4 @@ def write_pose(path: str | os.PathLike[str], pose: NamedPose, format: Format = "
       UserError: the file cannot be written, or the format needs the size of the picture.
     """
     text = _WRITERS[format](pose)
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_content(path, text)

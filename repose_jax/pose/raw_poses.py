@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -87,7 +88,7 @@ def numbers(values: object, what: str) -> list[float]:
     return values
 
 
-def spelled(content: Mapping) -> dict[str, object]:
+def spelled(content: Mapping) -> dict[str, Any]:
     """Keys without case, "_" and "-", as programs differ in these."""
     return {str(key).lower().replace("_", "").replace("-", ""): value
             for key, value in content.items()}
@@ -96,7 +97,7 @@ def spelled(content: Mapping) -> dict[str, object]:
 def stated_unit(*places: object) -> str | None:
     """The unit that the first of some dictionaries states; Fault for one that is not known."""
     for place in places:
-        keys = spelled(place) if isinstance(place, dict) else {}
+        keys: dict[str, Any] = spelled(place) if isinstance(place, dict) else {}
         for key in ("unit", "units", "coordinates", "coordinateunit"):
             if isinstance(keys.get(key), str):
                 if keys[key].lower() not in _UNITS:
@@ -129,7 +130,7 @@ def stated_size(*places: object) -> tuple[int, int] | None:
 
 
 def _size_in(place: dict) -> tuple[int, int] | None:
-    keys, found = spelled(place), {}
+    keys, found = spelled(place), dict[str, tuple[int, int]]()
     # A box has a width and a height too.
     prefixes = _PREFIXES[:-1] if keys.keys() & {"x", "left", "x1", "xmin", "cx"} else _PREFIXES
     for prefix in prefixes:

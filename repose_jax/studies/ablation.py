@@ -252,7 +252,7 @@ def _digest(content: Any) -> str:
 
 
 def _write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    write_whole(path, lambda file: np.savez_compressed(file, **arrays))
+    write_whole(path, lambda file: np.savez_compressed(file, **dict[str, Any](arrays)))
 
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -9,13 +9,13 @@ import io
 import math
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from repose_jax.common.fields import to_dict
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content
 from repose_jax.evaluation.metrics.metric import found_metrics
 from repose_jax.evaluation.report.report import write_json
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
@@ -104,7 +104,7 @@ def write_report(result: Result, folder: str | os.PathLike[str], command: str) -
     writer = csv.DictWriter(table, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(found)
-    write_whole(folder / "results.csv", lambda file: file.write(table.getvalue().encode()))
+    write_content(folder / "results.csv", table.getvalue())
     write_json(folder / "results.json", {
         "title": result.ablation.title, "command": command, "conditions": result.conditions,
         "seeds": list(result.ablation.seeds), "pictures": len(result.persons),
@@ -112,18 +112,18 @@ def write_report(result: Result, folder: str | os.PathLike[str], command: str) -
         "cells": [{"settings": dict(cell.settings), "sample": to_dict(cell.sample)}
                   for cell in result.cells], "rows": found})
     text = markdown(result, found)
-    write_whole(folder / "table.md", lambda file: file.write(text.encode()))
+    write_content(folder / "table.md", text)
     plots = {f"{axis}.png": _curves(result, found, axis) for axis in axes
              if _numeric(result, axis)}
     plots["pareto.png"] = _pareto(result, found, axes)
     for name, png in plots.items():
-        write_whole(folder / name, lambda file, png=png: file.write(png))
+        write_content(folder / name, png)
     page = _page(result, found, plots, command)
-    write_whole(folder / "index.html", lambda file: file.write(page.encode()))
+    write_content(folder / "index.html", page)
     return folder / "index.html"
 
 
-def _label(settings: dict, axes: list[str]) -> str:
+def _label(settings: Mapping[str, Any], axes: list[str]) -> str:
     return ", ".join(f"{n.split('.')[-1]} {_plain(settings[n])}" for n in axes if n in settings
                      ) or "as the model has it"
 

@@ -26,7 +26,7 @@ from jaxtyping import Int, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content, write_whole
 from repose_jax.common.progress import Progress, silent
 from repose_jax.common.ranges import Range, Seed, check_fields
 from repose_jax.data.pairs.source import PairSource
@@ -160,7 +160,7 @@ def write(rows: Sequence[Row], wanted: AugmentReid, folder: pathlib.Path, comman
     write_json(folder / "results.json", {
         "command": command, "settings": to_dict(wanted),
         "rows": [dataclasses.asdict(row) for row in rows]})
-    write_whole(folder / "table.md", lambda file: file.write(markdown(rows).encode()))
+    write_content(folder / "table.md", markdown(rows))
 
 
 def _generated(

@@ -87,7 +87,7 @@ def loss(
       (their sum, each of them).
     """
     source, target = to_signal(batch["source"]), to_signal(batch["target"])
-    skeleton, image_size = model.network.skeleton, target.shape[1:3]
+    skeleton, image_size = model.network.skeleton, (target.shape[1], target.shape[2])
     painting, alignment = model.paint(params, source, batch["source_pose"], batch["target_pose"])
     person, before = (person_map(batch[f"{name}_pose"], skeleton, image_size)
                       for name in ("target", "source"))
@@ -95,11 +95,11 @@ def loss(
     terms = picture_terms(painting.picture, target, weight, objective)
     terms |= alignment_terms(alignment, source, target, person, objective)
     if objective.judged:
-        half = tuple(side // 2 for side in image_size)
+        half = image_size[0] // 2, image_size[1] // 2
         maps = pose_maps(batch["target_pose"], skeleton, half, image_size)
         terms |= adversarial_terms(params["discriminator"], painting.picture, target, alignment,
                                    maps, objective)
-    return sum(terms.values()), terms
+    return jnp.asarray(sum(terms.values())), terms
 
 
 class PainterTask(Task):

@@ -24,6 +24,7 @@ from repose_jax.data.pairs.source import Batch
 from repose_jax.data.pairs.stream import batches
 from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.models.weights import LoadedModel, load_model, load_weights
+from repose_jax.networks.apply import apply
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, PoseEstimator, estimator_loss, fresh_estimator, soft_argmax)
 from repose_jax.pose.draw import draw_skeleton
@@ -167,7 +168,7 @@ class EstimatorTask(Task):
                       source.identity, [("data", text) for text in source.notes])
 
     def loss(self, params, frozen, batch, keys):
-        heatmaps = self.estimator.apply({"params": params}, batch["image"], batch["noise"])
+        heatmaps = apply(self.estimator, params, batch["image"], batch["noise"])
         each, terms = estimator_loss(heatmaps, batch["pose"], self.config.image_size)
         return each.mean(), {name: value.mean() for name, value in terms.items()}
 

@@ -20,6 +20,7 @@ from repose_jax.common.files import write_whole
 from repose_jax.common.ranges import Fraction, Range, Weight, check_fields
 from repose_jax.data.config import DataConfig
 from repose_jax.models.weights import load_weights
+from repose_jax.networks.apply import apply
 from repose_jax.networks.pif import FieldConfig, Params, PoseField, fresh_field
 from repose_jax.pose.bones import bones_of, valid_poses
 from repose_jax.pose.corruptions import CORRUPTIONS, von_mises
@@ -183,7 +184,7 @@ def field_loss(
     keys: Key[Array, "batch"],
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Absolute error of the distance, and of the offset's length on visible bones."""
-    out = field.apply({"params": params}, batch["unit"], batch["visible"])
+    out = apply(field, params, batch["unit"], batch["visible"])
     distance = jnp.abs(out.distance - batch["distance"]).mean()
     # The head's output fades with the visibility, so what it is asked for does too.
     wanted = batch["offset"] * batch["visible"][..., None]

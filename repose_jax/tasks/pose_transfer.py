@@ -78,7 +78,7 @@ class PoseTransferTask(Task):
         if init is not None:
             self.given = initial(init, self.config, jax.eval_shape(
                 self.model.init, jax.random.key(0)))
-        if experiment.frozen and init is not None:
+        if experiment.frozen and self.given is not None:
             self._parts = {name: part for name, part in self.given.items()
                            if name in experiment.frozen}
             self.given = {name: part for name, part in self.given.items()

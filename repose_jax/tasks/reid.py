@@ -24,6 +24,7 @@ from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
 from repose_jax.models.pose_transfer import Params
 from repose_jax.models.weights import load_weights
+from repose_jax.networks.apply import apply
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
 from repose_jax.tasks.reid_augment import augmented
 from repose_jax.tasks.task import Stream, Task, digest
@@ -158,7 +159,7 @@ def reid_loss(
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
     """Cross-entropy over the people, of pictures changed at random."""
     images = augmented(to_signal(batch["image"]), keys)
-    cosines = network.apply({"params": params}, images, train=True).cosines
+    cosines = apply(network, params, images, train=True).cosines
     right = (cosines.argmax(1) == batch["person"]).mean()
     return cross_entropy(cosines, batch["person"]).mean(), {"right": right}
 
@@ -168,7 +169,7 @@ def moments(
 ) -> dict[str, Float[np.ndarray, "embedding"]]:
     """Mean and deviation of the raw vectors over all pictures, by the names of the parameters."""
     read = functools.partial(jax.jit(
-        lambda params, images: network.apply({"params": params}, to_signal(images)).raw), params)
+        lambda params, images: apply(network, params, to_signal(images)).raw), params)
     raw = in_parts(read, lambda some: np.stack([pictures.read(int(i)) for i in some]),
                    len(pictures.person), at_once).astype(np.float64)
     return {"mean": raw.mean(0).astype(np.float32),
@@ -215,16 +216,21 @@ class ReidTask(Task):
     def loss(self, params, frozen, batch, keys):
         return reid_loss(ReidNetwork(self.config), params, batch, keys)
 
+    @property
+    def _known(self) -> Pictures:
+        assert self.pictures is not None, "`data` comes before"
+        return self.pictures
+
     def identity(self) -> dict[str, Any]:
         return {"reid": to_dict(self.config), "per_person": self.experiment.per_person,
                 "data_seed": self.experiment.data.seed,
-                "people": hashlib.sha256(self.pictures.person.tobytes()).hexdigest(),
-                "pictures": self.pictures.digest,
+                "people": hashlib.sha256(self._known.person.tobytes()).hexdigest(),
+                "pictures": self._known.digest,
                 "init": None if self.given is None else digest(self.given)}
 
     def finish(self, params: Params) -> Params:
-        return params | moments(ReidNetwork(self.config), params, self.pictures)
+        return params | moments(ReidNetwork(self.config), params, self._known)
 
     def facts(self, images: int) -> dict[str, Any]:
-        return {"images": images, "real": self.pictures.real, "generated": self.pictures.generated,
+        return {"images": images, "real": self._known.real, "generated": self._known.generated,
                 "data": self.experiment.data.name}

@@ -192,7 +192,7 @@ class Checkpoints:
 def array_hashes(state: Any) -> dict[str, str]:
     """Name -> SHA-256 of each array's bytes, in the order of its elements."""
     def digest(leaf: Any) -> str:
-        return hashlib.sha256(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data).hexdigest()
 
     named = _named(state)
     # One after the other a large model's would hold the training up; hashing frees the interpreter.
@@ -212,10 +212,10 @@ def sealed(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wrong_array(state: TrainState, sha256: Mapping[str, str] | None) -> str | None:
     """What is wrong with a restored state; None where nothing is."""
-    found = {} if sha256 is None else array_hashes(state)
-    for name, value in found.items():
-        if sha256.get(name) != value:
-            return f"{name} is not what was written"
+    if sha256 is not None:
+        for name, value in array_hashes(state).items():
+            if sha256.get(name) != value:
+                return f"{name} is not what was written"
     for name, leaf in _named(state).items():
         if jnp.issubdtype(leaf.dtype, jnp.floating) and not jnp.isfinite(leaf).all():
             return f"{name} has values that are not finite"

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from repose_jax.common.files import cannot_write, write_whole
+from repose_jax.common.files import cannot_write, write_content
 
 
 class TrainingLog:
@@ -52,14 +52,14 @@ class TrainingLog:
         """Drops the rows past `images`: a resumed run will write them again."""
         kept = [row for row in self.rows() if row["images"] <= images]
         text = "".join(json.dumps(row) + "\n" for row in kept)
-        write_whole(self._path, lambda file: file.write(text.encode()))
+        write_content(self._path, text)
 
     def plot(self) -> None:
         """Draws the loss over images, both axes readable whatever the range."""
         rows = self.rows()
         if rows:
             curve = _loss_curve([row["images"] for row in rows], [row["loss"] for row in rows])
-            write_whole(self._plot, lambda file: file.write(curve))
+            write_content(self._plot, curve)
 
 
 class NonFiniteLoss(Exception):

@@ -158,7 +158,7 @@ def train(
                 if config.max_minutes is not None and wall_s() >= 60 * config.max_minutes:
                     reason = "out of time"
                     break
-                batch = _next(batches, config.batch_size, images)
+                batch: Any = _next(batches, config.batch_size, images)  # on its way to the devices
                 state, metrics = devices.step(state, batch, key, frozen)
                 images += config.batch_size
                 meter.push(images, metrics)

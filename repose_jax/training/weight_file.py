@@ -22,7 +22,7 @@ import safetensors
 import safetensors.numpy
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content
 from repose_jax.common.json_text import parse_json
 from repose_jax.training.state import Params
 
@@ -161,7 +161,7 @@ def export_safetensors(
                                 "export as float32, or from an earlier checkpoint")
         tensors[name] = np.asarray(value, order="C")
     data = _sorted_header(safetensors.numpy.save(tensors, metadata=dict(metadata)))
-    write_whole(path, lambda file: file.write(data))
+    write_content(path, data)
 
 
 def _sorted_header(data: bytes) -> bytes:

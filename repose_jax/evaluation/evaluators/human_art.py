@@ -205,8 +205,8 @@ def _distances(
         if name == "frechet":
             value = frechet_distance(*(moments(s).gaussian(network.name) for s in sets))
         else:
-            value = kernel_distance(*sets, rules.kernel_subsets, rules.kernel_subset_size,
-                                    seed).mean
+            value = kernel_distance(sets[0], sets[1], subsets=rules.kernel_subsets,
+                                    subset_size=rules.kernel_subset_size, seed=seed).mean
         scores[f"{name}_{network.name}"] = Interval(value, float("nan"), float("nan"))
     return scores, left_out
 

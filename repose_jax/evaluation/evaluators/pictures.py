@@ -263,8 +263,8 @@ def _open(wanted: Wanted, rules: Protocol | None, loaded, split: str) -> PairSou
         skeleton, size = loaded.model.config.network.skeleton, tuple(
             loaded.model.config.network.image_size)
     if rules is not None:
-        if size not in (None, rules.size):
-            raise UserError(wanted.model, f"makes pictures of {size[0]}x{size[1]}, {rules.name} "
+        if loaded is not None and size is not None and size != rules.size:
+            raise UserError(loaded.name, f"makes pictures of {size[0]}x{size[1]}, {rules.name} "
                             f"is of {rules.size[0]}x{rules.size[1]}", "score a folder of pictures")
         size = rules.size
     if split == "test" and data.hold_out:
@@ -309,15 +309,17 @@ def _judges(
     wanted: Wanted, rules: Protocol | None, test: PairSource
 ) -> tuple[PoseReader | FoundPoses | None, FeatureReader | None]:
     """Who reads poses and people: what was asked for, else the protocol's."""
-    judge = wanted.judge or (rules and rules.judge)
-    identity = wanted.identity or (rules and rules.identity)
+    judge = wanted.judge or (None if rules is None else rules.judge)
+    identity = wanted.identity or (None if rules is None else rules.identity)
     people = FeatureReader.load(identity, test.size) if identity else None
     if judge == BESIDE:
         if not wanted.images:
             raise UserError(BESIDE, "judges folders of pictures", "save them first, with --save")
         return beside(wanted.images, test.skeleton, wanted.min_confidence), people
-    reader = PoseReader.load(judge) if judge else None
-    if reader is not None and (reader.weights.config.skeleton != test.skeleton.name or tuple(
+    if not judge:
+        return None, people
+    reader = PoseReader.load(judge)
+    if (reader.weights.config.skeleton != test.skeleton.name or tuple(
             reader.weights.config.image_size) != test.size):
         raise UserError(judge, f"reads {reader.weights.config.skeleton} at "
                         f"{reader.weights.config.image_size}, the data has {test.skeleton.name} at "

@@ -16,6 +16,7 @@ from repose_jax.evaluation.metrics.denoising import timestep_at_noise
 from repose_jax.evaluation.metrics.pose_accuracy import pck, pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
 from repose_jax.models.weights import LoadedModel, Weights
+from repose_jax.networks.apply import apply
 from repose_jax.networks.pose_estimator import PoseEstimator, peak, soft_argmax
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ def score_estimator(
             given = jnp.full(len(image), float(kind == "guessed knowing the pose"))
             image = model.denoised(denoiser.params, batch, t, keys, given, given)
             noise = jnp.sqrt(1 - model.config.schedule.alpha_bar(t))[:, 0, 0, 0]
-        heatmaps = estimator.apply({"params": weights.params}, image, noise)
+        heatmaps = apply(estimator, weights.params, image, noise)
         return peak(heatmaps, size).pose, soft_argmax(heatmaps, size).pose
 
     rows = []

@@ -45,6 +45,7 @@ def _illegal_poses(skeleton: str) -> tuple[np.ndarray, np.ndarray]:
     from repose_jax.data.people.renderer import render_person
     from repose_jax.data.people.source import identity_numbers
     numbers = identity_numbers("test", _ILLEGAL_PEOPLE)
-    return tuple(
+    legal, illegal = (
         np.stack([make(0, identity, 0, (128, 64)).annotated(skeleton) for identity in numbers])
         for make in (render_person, render_illegal))
+    return legal, illegal

@@ -18,6 +18,7 @@ from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
 from repose_jax.evaluation.metrics.retrieval import Ranking, pair_junk, rank
 from repose_jax.models.weights import Weights, load_reid
+from repose_jax.networks.apply import apply
 from repose_jax.networks.reid import ReidNetwork
 
 _AT_ONCE = 64
@@ -37,8 +38,8 @@ class FeatureReader:
         network = ReidNetwork(weights.config)
         # An argument: weights that are constants would be compiled in.
         self._read = functools.partial(jax.jit(
-            lambda params, pictures: network.apply(
-                {"params": params}, to_signal(pictures)).features), weights.params)
+            lambda params, pictures: apply(network, params, to_signal(pictures)).features),
+            weights.params)
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], size: tuple[int, int]) -> FeatureReader:

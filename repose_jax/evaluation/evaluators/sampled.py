@@ -76,15 +76,19 @@ def sampled(
     Returns:
       The pictures, and the wall time of each without compilation; None for a single batch.
     """
-    generated, seconds, timed = [], 0.0, 0
+    generated: list[np.ndarray] = []
+    seconds, timed = 0.0, 0
+    functions, guide_params = guide_parts(guide)
     keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(
         np.arange(len(pairs)))
     for some, real in parts(len(pairs), batch_size):
         begun, done = time.perf_counter(), sum(map(len, generated))
         batch = examples(test, pairs[some])
-        inputs = split((batch["source"], batch["source_pose"], batch["target_pose"], keys[some]))
+        source, source_pose, target_pose, own = split((
+            batch["source"], batch["source_pose"], batch["target_pose"], keys[some]))
         pictures, _ = generate(
-            loaded.model, loaded.params, *inputs, sample, False, *guide_parts(guide))
+            loaded.model, loaded.params, source, source_pose, target_pose, own, sample,
+            guide=functions, guide_params=guide_params)
         generated.append(np.asarray(pictures)[:real])
         if done:  # the first batch compiles
             seconds, timed = seconds + time.perf_counter() - begun, timed + len(some)

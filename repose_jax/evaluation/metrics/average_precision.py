@@ -95,7 +95,7 @@ def _prepare(people: People, found: Detections, similarity: Callable) -> _Pictur
     matrix = (similarity(poses, people) if len(poses) and len(people.poses)
               else np.zeros((len(poses), len(people.poses))))
     return _Picture(matrix, np.asarray(found.scores, np.float64)[order], areas,
-                    np.asarray(people.areas, np.float64), people.visible.any(1))
+                    np.asarray(people.areas, np.float64), np.any(people.visible, axis=1))
 
 
 def _outside(areas: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

@@ -57,7 +57,7 @@ class DenoisingTable:
         """
         rows = []
         for i, (t, noise) in enumerate(zip(self.timesteps, self.noise)):
-            row = {"timestep": int(t), "noise": float(noise)}
+            row: dict[str, float | Interval] = {"timestep": int(t), "noise": float(noise)}
             row |= {arm: self.bootstrap.mean(self.losses[arm][i]) for arm in ARMS}
             for name, arm in (("source_gain", "wrong_source"), ("pose_gain", "wrong_pose")):
                 row[name] = self.bootstrap.difference(self.losses[arm][i], self.losses["right"][i])

@@ -141,7 +141,7 @@ def inception(
     scaling = _SCALING.get(variant) if scaling is None else scaling
     for option, known in ((variant, Variant), (tap, Tap), (resize, Resize), (scaling, Scaling)):
         if option not in get_args(known):
-            raise UserError(option, "is not known", f"take one of {', '.join(get_args(known))}")
+            raise UserError(str(option), "is not known", f"take one of {', '.join(get_args(known))}")
     path = _weights_file(pathlib.Path(path), INCEPTION_FILES[variant])
     digest = check_hash(path, sha256_prefix)
     params = params_from_torch(read_state_dict(path, sha256_prefix=None), variant, str(path))

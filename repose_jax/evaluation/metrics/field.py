@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from repose_jax.evaluation.metrics.auroc import auroc
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
+from repose_jax.networks.apply import apply
 from repose_jax.networks.pif import PoseField, project
 from repose_jax.pose.corruptions import CORRUPTIONS, KAPPAS, von_mises
 from repose_jax.pose.neighbours import nearest_poses
@@ -75,6 +76,11 @@ class FieldScores:
         return "\n".join(lines) + "\n"
 
 
+def _auroc_of(real: np.ndarray, corrupt: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The AUROC as a function of how often each person counts."""
+    return lambda counts: auroc(real, corrupt, counts, counts)
+
+
 def evaluate_field(
     field: PoseField,
     params: Mapping,
@@ -101,10 +107,10 @@ def evaluate_field(
     """
     rng = np.random.default_rng(seed)
     reference = bones(valid)
-    apply = jax.jit(lambda unit, visible: field.apply({"params": params}, unit, visible).distance)
+    distance = jax.jit(lambda unit, visible: apply(field, params, unit, visible).distance)
 
     def judge(unit, visible):
-        return np.asarray(apply(unit, visible), np.float64)
+        return np.asarray(distance(unit, visible), np.float64)
 
     def truth(unit, visible):
         return nearest_poses(unit, visible, *reference).distance.astype(np.float64)
@@ -128,13 +134,13 @@ def evaluate_field(
         unit, visible = bones(corrupt(poses, skeleton, rng))
         f, d = judge(unit, visible), truth(unit, visible)
         rows[name] = {
-            "auroc": people.of(lambda n, f=f: auroc(f_real, f, n, n), _RESAMPLES),
+            "auroc": people.of(_auroc_of(f_real, f), _RESAMPLES),
             "field": people.mean(f), "neighbours": people.mean(d), "spearman": spearman(f, d)}
         everything.append((f, d))
     for kappa in KAPPAS:
         unit, visible = bones(von_mises(poses, skeleton, rng, kappa))
         moved = jax.jit(lambda unit, visible: project(
-            lambda u: field.apply({"params": params}, u, visible).distance, unit,
+            lambda u: apply(field, params, u, visible).distance, unit,
             PROJECTION_STEPS))(unit, visible)
         before, after = truth(unit, visible), truth(np.asarray(moved), visible)
         projection[f"von Mises {kappa:g}"] = {

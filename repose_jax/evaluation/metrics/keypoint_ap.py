@@ -70,7 +70,7 @@ def oks(
         low, high = (corner - size)[None, :, None], (corner + 2 * size)[None, :, None]
         place = found[:, None, :, :2]
         beyond = np.maximum(low - place, 0) + np.maximum(place - high, 0)
-        nobody = ~counts.any(1)
+        nobody = ~np.any(counts, axis=1)
         apart = np.where(nobody[None, :, None, None], beyond, apart)
         counts = counts | nobody[:, None]
     scale = 2 * (np.asarray(people.areas, np.float64)[:, None] + np.spacing(1.0)) * (

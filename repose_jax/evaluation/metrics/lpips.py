@@ -39,7 +39,7 @@ _TINY = 1e-10
 @functools.partial(jax.jit, static_argnames="kind")
 def _distance(kind: str, params: Any, heads: tuple[Array, ...], a: Array, b: Array) -> Array:
     pictures = (jnp.concatenate([a, b]).astype(jnp.float32) - _MEAN) / _DEVIATION
-    total = 0.0
+    total = jnp.zeros(len(a))
     for tap, head in zip(LpipsBackbone(kind).apply(params, pictures), heads):
         norm = jnp.sqrt(jnp.square(tap).sum(-1, keepdims=True))
         unit_a, unit_b = jnp.split(tap / (norm + _TINY), 2)

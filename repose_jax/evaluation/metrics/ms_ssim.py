@@ -75,7 +75,7 @@ def ms_ssim(
             f"pictures of {a.shape[1:3]} are {smallest} wide or high at the last of {scales} "
             f"scales, less than the window of {len(taps)}; take fewer scales")
     a, b = jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32)
-    value = 1.0
+    value: Array | float = 1.0
     for scale, weight in enumerate(weights):
         luminance, structure = ssim_maps(a, b, taps, sample_covariance=False)
         coarsest = scale == scales - 1
@@ -83,4 +83,4 @@ def ms_ssim(
         value *= jnp.maximum(mean, 0) ** weight
         if not coarsest:
             a, b = _halve(a), _halve(b)
-    return value.mean(-1)
+    return jnp.mean(value, -1)

@@ -45,7 +45,7 @@ def _unit(values: np.ndarray) -> tuple[np.ndarray, float] | None:
     if not span > 0:
         return None
     scaled = (values - values.min()) / span
-    norm = np.linalg.norm(scaled)
+    norm = float(np.linalg.norm(scaled))
     return scaled / norm, norm
 
 
@@ -75,9 +75,10 @@ def pose_cosine(
         truth = [_unit(axis) for axis in (wanted[:, :2] * weight)[visible].T]
         for i, pose in enumerate(np.asarray(found, np.float64)):
             guess = [_unit(axis) for axis in (pose[:, :2] * weight)[visible].T]
-            if any(axis is None for axis in truth + guess):
+            axes = [axis for axis in truth + guess if axis is not None]
+            if len(axes) < 4:
                 continue
-            (x_true, _), (y_true, _), (x, _), (y, norm) = truth + guess
+            (x_true, _), (y_true, _), (x, _), (y, norm) = axes
             if as_scripted:
                 result[i, j] = (x_true @ x + y_true @ x / norm) / np.sqrt(2 * (1 + norm**-2))
             else:

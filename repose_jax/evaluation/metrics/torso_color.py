@@ -38,7 +38,7 @@ class TorsoCorrelation(NamedTuple):
 
     mean: float
     channels: Float[np.ndarray, "3"]
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody calls
 
 
 def _in_hull(corners: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def torso_mask(
       shrink: factor on the quadrilateral's distance from its centre; the box is not shrunk.
     """
     torso = np.asarray(poses, np.float64)[:, skeleton.torso_indices]
-    known = (torso[..., 2] > 0).all(1)
+    known = np.all(torso[..., 2] > 0, axis=1)
     corners = torso[..., :2]
     y, x = np.arange(size[0])[None, :, None], np.arange(size[1])[None, None, :]
     if region == "box":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content
 from repose_jax.evaluation.report.report import Report, write_json
 from repose_jax.evaluation.report.table import latex
 
@@ -33,4 +33,4 @@ def write_report(
     write_json(path, content | {"reports": [report.to_dict() for report in reports]})
     files = {".md": markdown.encode(), ".tex": latex(reports).encode(), ".html": page.encode()}
     for end, text in (files | dict(more or {})).items():
-        write_whole(path.with_name(path.stem + end), lambda file, text=text: file.write(text))
+        write_content(path.with_name(path.stem + end), text)

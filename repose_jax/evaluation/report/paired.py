@@ -24,7 +24,8 @@ def differences(
       By table's name, by score: mean of its value minus the first table's, over the pictures that
       both could be measured on. Scores of the whole set have no such difference.
     """
-    first, persons, found = tables[0], np.asarray(persons), {}
+    first, persons = tables[0], np.asarray(persons)
+    found: dict[str, dict[str, Interval]] = {}
     for table in tables[1:]:
         found[table.name] = {}
         for name, values in table.values.items():

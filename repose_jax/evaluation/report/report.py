@@ -7,11 +7,12 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content
 from repose_jax.common.versions import versions
 from repose_jax.evaluation.metrics.torso_color import SHRINK
 from repose_jax.evaluation.report.score_table import ScoreTable
@@ -35,7 +36,7 @@ def _jsonable(value):
 def write_json(path: str | os.PathLike[str], content: dict) -> None:
     """Writes numbers and intervals as JSON, whole or not at all; what is not finite as null."""
     text = json.dumps(_jsonable(content), indent=2, ensure_ascii=False) + "\n"
-    write_whole(path, lambda file: file.write(text.encode()))
+    write_content(path, text)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ def summarize(
     persons = np.asarray(persons)
     if len(persons) != len(table):
         raise ValueError(f"{len(persons)} persons for {len(table)} pictures")
-    options = {"resamples": resamples, "level": level, "seed": seed}
+    options: dict[str, Any] = {"resamples": resamples, "level": level, "seed": seed}
     everyone = Bootstrap(persons, **options)
     scores, left_out = {}, list(table.left_out)
 
@@ -131,11 +132,12 @@ def summarize(
 
 def _torsos(table: ScoreTable) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What correlates with what, where colours were measured."""
-    found = {}
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for region, label in (("quadrilateral", "torso"), ("box", "torso_box")):
-        colors = {name: table.vectors.get(f"torso_{region}_{name}")
-                  for name in ("source", "generated", "target")}
-        if colors["source"] is not None:
+        colors = {name: table.vectors[f"torso_{region}_{name}"]
+                  for name in ("source", "generated", "target")
+                  if f"torso_{region}_{name}" in table.vectors}
+        if colors:
             found[f"{label}_correlation"] = colors["source"], colors["generated"]
             found[f"{label}_correlation_real"] = colors["source"], colors["target"]
     return found

@@ -14,7 +14,7 @@ from repose_jax.pose.people import MIN_JOINTS, Box, Person, choose_person, clipp
 def box_inside(box: Box, size: tuple[int, int], where: str | os.PathLike[str]) -> Box:
     """The part of a box that lies in a photo of a size; UserError names the photo by `where`."""
     try:
-        return clipped(tuple(box), size)
+        return clipped(box, size)
     except ValueError as error:
         raise UserError(where, str(error), "give X0 Y0 X1 Y1 in its pixels") from None
 
@@ -40,10 +40,12 @@ def photo_pose(
     where = path or "image"
     image = pixels_of(image, where)
     height, width = image.shape[:2]
-    box = None if isinstance(person, (int, str)) else box_inside(person, (height, width), where)
+    box, inside = None, ""
+    if not isinstance(person, (int, str)):
+        box = box_inside(person, (height, width), where)
+        inside = f" in the box {said(person)}"
     poses, skeleton = detector.people(image, box)
     poses = poses[(poses[..., 2] > 0).sum(axis=1) >= MIN_JOINTS]
-    inside = f" in the box {said(person)}" if box is not None else ""
     if not len(poses):
         raise UserError(where, f"shows no person that {detector.name} can read{inside}",
                         "give the box of one upright person, or the pose as a file")

@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import check_writable, write_whole
+from repose_jax.common.files import check_writable, write_content
 from repose_jax.common.ranges import Range, Seed, check_fields
 from repose_jax.data.image.files import read_image
 from repose_jax.studies.human.key import Entry, Key, Option, read_key
@@ -94,7 +94,7 @@ def build(questions: Sequence[Question], methods: Sequence[str], folder: str | o
     page = _page({"study": study} | content)
     check_writable(folder)
     key.write(folder / "key.json")
-    write_whole(folder / "index.html", lambda file: file.write(page.encode()))
+    write_content(folder / "index.html", page)
     return folder / "index.html"
 
 
@@ -107,11 +107,13 @@ def _deal(letter: str, count: int, rng: np.random.Generator) -> list[str]:
 def _encode(pictures: Sequence[Picture], ids: dict[Picture, str], options: PageOptions
             ) -> tuple[dict[str, str], tuple[int, int]]:
     """The pictures as data URIs by id, and their (height, width)."""
-    encoded, size, first = {}, options.size, None
+    encoded, first = {}, pictures[0].file
+    size = options.size or (0, 0)
     for picture in pictures:
         image = read_image(picture.file)
         if options.size is None:
-            size, first = size or image.shape[:2], first or picture.file
+            if picture is pictures[0]:
+                size = image.shape[0], image.shape[1]
             if image.shape[:2] != size:
                 raise UserError(
                     picture.file, f"is {image.shape[0]}x{image.shape[1]}, {first} is "
@@ -127,7 +129,7 @@ def _encode(pictures: Sequence[Picture], ids: dict[Picture, str], options: PageO
         Image.fromarray(image).save(buffer, format="PNG", optimize=True)
         encoded[ids[picture]] = ("data:image/png;base64,"
                                  + base64.b64encode(buffer.getvalue()).decode())
-    return encoded, tuple(size)
+    return encoded, (size[0], size[1])
 
 
 def _scramble(image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator

@@ -108,14 +108,16 @@ def score(key: Key, answers: Sequence[Answers], *, failed_checks: int = 0, resam
     def won(method: str) -> Callable[[Entry, str], bool]:
         return lambda q, choice: q.options[choice].method == method
 
+    def between(both: set[str]) -> Callable[[Entry], bool]:
+        return lambda q: q.kind == "pair" and both == {o.method for o in q.options.values()}
+
     def wrong(q: Entry, choice: str) -> bool:
         return choice != q.right
 
     g2r = {m: share(judged("generated", m), wrong) for m in key.methods}
     jab = {m: share(lambda q: q.kind == "best", won(m)) for m in key.methods}
-    preference = {a: {b: share(lambda q, both={a, b}: q.kind == "pair" and both == {
-        o.method for o in q.options.values()}, won(a)) for b in key.methods if b != a}
-        for a in key.methods}
+    preference = {a: {b: share(between({a, b}), won(a)) for b in key.methods if b != a}
+                  for a in key.methods}
     times = [a.milliseconds[id] for a in kept for id, q in key.questions.items()
              if q.kind == "real-or-generated"]
     found = Scores(

@@ -18,7 +18,7 @@ import urllib.parse
 from collections.abc import Callable
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import check_writable, write_whole
+from repose_jax.common.files import check_writable, write_content
 from repose_jax.studies.human.answers import parse_answers
 from repose_jax.studies.human.key import read_key
 
@@ -86,7 +86,7 @@ def make_server(folder: str | os.PathLike[str], host: str, port: int,
                 answers = parse_answers(text, key, "answers")
                 with storing:
                     path = _place(folder / "answers", answers.participant)
-                    write_whole(path, lambda file: file.write(text))
+                    write_content(path, text)
             except UserError as error:
                 return self._reply(400, f"{error.what}; {error.mend}".encode())
             except OSError as error:
