@@ -55,5 +55,6 @@ def without_person(
       pose: of the person, pixels of the picture; without a visible joint nothing is filled in.
       skeleton: of the pose.
     """
-    person = person_map(pose, skeleton, picture.shape[1:3], sigma=_SPREAD)
+    size = picture.shape[1], picture.shape[2]
+    person = person_map(pose, skeleton, size, sigma=_SPREAD)
     return fill_in(picture, 1 - jnp.minimum(_GAIN * person, 1.0))

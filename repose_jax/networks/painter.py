@@ -107,7 +107,10 @@ class Painter(nn.Module):
                 h = ResBlock(cfg.channels[level], groups=cfg.groups, name=f"{name}_{level}_{i}")(h)
             return h
 
-        pictures = [aligned, place] if cfg.scene else [aligned]
+        pictures = [aligned]
+        if cfg.scene:
+            assert place is not None  # the network makes it for such a painter
+            pictures.append(place)
         seen = [maps, aligned_maps, source_maps] if cfg.scene else [maps, aligned_maps]
         h = jnp.concatenate([*(space_to_depth(x, self.patch) for x in pictures), *seen], axis=-1)
         h = Conv(cfg.channels[0], (3, 3), name="stem")(h)
@@ -134,5 +137,5 @@ class Painter(nn.Module):
         mask, scene = shares[..., :1], shares[..., 1:2] if cfg.scene else jnp.zeros_like(shares)
         picture = mask * aligned + (1 - mask - scene) * painted
         if cfg.scene:
-            picture += scene * place
+            picture += scene * pictures[1]
         return Painting(picture=picture, mask=mask, scene=scene)
