@@ -6,7 +6,7 @@ import atexit
 import errno
 import functools
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import grain
 import numpy as np
@@ -87,7 +87,9 @@ def _draw(pair: int, rng: np.random.Generator, flip: bool, seeded: bool) -> tupl
     return (pair, mirrored, int(rng.integers(2**63))) if seeded else (pair, mirrored)
 
 
-def _collect(drawn: tuple[np.ndarray, ...], source: PairSource, augment: AugmentConfig) -> Batch:
+def _collect(drawn: tuple[np.ndarray, ...], source: PairSource, augment: AugmentConfig,
+             rows: slice) -> Batch:
+    drawn = tuple(column[rows] for column in drawn)
     if augment.active:
         return augmented_examples(source, *drawn, augment)
     return examples(source, *drawn)
@@ -100,8 +102,10 @@ def _no_flip(pair: int) -> tuple[int, bool]:
 class Batches(Iterator[Batch]):
     """An iterator of batches whose state is a position, the same for any number of workers."""
 
-    def __init__(self, stream: grain.MapDataset, workers: int):
-        self._stream, self._workers = stream, workers
+    def __init__(self, drawn: grain.MapDataset, collect: Callable[..., Batch], workers: int,
+                 rows: slice = slice(None)):
+        """Takes batches of numbers, what makes a batch of some `rows=` of them, and its workers."""
+        self._drawn, self._collect, self._workers, self._rows = drawn, collect, workers, rows
         self._position, self._running = 0, None
         if workers:
             # Worker processes that outlive the interpreter's modules die with a traceback.
@@ -109,7 +113,8 @@ class Batches(Iterator[Batch]):
             atexit.register(lambda: held() is not None and held().close())
 
     def _start(self) -> Iterator[Batch]:
-        rest = self._stream.slice(slice(self._position, None))
+        stream = self._drawn.map(functools.partial(self._collect, rows=self._rows))
+        rest = stream.slice(slice(self._position, None))
         rest = rest.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4))
         if self._workers:
             # Grain's workers read absl flags, which only an absl program has parsed.
@@ -134,6 +139,15 @@ class Batches(Iterator[Batch]):
             # A worker's arrays lie in shared memory, which should not outlive this step.
             batch = {key: np.array(value) for key, value in batch.items()}
         return batch
+
+    def rows(self, rows: slice) -> Batches:
+        """The same batches from here on, of which only these rows are read and come.
+
+        So several processes share the batches of one, whatever their number.
+        """
+        limited = Batches(self._drawn, self._collect, self._workers, rows)
+        limited._position = self._position
+        return limited
 
     def get_state(self) -> dict[str, int]:
         """The position, as JSON can hold it."""
@@ -192,6 +206,5 @@ def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True
     if repeat:
         drawn = drawn.repeat()
     # Only numbers are shuffled and batched; the pictures are gathered a batch at a time.
-    stream = drawn.batch(batch_size, drop_remainder=True)
-    stream = stream.map(functools.partial(_collect, source=source, augment=augment))
-    return Batches(stream, workers)
+    return Batches(drawn.batch(batch_size, drop_remainder=True),
+                   functools.partial(_collect, source=source, augment=augment), workers)

@@ -67,7 +67,7 @@ def child(folder: pathlib.Path) -> None:
         params={"w": jnp.zeros(4)}, loss_fn=_loss, batches=Batches(), folder=folder,
         metadata={"model": "toy"}, sample_fn=lambda ema, images: np.zeros((8, 8, 3), np.uint8),
         progress=False)
-    export_safetensors(folder / "model.safetensors", jax.device_get(trained.state.ema),
+    export_safetensors(folder / "model.safetensors", trained.average,
                        {"images": str(trained.images)}, dtype=np.float32)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -13,6 +15,7 @@ import tyro
 from repose_jax.cli.presets import load_preset, preset_names
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.training.distributed import DistributedConfig, is_first, joined
 
 PACKAGE, ATTRIBUTE = "repose_jax.experiments.presets", "CONFIG"
 
@@ -43,11 +46,13 @@ class TrainOptions(Generic[Config]):
       config: the preset, of the package or of a file of yours.
       output: folder for checkpoints, log, loss curve, samples and the model file.
       init: start from a model: a bundled name, a file, or the folder of a run.
+      distributed: how several processes that train together find each other.
     """
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     output: pathlib.Path
     init: str | None = None
+    distributed: DistributedConfig = DistributedConfig()
 
 
 def train(argv: Sequence[str]) -> int:
@@ -64,9 +69,25 @@ def train(argv: Sequence[str]) -> int:
         if name in ("note", "resume", "end"):
             say(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
 
-    path = fit(options.config.task(options.init), options.output, on_event=tell)
-    say(f"wrote {path}")
+    with joined(options.distributed):
+        try:
+            path = fit(options.config.task(options.init), options.output, on_event=tell)
+        except UserError as error:
+            _end_alone(error)
+            raise
+        if is_first():
+            say(f"wrote {path}")
     return 0
+
+
+def _end_alone(error: UserError) -> None:
+    """Ends a process of several at once: on its way out it would wait for the others, and they for
+    it."""
+    import jax
+
+    if jax.process_count() > 1:
+        print(f"repose: error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
 
 
 def show_config(argv: Sequence[str]) -> int:

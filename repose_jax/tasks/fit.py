@@ -11,6 +11,7 @@ import jax
 
 from repose_jax.models.weights import FILE_NAME, save_weights
 from repose_jax.tasks.task import Task
+from repose_jax.training.distributed import is_first
 from repose_jax.training.loop import train
 from repose_jax.training.state import Params
 
@@ -23,6 +24,8 @@ def fit(
     on_event: Callable[[str, dict], None] | None = None,
 ) -> pathlib.Path:
     """Trains a task into a folder, resuming what is there, and writes its file.
+
+    Of several processes that have joined, each calls this, and the first tells and writes.
 
     Args:
       task: what is trained.
@@ -38,7 +41,7 @@ def fit(
     """
     folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
     stream = task.data(folder)
-    for subject, text in stream.notes:
+    for subject, text in stream.notes if is_first() else ():
         tell("note", {subject: text})
     frozen = task.frozen
 
@@ -56,6 +59,7 @@ def fit(
         sample_fn=None if type(task).draw is Task.draw else draw,
         on_event=on_event, progress=progress)
     path = folder / FILE_NAME
-    save_weights(path, task.kind, task.config, task.finish(jax.device_get(trained.state.ema)),
-                 task.facts(trained.images), **task.more())
+    if is_first():
+        save_weights(path, task.kind, task.config, task.finish(trained.average),
+                     task.facts(trained.images), **task.more())
     return path

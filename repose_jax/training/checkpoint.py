@@ -23,6 +23,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from repose_jax.common.errors import UserError
+from repose_jax.training.parallel import whole
 from repose_jax.training.state import TrainState
 
 _BYTES = "base64"
@@ -195,6 +196,8 @@ def array_hashes(state: Any) -> dict[str, str]:
         return hashlib.sha256(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data).hexdigest()
 
     named = _named(state)
+    if jax.process_count() > 1:  # gathering is the work of all, in one order
+        return {name: digest(whole(leaf)) for name, leaf in named.items()}
     # One after the other a large model's would hold the training up; hashing frees the interpreter.
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return dict(zip(named, pool.map(digest, named.values()), strict=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
+import json
 import pathlib
 import signal
 import threading
@@ -22,11 +24,13 @@ from repose_jax.common.files import cannot_write, check_writable, clear_leftover
 from repose_jax.common.lock import alone
 from repose_jax.training.checkpoint import Checkpoints
 from repose_jax.training.config import LoopConfig
+from repose_jax.training.distributed import (
+    all_well, is_first, same_everywhere, stop_agreed, stop_all)
 from repose_jax.training.log import Meter, NonFiniteLoss, TrainingLog, crossed
 from repose_jax.training.parallel import data_parallel
 from repose_jax.training.state import (
     Params, TrainState, create_state, learning_rate, make_optimizer)
-from repose_jax.training.step import Batches, LossFn, make_train_step
+from repose_jax.training.step import Batches, LossFn, make_train_step, own_rows
 
 
 SampleFn = Callable[[Params, int], "Image.Image | np.ndarray"]
@@ -38,10 +42,12 @@ class Trained(NamedTuple):
 
     Attributes:
       state: the last, on the devices.
+      average: its averaged parameters on the host, as numpy arrays.
       images: that it has seen in all, whether the training is complete or was interrupted.
     """
 
     state: TrainState
+    average: Params
     images: int
 
 
@@ -60,14 +66,15 @@ def train(
 ) -> Trained:
     """Trains, resuming from the newest checkpoint in `folder` if there is one.
 
-    On a CPU a resumed run equals the uninterrupted one bit for bit.
+    On a CPU a resumed run equals the uninterrupted one bit for bit. Where several processes have
+    joined (`repose_jax.training.distributed`) each calls this alike, in a folder that all of them see.
 
     Args:
       config: how long, how often.
       params: the initial parameters, left as they are; or a function that makes them, so that a
         large model is born split over the devices.
       loss_fn: see `repose_jax.training.step.LossFn`.
-      batches: batches of `config.batch_size`.
+      batches: batches of `config.batch_size`; of several processes each takes its own rows.
       folder: gets checkpoints/, samples/, log.jsonl, loss.png.
       metadata: JSON-able facts on model and data; must be equal when a run is resumed, but for
         "content", digests of what is learnt from, which older runs lack: they go on with a note.
@@ -81,11 +88,12 @@ def train(
 
     Raises:
       UserError: the folder holds another run, is in use by one or cannot be written, the batch size
-        does not fit the devices, the data end, or the loss or the parameters stop being finite (the
-        newest checkpoint is then still good).
+        does not fit the devices, the data end, the processes were not given the same, or the loss
+        or the parameters stop being finite (the newest checkpoint is then still good).
     """
     started = time.monotonic()
-    tell = on_event or (lambda name, facts: None)
+    first = is_first()
+    tell = on_event if on_event and first else (lambda name, facts: None)
     folder = pathlib.Path(folder)
     optimizer = make_optimizer(config.schedule(), config.batch_size)
     devices = data_parallel(
@@ -94,6 +102,8 @@ def train(
     devices.check_batch_size(config.batch_size)
     key = jax.random.key(config.seed)
     identity = {**metadata, **config.identity()}
+    same_everywhere(folder, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest())
+    batches = own_rows(batches, config.batch_size, devices.rows(config.batch_size))
 
     with (
         _alone(folder),
@@ -118,9 +128,10 @@ def train(
                 tell("note", {"data": "the run was begun by a version that did not record what it "
                               "learnt from; that these are the same data cannot be told"})
         log = TrainingLog(folder)
-        log.cut(images)
+        if first:
+            log.cut(images)
         bar = tqdm(total=config.total_images, initial=images, unit="image", unit_scale=True,
-                   disable=not progress, dynamic_ncols=True)
+                   disable=not (progress and first), dynamic_ncols=True)
 
         def step_done(loss: float) -> None:
             bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
@@ -129,7 +140,8 @@ def train(
         def row_done(facts: dict[str, Any]) -> None:
             row = {**facts, "learning_rate": float(learning_rate(
                 config.schedule(), config.batch_size, facts["step"] - 1)), "wall_s": wall_s()}
-            log.append(row)
+            if first:
+                log.append(row)
             tell("log", row)
 
         def wall_s() -> float:
@@ -137,28 +149,30 @@ def train(
 
         def save() -> None:
             meter.settle()
-            checkpoints.save(state, images=images, data_state=batches.get_state(),
+            checkpoints.save(devices.shared(state), images=images, data_state=batches.get_state(),
                              extra={"wall_s": wall_s(), "loop": dataclasses.asdict(config)})
-            log.plot()
+            if first:
+                log.plot()
             tell("checkpoint", {"images": images})
 
         def sample() -> None:
             if sample_fn is not None:
-                picture = sample_fn(devices.get(state.ema), images)
-                _write_picture(folder / "samples" / f"{images:08d}.png", picture)
+                average = devices.get(state.ema)
+                if first:
+                    _write_picture(folder / "samples" / f"{images:08d}.png",
+                                   sample_fn(average, images))
                 tell("sample", {"images": images})
 
         meter = Meter(started, config.batch_size, config.log_every_images, step_done, row_done)
         reason = "complete"
         try:
             while images < config.total_images:
-                if stop.requested:
-                    reason = "interrupted"
+                late = config.max_minutes is not None and wall_s() >= 60 * config.max_minutes
+                if stop.wanted(images // config.batch_size, late and first):
+                    reason = "out of time" if late else "interrupted"
                     break
-                if config.max_minutes is not None and wall_s() >= 60 * config.max_minutes:
-                    reason = "out of time"
-                    break
-                batch: Any = _next(batches, config.batch_size, images)  # on its way to the devices
+                batch: Any = _next(  # on its way to the devices
+                    batches, config.batch_size // devices.processes, images)
                 state, metrics = devices.step(state, batch, key, frozen)
                 images += config.batch_size
                 meter.push(images, metrics)
@@ -186,32 +200,54 @@ def train(
                 sample()
         checkpoints.wait()
         tell("end", {"images": images, "reason": reason})
-    return Trained(state, images)
+        return Trained(state, devices.get(state.ema), images)
 
 
 @contextlib.contextmanager
 def _alone(folder: pathlib.Path) -> Iterator[None]:
-    """Keeps a second run out of a folder, in which the two would mix, and clears what kills left."""
-    check_writable(folder)
+    """Keeps a second run out of a folder, in which the two would mix, and clears what kills left.
+
+    One lock a run: of several processes the first has it, and the others wait for that.
+    """
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(alone(folder))
-        except OSError as error:
-            raise cannot_write(folder, error) from None
-        clear_leftovers(folder / "samples")
+        failed = None
+        if is_first():
+            try:
+                check_writable(folder)
+                stack.enter_context(alone(folder))
+                clear_leftovers(folder / "samples")
+            except OSError as error:
+                failed = cannot_write(folder, error)
+            except UserError as error:
+                failed = error
+        all_well(folder, failed)
         yield
 
 
 class _StopRequest:
-    """Turns the first Ctrl-C or SIGTERM into a wish to end after this step; the second one acts."""
+    """Turns the first Ctrl-C or SIGTERM into a wish to end after this step; the second one acts.
+
+    Several processes have to end after the same step, or some would wait for ever: JAX takes SIGTERM,
+    given to any of them, and finds the step.
+    """
 
     def __init__(self):
         self.requested = False
+        self._several = jax.process_count() > 1
         self._old: dict[int, Any] = {}
+
+    def wanted(self, step: int, late: bool) -> bool:
+        """Whether to end before a step; `late` asks for it."""
+        if not self._several:
+            return self.requested or late
+        if late and not self.requested:
+            self.requested = True
+            stop_all()
+        return stop_agreed(step)
 
     def __enter__(self) -> _StopRequest:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT,) if self._several else (signal.SIGINT, signal.SIGTERM):
                 self._old[number] = signal.signal(number, self._request)
         return self
 
@@ -221,6 +257,8 @@ class _StopRequest:
     def _request(self, number: int, frame: object) -> None:
         self.requested = True
         self._restore()
+        if self._several:
+            stop_all()
 
     def _restore(self) -> None:
         for number, handler in self._old.items():

@@ -2,6 +2,9 @@
 
 "pmap" (the default) copies the state to every device and splits the batch. "jit" does the same by
 shardings, and "fsdp" also splits the large arrays of the state, for models that do not fit.
+
+The devices may be those of several processes that have joined (`repose_jax.training.distributed`). Each
+process then hands in its own rows of every batch, and all of them must take every step.
 """
 
 from __future__ import annotations
@@ -38,13 +41,18 @@ class DataParallel:
 
     Attributes:
       mode: "pmap", "jit" or "fsdp".
-      mesh: the devices, along the axis "data".
+      mesh: the devices of all processes, along the axis "data".
+      processes: that have devices in it.
+      process: the number of this one, in the order of the devices.
     """
 
     def __init__(self, factory: StepFactory, mode: Mode, devices: Sequence[jax.Device],
                  fsdp_min_bytes: int):
         self.mode: Mode = mode
         self.mesh = Mesh(np.array(devices), (AXIS,))
+        numbers = sorted({device.process_index for device in devices})
+        self.processes = len(numbers)
+        self.process = numbers.index(jax.process_index())
         self._fsdp_min_bytes = fsdp_min_bytes
         self._step = factory(axis_name=AXIS if mode == "pmap" else None)
         self._compiled: Callable[..., Any] | None = None
@@ -56,6 +64,11 @@ class DataParallel:
                 f"batch size {batch_size}", f"cannot be split evenly over {self.mesh.size} devices",
                 f"use a multiple of {self.mesh.size}")
 
+    def rows(self, batch_size: int) -> slice:
+        """Which rows of a batch of all devices this process hands in."""
+        count = batch_size // self.processes
+        return slice(self.process * count, (self.process + 1) * count)
+
     def init(self, make: Callable[..., Any], *args: Any) -> Any:
         """`make(*args)`, born where it will live: no device ever holds the whole of a split one."""
         shardings = self.shardings(jax.eval_shape(make, *args))
@@ -63,26 +76,46 @@ class DataParallel:
 
     def put(self, tree: Any) -> Any:
         """A copy of a tree on the devices; the given arrays stay valid when a step donates it."""
-        return jax.tree.map(
-            lambda leaf, sharding: jax.device_put(leaf, sharding, may_alias=False),
-            tree, self.shardings(tree))
+        def place(leaf: Any, sharding: NamedSharding) -> Array:
+            if self.processes == 1:
+                return jax.device_put(leaf, sharding, may_alias=False)
+            whole = np.asarray(leaf)
+            return jax.make_array_from_callback(
+                whole.shape, sharding, lambda index: np.array(whole[index], copy=True))
+        return jax.tree.map(place, tree, self.shardings(tree))
 
     def get(self, tree: Any) -> Any:
-        """A copy of a tree on the host, as numpy arrays."""
-        return jax.tree.map(lambda leaf: np.array(leaf, copy=True), tree)
+        """A copy of a tree on the host, as numpy arrays; all processes must ask for it at once."""
+        return jax.tree.map(lambda leaf: np.array(whole(leaf), copy=True), tree)
+
+    def shared(self, tree: Any) -> Any:
+        """The same arrays, as those of all processes, which is what is saved to disk.
+
+        What `jax.pmap` gives back are copies that each process holds for itself.
+        """
+        if self.processes == 1 or self.mode != "pmap":
+            return tree
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+        return jax.tree.map(
+            lambda leaf: jax.make_array_from_single_device_arrays(
+                leaf.shape, everywhere, [shard.data for shard in leaf.addressable_shards]), tree)
 
     def step(self, state: TrainState, batch: Batch, key: Key[Array, ""], frozen: Any = None
              ) -> tuple[TrainState, Metrics]:
-        """One update with a whole batch; `state` is donated, so only the returned one is valid.
+        """One update; `state` is donated, so only the returned one is valid.
 
+        `batch` is the whole batch, or of several processes this one's rows of it.
         `frozen` is what the loss uses and nothing moves, from `put`; None where there is none.
 
         Raises:
           UserError: the batch cannot be split evenly.
         """
-        self.check_batch_size(jax.tree.leaves(batch)[0].shape[0])
+        self.check_batch_size(jax.tree.leaves(batch)[0].shape[0] * self.processes)
         if self._compiled is None:
             self._compiled = self._compile(state)
+        if self.processes > 1 and self.mode != "pmap":
+            key = jax.random.wrap_key_data(
+                self.put(np.asarray(jax.random.key_data(key))), impl=jax.random.key_impl(key))
         return self._compiled(state, self._split(batch), key, frozen)
 
     def shardings(self, tree: Any) -> Any:
@@ -108,11 +141,20 @@ class DataParallel:
 
     def _split(self, batch: Batch) -> Batch:
         if self.mode == "pmap":
-            size = self.mesh.size
+            size = self.mesh.size // self.processes
             return jax.tree.map(
                 lambda leaf: leaf.reshape(size, leaf.shape[0] // size, *leaf.shape[1:]), batch)
         sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
-        return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), batch)
+        return jax.tree.map(
+            lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch)
+
+
+def whole(leaf: Any) -> Any:
+    """An array that this process can read all of; where it is split over several, gathered."""
+    if getattr(leaf, "is_fully_addressable", True) or leaf.is_fully_replicated:
+        return leaf
+    return jax.jit(lambda x: x, out_shardings=NamedSharding(
+        leaf.sharding.mesh, PartitionSpec()))(leaf)
 
 
 def data_parallel(
@@ -122,7 +164,7 @@ def data_parallel(
     devices: Sequence[jax.Device] | None = None,
     fsdp_min_bytes: int = FSDP_MIN_BYTES,
 ) -> DataParallel:
-    """The step over `devices` (default: all local ones).
+    """The step over `devices` (default: all, of all processes that have joined).
 
     Args:
       factory: makes the step for an axis name, e.g. `functools.partial(make_train_step, ...)`.
@@ -132,16 +174,13 @@ def data_parallel(
 
     Raises:
       ValueError: the mode is unknown.
-      UserError: there are several processes, or a launcher's variables say so: the data and the
-        checkpoints serve only one.
+      UserError: a launcher's variables tell of several processes, which have not joined.
     """
-    if jax.process_count() > 1:
-        raise UserError(f"{jax.process_count()} processes", "training runs in one process",
-                        "start one process with all devices of one machine")
-    _refuse_unknown_tasks()
+    if jax.process_count() == 1:
+        _refuse_unknown_tasks()
     if mode not in ("pmap", "jit", "fsdp"):
         raise ValueError(f"unknown parallel mode {mode!r}")
-    return DataParallel(factory, mode, devices or jax.local_devices(), fsdp_min_bytes)
+    return DataParallel(factory, mode, devices or jax.devices(), fsdp_min_bytes)
 
 
 def _refuse_unknown_tasks() -> None:
@@ -151,7 +190,8 @@ def _refuse_unknown_tasks() -> None:
         if count.isdecimal() and int(count) > 1:
             raise UserError(
                 f"{name}={count}", "says that there are several tasks, each of which would train "
-                "alone", f"start one task with all devices, or unset {name} if there is one")
+                "alone", "start them with `repose train`, which joins what srun, mpirun or "
+                f"--distributed.coordinator name, or unset {name} if there is one")
 
 
 def fsdp_spec(

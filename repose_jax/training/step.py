@@ -34,6 +34,32 @@ class Batches(Iterator[Mapping[str, np.ndarray]], Protocol):
     def set_state(self, state: Any) -> None: ...
 
 
+class _OwnRows:
+    """The rows of one process, of batches that each process makes whole."""
+
+    def __init__(self, batches: Batches, rows: slice):
+        self._batches, self._rows = batches, rows
+        self.get_state, self.set_state = batches.get_state, batches.set_state
+
+    def __iter__(self) -> _OwnRows:
+        return self
+
+    def __next__(self) -> Mapping[str, np.ndarray]:
+        return {name: leaf[self._rows] for name, leaf in next(self._batches).items()}
+
+
+def own_rows(batches: Batches, batch_size: int, rows: slice) -> Batches:
+    """The same batches, of which only some rows come.
+
+    Where they have a method `rows(slice)`, as the streams of `repose_jax.data` do, the other rows
+    are not even read.
+    """
+    if rows == slice(0, batch_size):
+        return batches
+    limited = getattr(batches, "rows", None)
+    return _OwnRows(batches, rows) if limited is None else limited(rows)
+
+
 def make_train_step(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
