@@ -17,7 +17,7 @@ from repose_jax.diffusion.schedule import Schedule
 
 # One compilation each instead of one for every operation.
 interpret = jax.jit(prediction.interpret, static_argnums=0)
-denoising_loss = jax.jit(losses.denoising_loss, static_argnums=0)
+denoising_loss = jax.jit(losses.denoising_loss, static_argnums=(0, 5))
 variational_loss = jax.jit(losses.variational_loss, static_argnums=0)
 
 KINDS = ("epsilon", "v", "x0", "preconditioned")
@@ -233,6 +233,20 @@ class TestDenoisingLoss:
         target = signal_of(kind, self.y0, self.noise, self.abar)
         out = interpret(kind, target + error, self.y, self.abar)
         return denoising_loss(kind, out, self.y0, self.noise, self.abar)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("most", [1.0, 5.0])
+    def test_min_snr_weighs_the_pictures_error_alike_whatever_is_predicted(self, kind, most):
+        """Hang et al. 2023: min(SNR, gamma) times the squared error of the clean picture."""
+        guess = self.y0 + normal(22, 3, 4, 4, 3)
+        abar = np.asarray(self.abar)
+        y = np.sqrt(abar) * self.y0 + np.sqrt(1 - abar) * self.noise
+        out = Prediction(guess, (y - np.sqrt(abar) * guess) / np.sqrt(1 - abar))
+        found = denoising_loss(kind, out, self.y0, self.noise, self.abar, most)
+        weight = np.minimum(abar / (1 - abar), most)[:, 0, 0, 0]
+        assert (weight == most).any() and (weight < most).any()
+        np.testing.assert_allclose(
+            found, weight * np.mean((guess - self.y0) ** 2, (1, 2, 3)), rtol=1e-3)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_perfect_is_zero(self, kind):

@@ -26,8 +26,8 @@ OPTIONS = [
     "--train.total-images", "48", "--train.batch-size", "8", "--train.log-every-images", "16",
     "--train.checkpoint-every-images", "16", "--train.sample-every-images", "0",
     "--train.optimizer.kind", "sgd", "--train.optimizer.learning-rate", "0.05",
-    "--train.optimizer.clip-norm", "0", "--train.optimizer.weight-decay", "0", "--sample.steps",
-    "1"]
+    "--train.optimizer.clip-norm", "0"]
+SMALL = str(pathlib.Path(__file__).parents[1] / "examples" / "train_your_own.py")
 
 
 def free_port() -> int:
@@ -36,18 +36,18 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(folder: pathlib.Path, processes: int, devices: int, *options: str, **environ: str
-          ) -> list[subprocess.Popen]:
-    """`repose train tiny` in so many processes of so many devices, which are started."""
+def start(folder: pathlib.Path, processes: int, devices: int, *options: str, preset: str = SMALL,
+          lost_s: int = 60, **environ: str) -> list[subprocess.Popen]:
+    """`repose train` in so many processes of so many devices, which are started."""
     flags = f"--xla_force_host_platform_device_count={devices} --xla_cpu_multi_thread_eigen=false"
     port, started = free_port(), []
     for number in range(processes):
         joining = [] if processes == 1 or environ else [
             "--distributed.coordinator", f"127.0.0.1:{port}", "--distributed.processes",
-            str(processes), "--distributed.process", str(number), "--distributed.lost-s", "10"]
+            str(processes), "--distributed.process", str(number), "--distributed.lost-s", str(lost_s)]
         own = {name: value.format(number=number) for name, value in environ.items()}
         started.append(subprocess.Popen(
-            [sys.executable, "-m", "repose_jax.cli", "train", "tiny", "--output", str(folder),
+            [sys.executable, "-m", "repose_jax.cli", "train", preset, "--output", str(folder),
              *OPTIONS, *joining, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env=os.environ | own | {
                 "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu",
@@ -78,28 +78,44 @@ def rows(folder: pathlib.Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
-def test_two_processes_of_four_devices_train_as_one_of_eight_and_as_one_device(tmp_path):
-    ended(start(tmp_path / "one", 1, 1))
-    ended(start(tmp_path / "eight", 1, 8))
-    assert_close(tmp_path / "one", tmp_path / "eight")
-    for mode in ("pmap", "jit", "fsdp"):
-        said = ended(start(tmp_path / mode, 2, 4, "--train.parallel", mode))
-        assert_close(tmp_path / "one", tmp_path / mode)
-        assert [row["images"] for row in rows(tmp_path / mode)] == [16, 32, 48]
-        losses = [[row["loss"] for row in rows(tmp_path / name)] for name in ("one", mode)]
-        np.testing.assert_allclose(*losses, rtol=1e-4)
-        assert "wrote" in said[0] and "wrote" not in said[1]
-        assert not (tmp_path / mode / "lock").exists()
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """The run that all others must equal: one process of one device."""
+    folder = tmp_path_factory.mktemp("one")
+    ended(start(folder, 1, 1))
+    return folder
 
 
 @pytest.mark.slow
-def test_a_job_goes_on_with_fewer_processes_and_another_way_of_parallelism(tmp_path):
-    ended(start(tmp_path / "one", 1, 1))
+@pytest.mark.parametrize("processes, devices, mode", [
+    (1, 8, "pmap"), (2, 4, "pmap"), (2, 4, "jit"), (2, 4, "fsdp")])
+def test_two_processes_of_four_devices_train_as_one_of_eight_and_as_one_device(
+        tmp_path, one, processes, devices, mode):
+    said = ended(start(tmp_path, processes, devices, "--train.parallel", mode))
+    assert_close(one, tmp_path)
+    assert [row["images"] for row in rows(tmp_path)] == [16, 32, 48]
+    losses = [[row["loss"] for row in rows(folder)] for folder in (one, tmp_path)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert "wrote" in said[0] and "wrote" not in said[-1] * (processes > 1)
+    assert not (tmp_path / "lock").exists()
+
+
+@pytest.mark.slow
+def test_the_diffusion_model_does_too(tmp_path):
+    for processes, devices in ((1, 1), (2, 2)):
+        ended(start(tmp_path / str(processes), processes, devices, "--train.total-images", "16",
+                    "--sample.steps", "1", preset="tiny", lost_s=300))
+    assert_close(tmp_path / "1", tmp_path / "2")
+    losses = [[row["loss"] for row in rows(tmp_path / name)] for name in "12"]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_with_fewer_processes_and_another_way_of_parallelism(tmp_path, one):
     for count, devices, mode, images in ((2, 4, "pmap", 16), (1, 4, "fsdp", 32), (2, 1, "jit", 48)):
         ended(start(tmp_path / "many", count, devices, "--train.parallel", mode,
                     "--train.total-images", str(images)))
-    assert_close(tmp_path / "one", tmp_path / "many")
+    assert_close(one, tmp_path / "many")
     assert [row["images"] for row in rows(tmp_path / "many")] == [16, 32, 48]
 
 
@@ -124,7 +140,7 @@ def trained_beyond(folder: pathlib.Path, images: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_process_that_is_lost_ends_the_other_with_one_line(tmp_path, killed):
-    started = start(tmp_path, 2, 1, "--train.total-images", "1000000")
+    started = start(tmp_path, 2, 1, "--train.total-images", "1000000", lost_s=10)
     trained_beyond(tmp_path, 16)
     started[killed].kill()
     other = started[1 - killed]
@@ -150,9 +166,7 @@ def test_a_request_to_stop_one_ends_both_after_the_same_step(tmp_path):
 
 @pytest.mark.slow
 def test_processes_that_were_given_other_settings_are_told(tmp_path):
-    first, second = start(tmp_path, 1, 1, "--train.seed", "1"), []
-    ended(first)
-    port = str(free_port())
+    second, port = [], str(free_port())
     for number, seed in enumerate("12"):
         second += start(tmp_path / "two", 1, 1, "--train.seed", seed, "--distributed.coordinator",
                         f"127.0.0.1:{port}", "--distributed.processes", "2",
@@ -211,7 +225,7 @@ def test_nobody_to_join_is_one_line(tmp_path):
 
 
 def test_the_relay_lets_other_lines_through():
-    given = b"one\n[Gloo] Rank 2 is connected\n\rbar 10%\rbar 20%\ntwo\nF1 client.h:80] " \
+    given = b"one\n\rbar 10%\rbar 20%\ntwo\nF1 client.h:80] " \
             b"Terminating process because the JAX distributed service detected fatal errors\n@ 0x1\n"
     done = subprocess.run([sys.executable, "-S", stderr_relay.__file__], input=given, capture_output=True,
                           check=True)

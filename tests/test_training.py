@@ -86,6 +86,20 @@ def test_a_step_is_the_sgd_update_worked_out_by_hand():
     assert int(state.step) == 1 and float(metrics["finite"]) == 1.0
 
 
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_an_accumulated_gradient_is_that_of_the_whole_batch(parts):
+    """SGD, with noise: sample i draws the same whatever part it is in."""
+    optimizer, batch = make_optimizer(SGD, 8), next(Batches())
+    (whole, wanted), (split, found) = (
+        make_train_step(squared_error, optimizer, ema_decay=0.9, accumulate=accumulate)(
+            create_state(initial_params(), optimizer), batch, jax.random.key(3))
+        for accumulate in (1, parts))
+    assert abs(float(whole.params["b"])) > 1e-2
+    for one, other in zip(jax.tree.leaves((whole, wanted)), jax.tree.leaves((split, found)),
+                          strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("clip_norm", [0.25, 1e6])
 def test_a_large_gradient_is_scaled_down_to_the_norm_and_a_small_one_left(clip_norm):
     config = dataclasses.replace(SGD, learning_rate=1.0, clip_norm=clip_norm)
@@ -294,9 +308,10 @@ assert jax.local_device_count() == 8
 optimizer = t.make_optimizer(dataclasses.replace(t.SGD, learning_rate=0.01), 16)
 
 
-def after(mode, count, **options):
+def after(mode, count, accumulate=1, **options):
     batches = t.Batches(16)
-    factory = functools.partial(t.make_train_step, wide_loss, optimizer, ema_decay=0.9)
+    factory = functools.partial(t.make_train_step, wide_loss, optimizer, ema_decay=0.9,
+                                accumulate=accumulate)
     devices = t.data_parallel(factory, mode, devices=jax.local_devices()[:count], **options)
     state = devices.init(lambda tree: t.create_state(tree, optimizer), wide)
     if options:
@@ -320,8 +335,9 @@ wide = {"v": random.normal(size=(4, 8)).astype("f4") / 9,
         "w": random.normal(size=(8, 64)).astype("f4") / 9}
 fsdp = {"fsdp_min_bytes": 512}
 one = after("pmap", 1)
-for mode, options in (("pmap", {}), ("jit", {}), ("fsdp", fsdp)):
-    many = after(mode, 8, **options)
+for mode, parts, options in (("pmap", 1, {}), ("jit", 1, {}), ("fsdp", 1, fsdp), ("pmap", 2, {}),
+                             ("jit", 2, {})):
+    many = after(mode, 8, parts, **options)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), one, many)
 moved = max(np.abs(a - b).max() for a, b in
             zip(jax.tree.leaves(one[0].params), jax.tree.leaves(wide)))

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -16,10 +17,14 @@ from repose_jax.cli.presets import load_preset, preset_names
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.training.distributed import DistributedConfig, is_first, joined
+from repose_jax.training.stderr_relay import LINE
 
 PACKAGE, ATTRIBUTE = "repose_jax.experiments.presets", "CONFIG"
 
 Config = TypeVar("Config")
+# What the libraries for collectives say of a partner that is gone.
+_NO_ANSWER = ("closed by peer", "reset by peer", "Broken pipe", "Gloo", "NCCL", "heartbeat",
+              "Barrier", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 def _preset(argv: Sequence[str], command: str) -> tuple[Any, list[str]]:
@@ -72,7 +77,7 @@ def train(argv: Sequence[str]) -> int:
     with joined(options.distributed):
         try:
             path = fit(options.config.task(options.init), options.output, on_event=tell)
-        except UserError as error:
+        except Exception as error:
             _end_alone(error)
             raise
         if is_first():
@@ -80,14 +85,23 @@ def train(argv: Sequence[str]) -> int:
     return 0
 
 
-def _end_alone(error: UserError) -> None:
+def _end_alone(error: Exception) -> None:
     """Ends a process of several at once: on its way out it would wait for the others, and they for
     it."""
     import jax
 
-    if jax.process_count() > 1:
+    if jax.process_count() == 1:
+        return
+    if isinstance(error, UserError):
         print(f"repose: error: {error}", file=sys.stderr, flush=True)
         os._exit(2)
+    if isinstance(error, jax.errors.JaxRuntimeError) and any(
+            words in str(error) for words in _NO_ANSWER):
+        os.write(2, LINE)
+    else:
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def show_config(argv: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ def denoising_loss(
     y0: Float[Array, "batch h w c"],
     noise: Float[Array, "batch h w c"],
     abar: Float[Array, "batch 1 1 1"],
+    min_snr: float = 0.0,
 ) -> Float[Array, "batch"]:
     """Mean squared error in the units of what the network predicts.
 
@@ -29,7 +30,16 @@ def denoising_loss(
     network's own output where nothing is copied (Karras et al. 2022, equation 8). "x0": the same
     weight, but at most 5 times that of pure noise (after Hang et al. 2023, min-SNR-5), as the error
     of a plain x0 does not vanish with the noise.
+
+    With `min_snr` above 0 the weight is min(SNR, min_snr) of the picture's squared error whatever is
+    predicted, SNR = abar / (1 - abar) (Hang et al. 2023).
     """
+    if min_snr:
+        snr = abar / jnp.maximum(1 - abar, 1e-6)
+        if kind == "epsilon":  # whose squared error is SNR times the picture's
+            return _mean(jnp.minimum(1.0, min_snr / jnp.maximum(snr, 1e-12))
+                         * (prediction.epsilon - noise) ** 2)
+        return _mean(jnp.minimum(snr, min_snr) * (prediction.x0 - y0) ** 2)
     if kind == "epsilon":
         return _mean((prediction.epsilon - noise) ** 2)
     error = (prediction.x0 - y0) ** 2

@@ -66,6 +66,8 @@ class ObjectiveConfig:
       drop_both: probability of training without either.
       draws: noise levels drawn for each pair; the source is encoded and aligned once for all.
       noise: largest share of noise, 1 - abar, that is drawn; below 1 for a model that refines.
+      min_snr: the picture's squared error is weighed by min(signal to noise, this), whatever is
+        predicted; 0 = by the prediction's own weight (docs/method.md, equation 8).
       field_weight: of the squared distance to the valid poses, where the noise is low; 0 leaves it
         out (docs/method.md, equation 20).
       field_noise: share of noise, 1 - abar, up to which poses can be read.
@@ -77,6 +79,7 @@ class ObjectiveConfig:
     drop_both: Fraction = 0.0
     draws: Annotated[int, Range(1, 1024)] = 1
     noise: Annotated[float, Range(0, 1, open_low=True)] = added(1.0)
+    min_snr: Weight = added(0.0)
     field_weight: Weight = 0.0
     field_noise: Fraction = 0.5
     estimator: str = ""
@@ -267,7 +270,8 @@ class RePoseModel:
         prediction = self._interpret(out, y, t, context)
 
         abar = cfg.schedule.alpha_bar(t)
-        parts = {"mse": denoising_loss(cfg.prediction, prediction, target, noise, abar).mean()}
+        parts = {"mse": denoising_loss(cfg.prediction, prediction, target, noise, abar,
+                                       objective.min_snr).mean()}
         if cfg.network.learned_variance:
             parts["vlb"] = variational_loss(cfg.schedule, prediction, target, y, t).mean()
         if objective.field_weight:

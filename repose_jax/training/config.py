@@ -25,6 +25,8 @@ class LoopConfig:
       keep: how many checkpoints to keep.
       sample_every_images: a sample picture; 0 = only at the end.
       max_minutes: end, with a checkpoint, after this wall time (resumed runs count together).
+      accumulate: parts of a batch whose gradients are averaged one after the other: as the whole
+        batch, in less memory.
       parallel: "pmap", "jit" or "fsdp", see `repose_jax.training.parallel`.
       ema_decay: of the averaged parameters, per step.
       optimizer: how parameters are moved.
@@ -38,6 +40,7 @@ class LoopConfig:
     keep: Positive = 3
     sample_every_images: Natural = 10_000
     max_minutes: Weight | None = None
+    accumulate: Positive = 1
     parallel: Mode = "pmap"
     ema_decay: Annotated[float, Range(0, 1, open_high=True)] = 0.999
     optimizer: OptimizerConfig = OptimizerConfig()

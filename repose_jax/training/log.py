@@ -79,8 +79,8 @@ class Meter:
       every: images between two rows.
       on_step: gets the loss of each step.
       on_row: gets the row: "images", "step", each metric's mean since the row before,
-        "images_per_s", "first_step_s" (seconds from `begun` to the end of the first step) and the
-        peak memory.
+        "images_per_s", "waiting" (share of that time in which the batch was waited for),
+        "first_step_s" (seconds from `begun` to the end of the first step) and the peak memory.
     """
 
     def __init__(self, begun: float, batch_size: int, every: int,
@@ -92,6 +92,7 @@ class Meter:
         self._pending: tuple[int, Any] | None = None
         self._values: list[dict[str, float]] = []
         self._images = self._untimed = 0
+        self._waited_s = 0.0
         self._first_step_s: float | None = None
 
     def push(self, images: int, metrics: Any) -> None:
@@ -120,6 +121,7 @@ class Meter:
         if self._first_step_s is None:
             self._since = time.monotonic()
             self._first_step_s = round(self._since - self._begun, 3)
+            self._waited_s = 0.0
             self._untimed = 1  # compiling says nothing about images_per_s
         self._values.append(values)
         self._on_step(values["loss"])
@@ -131,6 +133,13 @@ class Meter:
         """Gives out a row of the steps read since the one before, if there are any."""
         if self._values:
             self._on_row(self._row(self._images))
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts the time in which the next batch is waited for."""
+        start = time.monotonic()
+        yield
+        self._waited_s += time.monotonic() - start
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -147,8 +156,10 @@ class Meter:
             **{name: float(np.mean([values[name] for values in self._values]))
                for name in self._values[0]},
             "images_per_s": round(timed / max(now - self._since, 1e-9), 3) if timed else None,
+            "waiting": (round(min(self._waited_s / max(now - self._since, 1e-9), 1.0), 3)
+                        if timed else None),
             "first_step_s": self._first_step_s, **peak_memory_mb()}
-        self._values, self._since, self._untimed = [], now, 0
+        self._values, self._since, self._untimed, self._waited_s = [], now, 0, 0.0
         return row
 
 

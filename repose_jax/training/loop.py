@@ -97,9 +97,9 @@ def train(
     folder = pathlib.Path(folder)
     optimizer = make_optimizer(config.schedule(), config.batch_size)
     devices = data_parallel(
-        functools.partial(make_train_step, loss_fn, optimizer, ema_decay=config.ema_decay),
-        config.parallel)
-    devices.check_batch_size(config.batch_size)
+        functools.partial(make_train_step, loss_fn, optimizer, ema_decay=config.ema_decay,
+                          accumulate=config.accumulate), config.parallel)
+    devices.check_batch_size(config.batch_size, config.accumulate)
     key = jax.random.key(config.seed)
     identity = {**metadata, **config.identity()}
     same_everywhere(folder, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest())
@@ -171,8 +171,9 @@ def train(
                 if stop.wanted(images // config.batch_size, late and first):
                     reason = "out of time" if late else "interrupted"
                     break
-                batch: Any = _next(  # on its way to the devices
-                    batches, config.batch_size // devices.processes, images)
+                with meter.waiting():
+                    batch: Any = _next(  # on its way to the devices
+                        batches, config.batch_size // devices.processes, images)
                 state, metrics = devices.step(state, batch, key, frozen)
                 images += config.batch_size
                 meter.push(images, metrics)
@@ -196,7 +197,8 @@ def train(
             bar.close()
         if restored is None or images > restored.images:
             save()
-            if reason != "interrupted":
+            # Of several processes only the first has looked at the clock.
+            if reason == "complete" or (reason == "out of time" and devices.processes == 1):
                 sample()
         checkpoints.wait()
         tell("end", {"images": images, "reason": reason})

@@ -57,12 +57,15 @@ class DataParallel:
         self._step = factory(axis_name=AXIS if mode == "pmap" else None)
         self._compiled: Callable[..., Any] | None = None
 
-    def check_batch_size(self, batch_size: int) -> None:
-        """Raises UserError if a batch cannot be split evenly."""
-        if batch_size < 1 or batch_size % self.mesh.size:
+    def check_batch_size(self, batch_size: int, accumulate: int = 1) -> None:
+        """Raises UserError if a batch cannot be split evenly, also into parts to accumulate."""
+        count = self.mesh.size * accumulate
+        if batch_size < 1 or batch_size % count:
+            parts = f" times {accumulate} parts" if accumulate > 1 else ""
             raise UserError(
-                f"batch size {batch_size}", f"cannot be split evenly over {self.mesh.size} devices",
-                f"use a multiple of {self.mesh.size}")
+                f"batch size {batch_size}",
+                f"cannot be split evenly over {self.mesh.size} devices{parts}",
+                f"use a multiple of {count}")
 
     def rows(self, batch_size: int) -> slice:
         """Which rows of a batch of all devices this process hands in."""

@@ -9,7 +9,6 @@ import os
 import signal
 
 _LOST = (b"coordination_service", b"JAX distributed service detected fatal errors")
-_CHATTER = (b"[Gloo] Rank",)
 LINE = (b"repose: error: training: another process was lost or did not answer; "
         b"run the same command again to resume from the last checkpoint\n")
 
@@ -23,7 +22,7 @@ def relay(source: int, target: int) -> None:
             if not lost and any(words in line for words in _LOST):
                 lost = True
                 os.write(target, LINE)
-            if not lost and not any(words in line for words in _CHATTER):
+            if not lost:
                 os.write(target, line + b"\n")
         # A progress bar ends no line; reports of JAX begin with a letter and a date.
         if pending.startswith(b"\r") and not lost:

@@ -67,6 +67,7 @@ def make_train_step(
     ema_decay: float,
     ema_warmup: bool = True,
     axis_name: str | None = None,
+    accumulate: int = 1,
 ) -> TrainStep:
     """Builds the step.
 
@@ -77,6 +78,9 @@ def make_train_step(
       ema_warmup: start with a short average, see `ema_decay_at`.
       axis_name: the mapped axis the batch is split over (`jax.pmap`), None where one call sees
         the whole batch (`jax.jit`, also with shardings).
+      accumulate: the gradient is the mean over so many parts of the batch, one after the other, which
+        needs less memory and is the gradient of the whole batch up to rounding, as the loss is a
+        mean over samples. The rows of a device must be a multiple of it.
 
     Returns:
       `step(state, batch, key, frozen=None)`; `key` is the key of the *run*: the step folds in its
@@ -92,8 +96,13 @@ def make_train_step(
     ) -> tuple[TrainState, Metrics]:
         keys = sample_keys(jax.random.fold_in(key, state.step), batch, axis_name)
         given = {} if frozen is None else {"frozen": frozen}
-        (loss, extra), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params, batch, keys, **given)
+        gradient = jax.value_and_grad(loss_fn, has_aux=True)
+        if accumulate == 1:
+            (loss, extra), grads = gradient(state.params, batch, keys, **given)
+        else:
+            (loss, extra), grads = _mean_over_parts(
+                lambda batch, keys: gradient(state.params, batch, keys, **given),
+                batch, keys, accumulate)
         if axis_name is not None:
             # pmap does not sum the gradients of replicated parameters, so the mean is ours to take
             # (inside a shard_map that checks replication it would be wrong).
@@ -111,6 +120,23 @@ def make_train_step(
         return kept, metrics
 
     return step
+
+
+def _mean_over_parts(gradient: Callable[..., Any], batch: Batch, keys: Key[Array, "batch"],
+                     parts: int) -> Any:
+    """The mean of `gradient(batch, keys)` over parts of a batch, each of every so manieth row.
+
+    Neighbouring rows lie on one device where a batch is split by sharding, and parts of neighbours
+    would move the pictures about.
+    """
+    split = jax.tree.map(
+        lambda leaf: jnp.moveaxis(leaf.reshape(-1, parts, *leaf.shape[1:]), 1, 0), (batch, keys))
+    first, rest = (jax.tree.map(lambda leaf, take=take: leaf[take], split)
+                   for take in (0, slice(1, None)))
+    total, _ = jax.lax.scan(
+        lambda total, part: (jax.tree.map(jnp.add, total, gradient(*part)), None),
+        gradient(*first), rest)
+    return jax.tree.map(lambda leaf: leaf / parts, total)
 
 
 def global_norm(tree: Params) -> Float[Array, ""]:
