@@ -227,6 +227,6 @@ def test_nobody_to_join_is_one_line(tmp_path):
 def test_the_relay_lets_other_lines_through():
     given = b"one\n\rbar 10%\rbar 20%\ntwo\nF1 client.h:80] " \
             b"Terminating process because the JAX distributed service detected fatal errors\n@ 0x1\n"
-    done = subprocess.run([sys.executable, "-S", stderr_relay.__file__], input=given, capture_output=True,
-                          check=True)
+    done = subprocess.run([sys.executable, "-S", stderr_relay.__file__], input=given,
+                          capture_output=True, check=True)
     assert done.stdout == b"one\n\rbar 10%\rbar 20%\ntwo\n" + stderr_relay.LINE
