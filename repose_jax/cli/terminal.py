@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,10 +61,21 @@ def _first_part(text: str) -> str:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs in a per-user folder, so that the second start is quick."""
+    """Keeps compiled programs in a per-user folder, so that the second start is quick.
+
+    Where that cannot be written a note says so, and each start compiles anew.
+    """
     import jax
 
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.path.join(base, "repose_jax", "xla")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        print(f"note: compiled programs cannot be kept in {folder} ({error.strerror}); each start "
+              "compiles anew", file=sys.stderr)
+        return
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

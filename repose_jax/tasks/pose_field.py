@@ -214,7 +214,7 @@ class FieldTask(Task):
         config.data.refuse_augment("a field, which learns from poses")
         source = config.data.open("train", skeleton=skeleton.name)
         valid = valid_poses(source.poses, skeleton)
-        guesses = _read_guesses(config.guesses, skeleton)
+        guesses = read_guesses(config.guesses, skeleton)
         decides = hashlib.sha256(repr((
             NEIGHBOURS, MIN_SHARED, config.negatives, config.hidden, config.data.seed,
             skeleton)).encode() + valid.tobytes() + (b"" if guesses is None else guesses.tobytes()))
@@ -246,7 +246,7 @@ class FieldTask(Task):
         return {"poses_seen": images, **self._counts, "data": self.experiment.data.name}
 
 
-def _read_guesses(path: str, skeleton: Skeleton) -> np.ndarray | None:
+def read_guesses(path: str, skeleton: Skeleton) -> np.ndarray | None:
     if not path:
         return None
     try:

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,8 @@ class Checkpoints:
                             "choose a folder that can be written") from error
         if not os.access(self.folder, os.W_OK | os.X_OK):
             raise UserError(self.folder, "cannot be written", "choose another folder")
+        # Orbax logs hundreds of lines on what it raises besides, and then is told in one.
+        logging.getLogger("absl").addFilter(_is_not_orbax)
         self._manager = ocp.CheckpointManager(
             self.folder, item_names=("state", "metadata"),
             options=ocp.CheckpointManagerOptions(
@@ -188,6 +191,10 @@ class Checkpoints:
         hint = ("delete it to start afresh, there is none before it" if before is None else
                 f"delete it to resume from the one before it, {self.folder / str(before)}")
         return UserError(self.folder / str(step), f"damaged checkpoint ({first})", hint)
+
+
+def _is_not_orbax(record: logging.LogRecord) -> bool:
+    return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 
 def array_hashes(state: Any) -> dict[str, str]:
