@@ -11,6 +11,8 @@ from repose_jax.pose.skeleton import Skeleton
 
 # Flesh and most cloth: at 9 % of the height from the bones the picture is taken to be the place.
 _SPREAD, _GAIN = 0.06, 3.0
+# From the hips' middle to the shoulders', and on by this part of it, one is in the middle of the head.
+_HEAD = 0.45
 
 
 def fill_in(
@@ -56,5 +58,22 @@ def without_person(
       skeleton: of the pose.
     """
     size = picture.shape[1], picture.shape[2]
-    person = person_map(pose, skeleton, size, sigma=_SPREAD)
+    person = jnp.maximum(person_map(pose, skeleton, size, sigma=_SPREAD), _head(pose, skeleton, size))
     return fill_in(picture, 1 - jnp.minimum(_GAIN * person, 1.0))
+
+
+def _head(pose, skeleton, size):
+    """Where the head is by the trunk: seen from behind, a head has no joint in most skeletons."""
+    def middle(corners):
+        shown = corners[..., 2:] > 0
+        count = shown.sum(axis=1)
+        return (corners[..., :2] * shown).sum(axis=1) / jnp.maximum(count, 1), count[:, 0] > 0
+
+    corners = pose[:, skeleton.torso_indices]
+    (shoulders, some), (hips, any_hip) = middle(corners[:, :2]), middle(corners[:, 2:])
+    head = shoulders + _HEAD * (shoulders - hips)
+    height, width = size
+    x, y = jnp.arange(width) - head[:, 0, None], jnp.arange(height) - head[:, 1, None]
+    squares = x[:, None, :, None] ** 2 + y[:, :, None, None] ** 2
+    known = (some & any_hip)[:, None, None, None]
+    return known * jnp.exp(-squares / (2 * (_SPREAD * height) ** 2))
