@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -12,8 +13,10 @@ import pytest
 from PIL import Image
 
 from repose_jax.cli import main
+from repose_jax.common.progress import silent
 from repose_jax.data.human_art.annotations import load_human_art
 from repose_jax.data.people.renderer import render_person
+from repose_jax.evaluation.evaluators import human_art
 from repose_jax.evaluation.evaluators.human_art import HumanArtEvaluation, placed
 from repose_jax.evaluation.metrics.features import feature_network
 from repose_jax.evaluation.metrics.frechet import frechet_distance, moments
@@ -215,6 +218,23 @@ def test_sets_are_compared_where_there_are_weights(root, made, tmp_path, monkeyp
         moments(np.array([centre(real) for real, _ in files])).gaussian(),
         moments(np.array([whole(fake) for _, fake in files])).gaussian())
     assert found.report.scores["frechet_toy-frechet"].value == pytest.approx(expected, rel=0.05)
+
+
+def test_sets_large_enough_have_a_kernel_distance(root, made):
+    network = feature_network("toy", lambda weights, pictures: pictures.astype(jnp.float32).mean(
+        (1, 2)) @ weights / 255, np.eye(3, dtype=np.float32), "")
+    generated = sorted(made.rglob("*.png"))
+    assert len(generated) >= 4
+    rules = dataclasses.replace(HUMAN_ART, kernel_subsets=2, kernel_subset_size=len(generated))
+    scores, left_out = human_art._distances(
+        rules, {"kid": network}, generated, generated, 0, silent)
+    # Subsets of the whole: one set against itself, cropped on the one side and whole on the other.
+    assert not left_out and abs(scores["kid_toy"].value) < 0.1
+    black = made.parent / "black.png"
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(black)
+    further, _ = human_art._distances(
+        rules, {"kid": network}, generated, [black] * len(generated), 0, silent)
+    assert further["kid_toy"].value > scores["kid_toy"].value + 0.1
 
 
 def test_pictures_that_do_not_belong_are_named(root, made, tmp_path, capsys):

@@ -95,7 +95,7 @@ def test_only_a_batch_of_pictures_is_held_at_a_time(photos, market_model, tmp_pa
 
     def counting(self, *arguments):
         gc.collect()
-        most.append(sum(isinstance(thing, Prepared) for thing in gc.get_objects()))
+        most.append(sum(type(thing) is Prepared for thing in gc.get_objects()))
         return sample(self, *arguments)
 
     monkeypatch.setattr(PoseTransfer, "run", counting)
