@@ -142,6 +142,7 @@ def _one_line_at_the_end() -> Iterator[None]:
     relay = subprocess.Popen(
         [sys.executable, "-S", os.path.join(os.path.dirname(__file__), "stderr_relay.py")],
         stdin=subprocess.PIPE, stdout=kept, stderr=kept)
+    assert relay.stdin is not None  # a pipe was asked for
     os.dup2(relay.stdin.fileno(), 2)
     relay.stdin.close()
     try:
