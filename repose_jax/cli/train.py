@@ -27,7 +27,7 @@ _NO_ANSWER = ("closed by peer", "reset by peer", "Broken pipe", "Gloo", "NCCL", 
               "Barrier", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
-def _preset(argv: Sequence[str], command: str) -> tuple[Any, list[str]]:
+def preset_of(argv: Sequence[str], command: str) -> tuple[Any, list[str]]:
     """The experiment that the first word names, and the other words."""
     if argv and not argv[0].startswith("-"):
         config = load_preset(argv[0], PACKAGE, ATTRIBUTE)
@@ -63,7 +63,7 @@ class TrainOptions(Generic[Config]):
 def train(argv: Sequence[str]) -> int:
     """Train a preset, every field overridable; resumes where it stopped."""
     use_compilation_cache()
-    preset, rest = _preset(argv, "train")
+    preset, rest = preset_of(argv, "train")
     from repose_jax.tasks.fit import fit
 
     options = parse(TrainOptions[type(preset)],  # type: ignore[misc]  # known only now
@@ -106,7 +106,7 @@ def _end_alone(error: Exception) -> None:
 
 def show_config(argv: Sequence[str]) -> int:
     """Print a preset with its overrides, its parameters and memory, without training."""
-    preset, rest = _preset(argv, "show-config")
+    preset, rest = preset_of(argv, "show-config")
     config = parse(type(preset), f"show-config {argv[0]}", rest, default=preset)
     import jax
 

@@ -26,6 +26,7 @@ from repose_jax.models.pose_transfer import (
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
+from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.weight_file import fitted
@@ -98,6 +99,12 @@ class PoseTransferTask(Task):
         return Stream(data.batches(self.source, self.loop.batch_size),
                       self.source.identity | (self.guide.sha256 if self.guide else {}),
                       [("data", text) for text in self.source.notes])
+
+    def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        network, count = self.config.network, self.loop.batch_size
+        picture = jax.ShapeDtypeStruct((count, *network.image_size, 3), np.uint8)
+        pose = jax.ShapeDtypeStruct((count, len(SKELETONS[network.skeleton].joints), 3), np.float32)
+        return {"source": picture, "target": picture, "source_pose": pose, "target_pose": pose}
 
     def loss(self, params, frozen, batch, keys):
         judge = self.guide and functools.partial(self.guide.guide.judged, frozen["guide"])

@@ -76,6 +76,11 @@ class Task(abc.ABC):
     ) -> tuple[Float[Array, ""], Metrics]:
         """The mean loss of a batch and scalars to log; sample i draws only from key i."""
 
+    def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct] | None:
+        """What a batch of all devices will be, without opening the data; None where that is not
+        known. What `repose plan` needs."""
+        return None
+
     def identity(self) -> dict[str, Any]:
         """JSON-able facts that a resumed run must share, beside the data's and the loop's."""
         raise NotImplementedError("a resumed run must be known by something")

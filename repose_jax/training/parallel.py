@@ -121,6 +121,22 @@ class DataParallel:
                 self.put(np.asarray(jax.random.key_data(key))), impl=jax.random.key_impl(key))
         return self._compiled(state, self._split(batch), key, frozen)
 
+    def lower(self, state: Any, batch: Any, key: Any, frozen: Any = None) -> jax.stages.Lowered:
+        """The step for shapes, a whole batch's among them, to be compiled without running it."""
+        if self.mode == "pmap":
+            size = self.mesh.size
+            batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
+                (size, leaf.shape[0] // size, *leaf.shape[1:]), leaf.dtype), batch)
+        else:
+            place = NamedSharding(self.mesh, PartitionSpec(AXIS))
+            batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=place), batch)
+            state, frozen = (jax.tree.map(
+                lambda leaf, sharding: jax.ShapeDtypeStruct(
+                    leaf.shape, leaf.dtype, sharding=sharding), tree, self.shardings(tree))
+                for tree in (state, frozen))
+        return self._compile(state).lower(state, batch, key, frozen)
+
     def shardings(self, tree: Any) -> Any:
         """Where each array of a tree lives: on all devices, or split as `fsdp_spec` says."""
         def place(leaf: Any) -> NamedSharding:
