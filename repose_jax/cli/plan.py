@@ -36,7 +36,8 @@ class PlanOptions(Generic[Config]):
 def plan(argv: Sequence[str]) -> int:
     """Tell whether a preset fits on devices that are not there, and how long it takes."""
     preset, rest = preset_of(argv, "plan")
-    options = parse(PlanOptions[type(preset)], f"plan {argv[0]}", rest,
+    options = parse(PlanOptions[type(preset)],  # type: ignore[misc]  # known only now
+                    f"plan {argv[0]}", rest,
                     default=PlanOptions(config=preset, topology=tyro.MISSING))
     kind, _, shape = options.topology.partition(":")
     devices = _devices(options.topology, kind, shape)

@@ -94,12 +94,14 @@ def plan(task: Task, devices: Sequence[jax.Device]) -> Plan:
     compiled = parallel.lower(state, shapes, key, jax.eval_shape(lambda: task.frozen)).compile()
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
+    program = compiled.as_text()
+    assert memory is not None and cost is not None and program is not None  # TPUs and CPUs tell
     return Plan(
         len(devices), sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         {"state": memory.alias_size_in_bytes,
          "frozen and batch": memory.argument_size_in_bytes - memory.alias_size_in_bytes,
          "temporary": memory.temp_size_in_bytes, "program": memory.generated_code_size_in_bytes},
-        float(cost.get("flops", math.nan)), collectives(compiled.as_text()))
+        float(cost.get("flops", math.nan)), collectives(program))
 
 
 def collectives(program: str) -> dict[str, tuple[int, int]]:

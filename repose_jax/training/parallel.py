@@ -147,7 +147,7 @@ class DataParallel:
             return NamedSharding(self.mesh, spec)
         return jax.tree.map(place, tree)
 
-    def _compile(self, state: TrainState) -> Callable[..., Any]:
+    def _compile(self, state: TrainState) -> Any:
         if self.mode == "pmap":
             # Axis None for the state: one logical array, copied; what comes back is equal on all
             # devices and reading it needs no communication.
