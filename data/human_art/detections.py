@@ -71,7 +71,7 @@ def _person(path: pathlib.Path, place: int, row: dict) -> tuple[np.ndarray, floa
     try:
         pose = np.asarray(row["keypoints"], np.float64).reshape(-1, 3)
         score = float(row["score"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pose, score = np.zeros((0, 3)), 0.0
     if len(pose) != len(COCO17) or not np.isfinite(pose).all() or not np.isfinite(score):
         raise UserError(path, f"entry {place} has no {len(COCO17)} joints x, y, visibility and a "
