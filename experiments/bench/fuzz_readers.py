@@ -138,7 +138,8 @@ _PERSON = {"id": 1, "image_id": 7, "category_id": 1, "keypoints": _COCO_XYV, "nu
 _LANDMARKS = [{"x": 0.01 * n, "y": 0.02 * n, "z": 0.0, "visibility": 0.9} for n in range(33)]
 _KEY = {"format": FORMAT, "study": "0" * 64, "methods": ["ours"], "settings": {"seconds": 1.0},
         "questions": {"q0": {"kind": "real-or-generated", "check": False, "pair": ["a", "b"],
-                             "options": {"o0": {"origin": "generated", "method": "ours", "file": "a"}}}}}
+                             "options": {"o0": {
+                                 "origin": "generated", "method": "ours", "file": "a"}}}}}
 _ENTRY_14 = ":".join(["a.jpg", str([*range(14)]), str([*range(14)])])
 _ENTRY_18 = ":".join(["a.jpg", str([*range(18)]), str([-1, *range(17)])])
 
