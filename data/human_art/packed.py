@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import pathlib
 import pickle
+import tokenize
 import zipfile
 
 import numpy as np
@@ -119,7 +120,8 @@ def read_packed_poses(path: str | os.PathLike[str]) -> tuple[
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError,
-            AttributeError, IndexError, pickle.UnpicklingError) as error:
+            AttributeError, IndexError, MemoryError, OverflowError, RecursionError,
+            tokenize.TokenError, pickle.UnpicklingError) as error:
         raise UserError(path, f"cannot be read as a pose file ({error})", _MEND) from None
     if not all(isinstance(person, dict) for person in people):
         raise UserError(path, "has no list of people", _MEND)
