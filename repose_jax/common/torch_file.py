@@ -24,7 +24,7 @@ import re
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -90,6 +90,31 @@ class _OldParameter:
             self.data = state[0]
 
 
+class _Ignored:
+    """Stands for a thing of unknown type; does nothing, whatever a pickle does with it."""
+
+    def __new__(cls, *_args: Any, **_more: Any):
+        return super().__new__(cls)
+
+    def __init__(self, *_args: Any, **_more: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        """As a list has it."""
+
+    def extend(self, values: Any) -> None:
+        """As a list has it."""
+
+    def add(self, value: Any) -> None:
+        """As a set has it."""
+
+
 def check_hash(path: str | os.PathLike[str], sha256_prefix: str | None = FROM_NAME) -> str:
     """Checks that a file is the one that was meant.
 
@@ -145,17 +170,29 @@ def read_state_dict(
     return dict(content)
 
 
-def read_torch(path: str | os.PathLike[str]) -> Any:
+def read_torch(path: str | os.PathLike[str], only: Collection[str] | None = None) -> Any:
     """Reads what `torch.save` wrote: tensors in dictionaries, lists and tuples, and plain values.
 
     The hash is not looked at; see `check_hash`.
+
+    Args:
+      path: of the file.
+      only: keys of the dictionary that the file must then be; the others come with None, and may
+        hold anything, such as the settings of the program that trained: what is not known is
+        passed over and none of it runs.
 
     Raises:
       UserError: missing, unreadable, damaged, or with anything else inside.
     """
     data = _bytes_of(path)
     try:
-        return _resolved(_read_zip(data) if data[:4] == b"PK\x03\x04" else _read_legacy(data), {})
+        read = _read_zip if data[:4] == b"PK\x03\x04" else _read_legacy
+        content = read(data, only is not None)
+        if only is not None:
+            if not isinstance(content, Mapping):
+                raise _Refused(f"holds a {type(content).__name__.lstrip('_')}, no dictionary")
+            content = {key: value if key in only else None for key, value in content.items()}
+        return _resolved(content, {})
     except _Refused as error:
         raise UserError(path, str(error), _MEND) from None
     except _DAMAGE as error:
@@ -172,7 +209,7 @@ def _bytes_of(path: str | os.PathLike[str]) -> bytes:
         raise UserError(path, f"cannot be read ({error.strerror or error})", _MEND) from None
 
 
-def _read_zip(data: bytes) -> Any:
+def _read_zip(data: bytes, lenient: bool) -> Any:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = {name.partition("/")[2]: name for name in archive.namelist()}
         if "data.pkl" not in names:
@@ -196,10 +233,10 @@ def _read_zip(data: bytes) -> Any:
                 raise _Refused(f"has {len(stored)} elements in storage {key} where {count} belong")
             return stored
 
-        return _load(io.BytesIO(record("data.pkl")), storage)
+        return _load(io.BytesIO(record("data.pkl")), storage, lenient)
 
 
-def _read_legacy(data: bytes) -> Any:
+def _read_legacy(data: bytes, lenient: bool) -> Any:
     file = io.BytesIO(data)
     if _plain(file) != _MAGIC:
         raise _Refused("is no file of PyTorch")
@@ -225,7 +262,7 @@ def _read_legacy(data: bytes) -> Any:
             raise _Refused(f"has a view that leaves storage {key}")
         return storages[key][start:start + length]
 
-    content = _load(file, storage)
+    content = _load(file, storage, lenient)
     for key in _plain(file):
         stored = storages.pop(key)
         (count,) = struct.unpack("<q" if little else ">q", file.read(8))
@@ -253,7 +290,9 @@ def _plain(file: io.BytesIO) -> Any:
     return _load(file, storage)
 
 
-def _load(file: io.BytesIO, storage: Callable[..., np.ndarray]) -> Any:
+def _load(
+    file: io.BytesIO, storage: Callable[..., np.ndarray], lenient: bool = False
+) -> Any:
     """The pickle that begins at a file's place, once its steps are known to ask for little."""
     start, kept = file.tell(), 0
     for count, (step, argument, _) in enumerate(pickletools.genops(file)):
@@ -267,7 +306,7 @@ def _load(file: io.BytesIO, storage: Callable[..., np.ndarray]) -> Any:
             if argument > 2 * kept + 256:
                 raise _Refused(f"has a pickle that keeps place {argument} for its thing {kept}")
     file.seek(start)
-    return _Unpickler(file, storage).load()
+    return _Unpickler(file, storage, lenient).load()
 
 
 class _Unpickler(pickle.Unpickler):
@@ -276,13 +315,15 @@ class _Unpickler(pickle.Unpickler):
     Args:
       file: at the start of the pickle.
       storage: from type, key, device and number of elements to the elements.
+      lenient: let `_Ignored` stand for what is not known, instead of refusing it.
     """
 
-    def __init__(self, file: io.BytesIO, storage: Callable[..., np.ndarray]):
+    def __init__(self, file: io.BytesIO, storage: Callable[..., np.ndarray], lenient: bool):
         # Python 2 wrote some of the files that are still in use; its strings are bytes.
         super().__init__(file, encoding="utf-8")
         self._storage = storage
         self._known = _known()
+        self._lenient = lenient
 
     def persistent_load(self, pid: Any) -> _Storage:
         """The storage that a pickle refers to."""
@@ -296,6 +337,8 @@ class _Unpickler(pickle.Unpickler):
         if module in ("torch", "torch.cuda") and name in _STORAGES:
             return _StorageType(np.dtype(_STORAGES[name]))
         found = self._known.get(f"{module}.{name}")
+        if found is None and self._lenient:
+            return _Ignored
         if found is None:
             raise _Refused(f"names {module}.{name}, which no file of weights needs: refused")
         return found

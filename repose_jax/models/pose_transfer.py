@@ -348,6 +348,9 @@ def check_model(config: ModelConfig) -> None:
          network.encoder_channels, f"give {levels} numbers, or none for the U-Net's")
     need(all(s % unet.stride == 0 for s in network.image_size), "model.network.image-size",
          network.image_size, f"give multiples of {unet.stride}, the coarsest cell of this network")
+    need(network.maps == "gaussian" or (network.skeleton == "openpose18" and unet.patch == 1),
+         "model.network.maps", network.maps,
+         "give gaussian; pidm needs the skeleton openpose18 and a patch of 1")
     painter = network.painter.channels
     need(len(painter) in (0, levels), "model.network.painter.channels", painter,
          f"give {levels} numbers, as many as the U-Net has levels, or none")

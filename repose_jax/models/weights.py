@@ -18,6 +18,7 @@ from typing import Any
 import flax.errors
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
@@ -125,9 +126,10 @@ def _kind(file: WeightFile) -> str:
 
 
 def save_weights(
-    path: str | os.PathLike[str], kind: str, config: Any, params: Params, facts: dict, **more: Any,
+    path: str | os.PathLike[str], kind: str, config: Any, params: Params, facts: dict,
+    dtype: Any = np.float16, **more: Any,
 ) -> None:
-    """Writes a network in float16, all or nothing.
+    """Writes a network, all or nothing.
 
     Args:
       path: of the file.
@@ -135,6 +137,7 @@ def save_weights(
       config: its configuration, a dataclass.
       params: its parameters.
       facts: JSON-able, on how it came about.
+      dtype: of the parameters in the file.
       **more: further JSON-able values by name.
 
     Raises:
@@ -142,7 +145,7 @@ def save_weights(
     """
     content = {"config": to_dict(config), "facts": facts} | more
     export_safetensors(path, params, {"format": _FORMAT.format(kind)} | {
-        name: json.dumps(value) for name, value in content.items()})
+        name: json.dumps(value) for name, value in content.items()}, dtype)
 
 
 def load_weights(
@@ -231,10 +234,10 @@ def _expected(
 
 def save_model(
     path: str | os.PathLike[str], config: ModelConfig, params: Params, facts: dict,
-    sample: SampleConfig,
+    sample: SampleConfig, dtype: Any = np.float16,
 ) -> None:
     """Writes a model with the settings of the sampler that suit it; see `save_weights`."""
-    save_weights(path, "model", config, params, facts, sample=to_dict(sample))
+    save_weights(path, "model", config, params, facts, dtype, sample=to_dict(sample))
 
 
 def load_model(name: str | os.PathLike[str]) -> LoadedModel:

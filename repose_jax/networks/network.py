@@ -7,6 +7,7 @@ picture; `__call__` is what every sampling step runs.
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 import flax.linen as nn
 import flax.struct
@@ -23,6 +24,7 @@ from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_features
 from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.maps import pose_maps
+from repose_jax.pose.pidm_maps import pidm_maps
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
 
@@ -39,6 +41,8 @@ class NetworkConfig:
       rpa: alignment.
       painter: what paints the first picture, which the denoiser refines.
       learned_variance: also predict the variance of the reverse process (PIDM).
+      maps: how the U-Net is shown the target pose: "gaussian", a smooth map for each joint and
+        limb; or "pidm", PIDM's 20 channels, for weights that were trained on them.
     """
 
     image_size: tuple[Side, Side] = (256, 256)
@@ -48,6 +52,7 @@ class NetworkConfig:
     rpa: RPAConfig = RPAConfig()
     painter: PainterConfig = added(PainterConfig())
     learned_variance: bool = False
+    maps: Literal["gaussian", "pidm"] = added("gaussian")
 
     def __post_init__(self):
         check_fields(self, "model.network")
@@ -138,6 +143,8 @@ class Network(nn.Module):
     def _maps(self, pose, source):
         """Pose maps at the finest level's resolution."""
         image_size = source.shape[1:3]
+        if self.config.maps == "pidm":
+            return pidm_maps(pose, image_size)
         return pose_maps(pose, self.skeleton, self.config.unet.level_size(0, image_size), image_size)
 
     def _painted(self, source, alignment: Alignment, source_pose, maps) -> Painting:

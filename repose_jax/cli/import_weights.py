@@ -1,0 +1,56 @@
+"""`repose import`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import tyro
+
+from repose_jax.cli.terminal import parse, say
+from repose_jax.common.ranges import Range
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportOptions:
+    """Turn the weights of PIDM into a model of this package.
+
+    The file is read without PyTorch and nothing in it runs. The model serves wherever one is asked
+    for: `repose transfer --model DIR`, `repose evaluate DIR`, `repose train ... --init DIR`.
+
+    Attributes:
+      file: the checkpoint that PIDM's train.py wrote, last.pt or model_*.pt.
+      output: folder for the model; one that is there is replaced.
+      weights: the average of the weights, by which PIDM samples, or the weights themselves.
+      rpa: iterations of a recurrent pose alignment to add for fine-tuning; the output is PIDM's
+        until training changes it.
+    """
+
+    file: tyro.conf.Positional[pathlib.Path]
+    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=["-o"])]
+    weights: Literal["ema", "model"] = "ema"
+    rpa: Annotated[int, Range(0, 32)] = 0
+
+
+def import_pidm(argv: Sequence[str]) -> int:
+    """Turn the weights of PIDM into a model, without PyTorch."""
+    options = parse(ImportOptions, "import pidm", argv)
+    import numpy as np
+
+    from repose_jax.models.pidm_weights import read_pidm
+    from repose_jax.models.sample_config import SampleConfig
+    from repose_jax.models.weights import FILE_NAME, save_model
+
+    read = read_pidm(options.file, options.weights, options.rpa)
+    with options.file.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / FILE_NAME
+    facts = {"imported": f"pidm {options.weights}", "file": options.file.name, "sha256": sha256}
+    save_model(path, read.config, read.params, facts, SampleConfig(), np.float32)
+    say(f"{path}: {read.used:,} numbers of {options.file.name} read, {read.unused:,} that PIDM's "
+        "own network never reads left out")
+    return 0
