@@ -95,8 +95,8 @@ class TestPresets:
 
 
 @pytest.mark.parametrize("name", [
-    "people", "field-people", "reid-market1501", *(pytest.param(name, marks=pytest.mark.slow)
-                                                   for name in ("estimator-people", "painter-people"))])
+    "small-people", "field-people", "reid-market1501",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("estimator-people", "painter-people"))])
 def test_every_task_tells_the_trainer_what_it_learns_from(name, monkeypatch, tmp_path, market):
     """What is to be equal when a run is resumed has the digests of its data, made in one place."""
     told = {}
