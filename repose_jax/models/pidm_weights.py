@@ -8,6 +8,7 @@ and the second condition of its blocks, and the time embedding of its texture en
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -228,17 +229,21 @@ def _attention(theirs: str, ours: str, channels: int) -> Iterator[_Place]:
     yield from _layer(f"{theirs}.to_q", f"{ours}/query", _pointwise)
     yield from _layer(f"{theirs}.proj_out2", f"{ours}/out", _pointwise)
     for name, half in (("key", slice(0, channels)), ("value", slice(channels, 2 * channels))):
+        take = functools.partial(_half, channels=channels, half=half)
         yield _Place(f"{theirs}.to_kv.weight", f"{ours}/{name}/kernel",
-                     lambda x, half=half: _halves(x, channels)[half, :, 0].T)
-        yield _Place(f"{theirs}.to_kv.bias", f"{ours}/{name}/bias",
-                     lambda x, half=half: _halves(x, channels)[half])
+                     functools.partial(_half_kernel, take=take))
+        yield _Place(f"{theirs}.to_kv.bias", f"{ours}/{name}/bias", take)
 
 
-def _halves(x: Array, channels: int) -> Array:
-    """Keys above values; ValueError where they are not as many as that."""
+def _half(x: Array, channels: int, half: slice) -> Array:
+    """Of keys above values, one; ValueError where they are not as many as that."""
     if len(x) != 2 * channels:
         raise ValueError(f"{len(x)} rows where {2 * channels} belong")
-    return x
+    return x[half]
+
+
+def _half_kernel(x: Array, take: Callable[[Array], Array]) -> Array:
+    return take(x)[:, :, 0].T
 
 
 def _places(config: UNetConfig) -> Iterator[_Place]:
