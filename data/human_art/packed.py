@@ -10,36 +10,123 @@ several datasets.
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import pathlib
 import pickle
+import re
 import tokenize
 import zipfile
+from typing import IO
 
 import numpy as np
 from jaxtyping import Float
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.pickle_steps import AsksTooMuch, check_steps
 from repose_jax.data.human_art.annotations import (
     AnnotatedPicture, LeftOut, coco_pose, read_json, split_word)
 from repose_jax.data.image.files import image_size
 from repose_jax.data.image.findings import refuse_most
 from repose_jax.pose.skeleton import COCO17
 
-# What a list of dictionaries of arrays consists of, under NumPy's old names and its new ones.
-_HARMLESS = {("numpy", "ndarray"), ("numpy", "dtype")} | {
-    (f"numpy.{core}.{module}", name) for core in ("core", "_core") for module, name in (
-        ("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))}
 _MEND, _PICTURES = "fetch the pose files again", "pictures that cannot be used"
+_MOST_BYTES = 4_000_000
+"""Of a pose file's array, unpacked; a person takes less than a thousand."""
+_MOST_STEPS = 200_000
+_NUMBERS = re.compile(r"[biuf][1248]|f16|[SU]\d{1,6}")
+_TOO_MUCH = "an array whose bytes or things are not as many as its shape says"
+
+
+class _Type:
+    """Stands for a NumPy type: NumPy's own could be changed by a pickle, for the whole process."""
+
+    def __init__(self, code: str, *_more: object):
+        self.is_object = code in ("O", "O8")
+        if not self.is_object and not (isinstance(code, str) and _NUMBERS.fullmatch(code)):
+            raise pickle.UnpicklingError(f"it has an array of type {code!r:.20}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """An array that takes no more memory than what it is filled with."""
+
+    def __setstate__(self, state: tuple) -> None:
+        version, shape, kind, fortran, content = state
+        if not isinstance(kind, _Type) or not _fits(shape, kind, content):
+            raise pickle.UnpicklingError(f"it has {_TOO_MUCH}")
+        super().__setstate__((version, shape, kind.dtype, fortran, content))
+
+
+def _fits(shape: object, kind: _Type, content: object) -> bool:
+    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+        return False
+    if not isinstance(content, list if kind.is_object else (bytes, bytearray)):
+        return False
+    return math.prod(shape) * (1 if kind.is_object else kind.dtype.itemsize) == len(content)
+
+
+def _reconstruct(*_like: object) -> np.ndarray:
+    return np.ndarray.__new__(_Array, (0,), np.int8)
+
+
+def _scalar(kind: _Type, content: bytes) -> object:
+    return _frombuffer(content, kind, (), "C")[()]
+
+
+def _frombuffer(content: bytes, kind: _Type, shape: tuple, order: str) -> np.ndarray:
+    if kind.is_object or not _fits(shape, kind, content):
+        raise pickle.UnpicklingError(f"it has {_TOO_MUCH}")
+    return np.frombuffer(content, kind.dtype).reshape(shape, order=order)
+
+
+def _array_class(*_arguments: object) -> None:
+    raise pickle.UnpicklingError("it makes an array of a size of its own")
+
+
+# What a list of dictionaries of arrays consists of, under NumPy's old names and its new ones.
+_KNOWN = {"numpy.ndarray": _array_class, "numpy.dtype": _Type} | {
+    f"numpy.{core}.{name}": found for core in ("core", "_core") for name, found in (
+        ("multiarray._reconstruct", _reconstruct), ("multiarray.scalar", _scalar),
+        ("numeric._frombuffer", _frombuffer))}
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Refuses whatever could run a stranger's code, which `np.load(allow_pickle=True)` would."""
+    """Knows a few names, each a function of this file; a stranger's code cannot be named."""
 
     def find_class(self, module: str, name: str):
-        if (module, name) not in _HARMLESS:
+        if f"{module}.{name}" not in _KNOWN:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
+        return _KNOWN[f"{module}.{name}"]
+
+
+def _people(file: IO[bytes]) -> list:
+    """What the pickle at a file's place holds, once it is known to ask for little."""
+    data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise AsksTooMuch(f"has more than {_MOST_BYTES} bytes")
+    steps = io.BytesIO(data)
+    check_steps(steps, _MOST_STEPS)
+    content = _PlainUnpickler(steps).load()
+    return list(np.ravel(content)) if isinstance(content, np.ndarray) else content
+
+
+def _few(values: object, room: int = 200) -> int:
+    """What is left of `room` once the numbers are counted; a list may hold another many times."""
+    if isinstance(values, np.ndarray) and not values.dtype.hasobject:
+        return room - values.size - 1
+    room -= 1
+    if isinstance(values, (list, tuple, np.ndarray)):
+        for value in values:
+            if room < 0:
+                break
+            room = _few(value, room)
+    return room
 
 
 def mapping_file(root: str | os.PathLike[str], split: str) -> pathlib.Path | None:
@@ -116,20 +203,23 @@ def read_packed_poses(path: str | os.PathLike[str]) -> tuple[
             shape, _, dtype = read_header(file)
             # NumPy writes an empty list as an array without a pickle.
             people = ([] if not dtype.hasobject and not np.prod(shape)
-                      else list(np.ravel(_PlainUnpickler(file).load())))
+                      else _people(file))
+        if not isinstance(people, list) or not all(type(p) is dict for p in people):
+            raise UserError(path, "has no list of people", _MEND)
+        if any(_few(person.get("keypoints")) < 0 for person in people):
+            raise UserError(path, "has more than the numbers of a pose for a person", _MEND)
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError,
             AttributeError, IndexError, MemoryError, OverflowError, RecursionError,
             tokenize.TokenError, pickle.UnpicklingError) as error:
-        raise UserError(path, f"cannot be read as a pose file ({error})", _MEND) from None
-    if not all(isinstance(person, dict) for person in people):
-        raise UserError(path, "has no list of people", _MEND)
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        raise UserError(path, f"cannot be read as a pose file ({first})", _MEND) from None
     poses = [coco_pose(path, person.get("keypoints"), f"person {number}")
              for number, person in enumerate(people)]
     try:
         areas = [float(person.get("area", np.nan)) for person in people]
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         raise UserError(path, "has an area that is not a number", _MEND) from None
     return (np.array(poses, np.float32).reshape(-1, len(COCO17), 3),
             np.array(areas, np.float32))

@@ -19,7 +19,6 @@ import math
 import os
 import pathlib
 import pickle
-import pickletools
 import re
 import struct
 import zipfile
@@ -32,12 +31,10 @@ import numpy as np
 from jaxtyping import Shaped
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.pickle_steps import AsksTooMuch, check_steps
 
 FROM_NAME = "from the file's name"
 """Stands for the first digits of the SHA-256 that PyTorch's hub writes into a file's name."""
-
-_MOST_STEPS = 1_000_000
-"""Of a pickle; the weights of a thousand layers take fewer than a hundred thousand."""
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt)$")
@@ -193,7 +190,7 @@ def read_torch(path: str | os.PathLike[str], only: Collection[str] | None = None
                 raise _Refused(f"holds a {type(content).__name__.lstrip('_')}, no dictionary")
             content = {key: value if key in only else None for key, value in content.items()}
         return _resolved(content, {})
-    except _Refused as error:
+    except (_Refused, AsksTooMuch) as error:
         raise UserError(path, str(error), _MEND) from None
     except _DAMAGE as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
@@ -294,18 +291,7 @@ def _load(
     file: io.BytesIO, storage: Callable[..., np.ndarray], lenient: bool = False
 ) -> Any:
     """The pickle that begins at a file's place, once its steps are known to ask for little."""
-    start, kept = file.tell(), 0
-    for count, (step, argument, _) in enumerate(pickletools.genops(file)):
-        if count >= _MOST_STEPS:
-            raise _Refused(f"has a pickle of more than {_MOST_STEPS} steps")
-        if step.name == "MEMOIZE":
-            kept += 1
-        elif step.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument is not None:
-            # Places are given out one after the other; memory is taken for all up to the highest.
-            kept += 1
-            if argument > 2 * kept + 256:
-                raise _Refused(f"has a pickle that keeps place {argument} for its thing {kept}")
-    file.seek(start)
+    check_steps(file)
     return _Unpickler(file, storage, lenient).load()
 
 
