@@ -18,6 +18,7 @@ import pickle
 import re
 import tokenize
 import zipfile
+import zlib
 from typing import IO
 
 import numpy as np
@@ -211,7 +212,7 @@ def read_packed_poses(path: str | os.PathLike[str]) -> tuple[
     except FileNotFoundError:
         raise UserError(path, "does not exist", _MEND) from None
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError,
-            AttributeError, IndexError, MemoryError, OverflowError, RecursionError,
+            AttributeError, IndexError, MemoryError, OverflowError, RuntimeError, zlib.error,
             tokenize.TokenError, pickle.UnpicklingError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise UserError(path, f"cannot be read as a pose file ({first})", _MEND) from None
