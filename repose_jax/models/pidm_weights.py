@@ -92,7 +92,8 @@ def read_pidm(
     params = _placed(path, state, places, like)
     fresh = set(like) - set(params)
     if fresh:
-        made = flax.traverse_util.flatten_dict(model.init(jax.random.key(0)), sep="/")
+        made = flax.traverse_util.flatten_dict(
+            jax.jit(model.init)(jax.random.key(0)), sep="/")
         for name in fresh:
             silent = name.startswith("unet/injection")
             params[name] = np.zeros_like(made[name]) if silent else np.asarray(made[name])
