@@ -77,7 +77,8 @@ def main() -> int:
     noise = initial_noise(keys, (*size, 3))
 
     def torched(x):
-        return torch.from_numpy(np.array(x).transpose(0, 3, 1, 2))
+        # Contiguous, as PIDM feeds it: its normalisation of flat maps is coarser otherwise.
+        return torch.from_numpy(np.ascontiguousarray(np.asarray(x).transpose(0, 3, 1, 2)))
 
     maps = torched(pidm_maps(pose, size))
     with torch.no_grad():
