@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import ImageLike, frame_note, pixels_of
@@ -11,10 +12,13 @@ from repose_jax.pose.named_poses import NamedPose
 from repose_jax.pose.people import MIN_JOINTS, Box, Person, choose_person, clipped, said
 
 
-def box_inside(box: Box, size: tuple[int, int], where: str | os.PathLike[str]) -> Box:
+def box_inside(
+    box: Sequence[float], size: tuple[int, int], where: str | os.PathLike[str]
+) -> Box:
     """The part of a box that lies in a photo of a size; UserError names the photo by `where`."""
     try:
-        return clipped(box, size)
+        left, top, right, bottom = (float(side) for side in box)
+        return clipped((left, top, right, bottom), size)
     except ValueError as error:
         raise UserError(where, str(error), "give X0 Y0 X1 Y1 in its pixels") from None
 
