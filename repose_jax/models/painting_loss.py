@@ -78,7 +78,9 @@ def pixel_weights(
       before: where the source's person is.
       objective: the weights.
     """
-    weight = 1 + objective.person * person + objective.vacated * jax.nn.relu(before - person)
+    weight = 1 + objective.person * person
+    if objective.vacated:
+        weight += objective.vacated * jax.nn.relu(before - person)
     return weight / weight.mean(axis=(1, 2, 3), keepdims=True)
 
 

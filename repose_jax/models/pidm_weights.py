@@ -230,10 +230,10 @@ def _attention(theirs: str, ours: str, channels: int) -> Iterator[_Place]:
     yield from _layer(f"{theirs}.to_q", f"{ours}/query", _pointwise)
     yield from _layer(f"{theirs}.proj_out2", f"{ours}/out", _pointwise)
     for name, half in (("key", slice(0, channels)), ("value", slice(channels, 2 * channels))):
-        take = functools.partial(_half, channels=channels, half=half)
+        of: dict[str, Any] = {"channels": channels, "half": half}
         yield _Place(f"{theirs}.to_kv.weight", f"{ours}/{name}/kernel",
-                     functools.partial(_half_kernel, take=take))
-        yield _Place(f"{theirs}.to_kv.bias", f"{ours}/{name}/bias", take)
+                     functools.partial(_half_pointwise, **of))
+        yield _Place(f"{theirs}.to_kv.bias", f"{ours}/{name}/bias", functools.partial(_half, **of))
 
 
 def _half(x: Array, channels: int, half: slice) -> Array:
@@ -243,8 +243,8 @@ def _half(x: Array, channels: int, half: slice) -> Array:
     return x[half]
 
 
-def _half_kernel(x: Array, take: Callable[[Array], Array]) -> Array:
-    return take(x)[:, :, 0].T
+def _half_pointwise(x: Array, channels: int, half: slice) -> Array:
+    return _pointwise(_half(x, channels, half))
 
 
 def _places(config: UNetConfig) -> Iterator[_Place]:

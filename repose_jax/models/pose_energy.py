@@ -67,7 +67,7 @@ class Guide:
         pose = jnp.concatenate([found.xy, sure[..., None]], axis=-1)
         assert self.field is not None and params.field is not None  # who asks has checked
         return apply(PoseField(self.field), params.field, pose,
-                                           method="of_pose").distance
+                     method="of_pose").distance
 
     def judged(
         self, params: GuideParams, x0: Float[Array, "batch h w 3"], noise: Float[Array, "batch"]

@@ -43,7 +43,7 @@ class PoseReader:
 
         def read(params, pictures):
             heatmaps = apply(module, params, to_signal(pictures),
-                                    jnp.zeros(len(pictures)))
+                             jnp.zeros(len(pictures)))
             return peak(heatmaps, pictures.shape[1:3]).pose
 
         self._read = functools.partial(jax.jit(read), weights.params)

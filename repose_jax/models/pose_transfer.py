@@ -141,7 +141,7 @@ class RePoseModel:
     ) -> Alignment:
         """The recurrent pose alignment alone, for drawing."""
         return apply(self.network, params, source, source_pose, target_pose,
-                                  method="align")
+                     method="align")
 
     def paint(
         self,
@@ -152,7 +152,7 @@ class RePoseModel:
     ) -> tuple[Painting, Alignment]:
         """The painted picture and the alignment it was painted from; only with a painter."""
         return apply(self.network, params, source, source_pose, target_pose,
-                                  method="paint")
+                     method="paint")
 
     def condition(
         self,
@@ -173,7 +173,7 @@ class RePoseModel:
         present = jnp.full(source.shape[0], float(branch in ("source", "both")))
         keep_pose = float(branch in ("pose", "both"))
         return apply(self.network, params, source, source_pose,
-                                  target_pose * keep_pose, present, method="condition")
+                     target_pose * keep_pose, present, method="condition")
 
     def denoiser(self, params: Params, context: Context) -> Denoiser:
         """The denoiser of a batch whose conditions are `context`."""
@@ -203,7 +203,7 @@ class RePoseModel:
         given = tuple((branch in ("source", "both"), branch in ("pose", "both"))
                       for branch in coefficients)
         context = apply(self.network, params, source, source_pose, target_pose, given,
-                                     method="conditions")
+                        method="conditions")
         if "both" in coefficients:
             place = tuple(coefficients).index("both") * len(source)
             picture = context.picture[place:place + len(source)]
@@ -256,8 +256,8 @@ class RePoseModel:
         keep_pose = 1.0 - (no_pose | neither)
         dropout = {"dropout": dropout_key[0]}
         context = apply(self.network, params, source, batch["source_pose"],
-            batch["target_pose"] * keep_pose[:, None, None], present, train,
-            method="condition", rngs=dropout)
+                        batch["target_pose"] * keep_pose[:, None, None], present, train,
+                        method="condition", rngs=dropout)
 
         levels = cfg.schedule.up_to(objective.noise)
         t = jax.vmap(lambda key: jax.random.randint(key, (draws,), 0, levels))(
@@ -306,8 +306,8 @@ class RePoseModel:
         source_present = ones if source_present is None else source_present
         pose_present = ones if pose_present is None else pose_present
         context = apply(self.network, params, source, batch["source_pose"],
-            batch["target_pose"] * pose_present[:, None, None], source_present,
-            method="condition")
+                        batch["target_pose"] * pose_present[:, None, None], source_present,
+                        method="condition")
         noise = jax.vmap(lambda key: jax.random.normal(key, target.shape[1:]))(keys)
         return self.denoiser(params, context)(self.config.schedule.noised(target, noise, t), t).x0
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.networks.warp import resize
-from repose_jax.pose.maps import person_map
+from repose_jax.pose.maps import grid, person_map
 from repose_jax.pose.skeleton import Skeleton
 
 # Flesh and most cloth: at 9 % of the height from the bones the picture is taken to be the place.
@@ -72,8 +72,6 @@ def _head(pose, skeleton, size):
     corners = pose[:, skeleton.torso_indices]
     (shoulders, some), (hips, any_hip) = middle(corners[:, :2]), middle(corners[:, 2:])
     head = shoulders + _HEAD * (shoulders - hips)
-    height, width = size
-    x, y = jnp.arange(width) - head[:, 0, None], jnp.arange(height) - head[:, 1, None]
-    squares = x[:, None, :, None] ** 2 + y[:, :, None, None] ** 2
+    squares = jnp.sum((grid(size, size) - head[:, None, None]) ** 2, axis=-1, keepdims=True)
     known = (some & any_hip)[:, None, None, None]
-    return known * jnp.exp(-squares / (2 * (_SPREAD * height) ** 2))
+    return known * jnp.exp(-squares / (2 * (_SPREAD * size[0]) ** 2))

@@ -24,6 +24,8 @@ from jax.experimental import multihost_utils
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Natural, Positive, Range, check_fields
 
+# Not SLURM_NTASKS: a batch script's own commands have it, too, and are one task all the same. What
+# `srun` starts, and it alone, is a step.
 _SEVERAL = {"SLURM_STEP_NUM_TASKS": "slurm", "OMPI_COMM_WORLD_SIZE": "ompi"}
 """Variables that launchers set, and what `jax.distributed` calls these launchers."""
 _GIVEN = {"coordinator": "JAX_COORDINATOR_ADDRESS", "processes": "JAX_NUM_PROCESSES",
@@ -65,13 +67,28 @@ def launch(config: DistributedConfig, environ: Mapping[str, str]) -> dict[str, A
     if not missing:
         return _explicit(given)
     for variable, method in _SEVERAL.items():
-        count = environ.get(variable, "")
-        if count.isdecimal() and int(count) > 1:
+        if _count(environ, variable) > 1:
             return {"cluster_detection_method": method}
     if len(missing) < len(given):
         raise UserError("distributed", f"lacks {', '.join(missing)}",
                         "give --distributed.coordinator, .processes and .process, or none of them")
     return {} if _in_tpu_pod(environ) else None
+
+
+def refuse_unjoined(environ: Mapping[str, str]) -> None:
+    """Raises UserError where a launcher has started several tasks that do not know each other."""
+    for name in (*_SEVERAL, "PMI_SIZE", _GIVEN["processes"]):
+        count = _count(environ, name)
+        if count > 1:
+            raise UserError(
+                f"{name}={count}", "says that there are several tasks, each of which would train "
+                "alone", "start them with `repose train`, which joins what srun, mpirun or "
+                f"--distributed.coordinator name, or unset {name} if there is one")
+
+
+def _count(environ: Mapping[str, str], variable: str) -> int:
+    value = environ.get(variable, "")
+    return int(value) if value.isdecimal() else 0
 
 
 def _explicit(given: Mapping[str, Any]) -> dict[str, Any]:

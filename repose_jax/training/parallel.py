@@ -19,15 +19,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
 from repose_jax.common.errors import UserError
+from repose_jax.training.distributed import refuse_unjoined
 from repose_jax.training.state import TrainState
 from repose_jax.training.step import Batch, Metrics, TrainStep
 
 AXIS = "data"
 FSDP_MIN_BYTES = 4 << 20
 Mode = Literal["pmap", "jit", "fsdp"]
-# Not SLURM_NTASKS: a batch script's own commands have it, too, and are one task all the same. What
-# `srun` starts, and it alone, is a step.
-_TASK_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "JAX_NUM_PROCESSES")
 
 
 class StepFactory(Protocol):
@@ -196,21 +194,10 @@ def data_parallel(
       UserError: a launcher's variables tell of several processes, which have not joined.
     """
     if jax.process_count() == 1:
-        _refuse_unknown_tasks()
+        refuse_unjoined(os.environ)
     if mode not in ("pmap", "jit", "fsdp"):
         raise ValueError(f"unknown parallel mode {mode!r}")
     return DataParallel(factory, mode, devices or jax.devices(), fsdp_min_bytes)
-
-
-def _refuse_unknown_tasks() -> None:
-    """Raises UserError where a launcher has started several tasks that do not know each other."""
-    for name in _TASK_COUNTS:
-        count = os.environ.get(name, "")
-        if count.isdecimal() and int(count) > 1:
-            raise UserError(
-                f"{name}={count}", "says that there are several tasks, each of which would train "
-                "alone", "start them with `repose train`, which joins what srun, mpirun or "
-                f"--distributed.coordinator name, or unset {name} if there is one")
 
 
 def fsdp_spec(
