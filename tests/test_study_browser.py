@@ -5,8 +5,6 @@ Needs the `browser` extra and Chromium with its driver (Debian: chromium, chromi
 """
 
 import json
-import os
-import pathlib
 import shutil
 import threading
 
@@ -20,14 +18,12 @@ from repose_jax.studies.human.key import read_key
 from repose_jax.studies.human.serve import make_server
 
 selenium = pytest.importorskip("selenium")
-from selenium import webdriver  # noqa: E402
+from browsers import SIZES, chromium, find, press, shoot, until  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 pytestmark = pytest.mark.slow
 METHODS = ("zebra-net", "quokka-net", "ibex-net")
-SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 
 
 @pytest.fixture(scope="module")
@@ -56,40 +52,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(params=SIZES)
 def browser(request, tmp_path):
-    """Chromium of a desktop's and of a phone's width, which downloads to `tmp_path`."""
-    driver = shutil.which("chromedriver")
-    if driver is None or not (shutil.which("chromium") or shutil.which("google-chrome")):
-        pytest.skip("no Chromium with its driver here")
-    options = webdriver.ChromeOptions()
-    for word in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage",
-                 *(["--no-sandbox"] if os.geteuid() == 0 else [])):
-        options.add_argument(word)
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    width, height = SIZES[request.param]
-    if request.param == "phone":
-        options.add_experimental_option("mobileEmulation", {
-            "deviceMetrics": {"width": width, "height": height, "pixelRatio": 2, "touch": True}})
-    else:
-        options.add_argument(f"--window-size={width},{height}")
-    running = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    running.size = request.param
-    yield running
-    running.quit()
-
-
-def find(browser, selector):
-    return browser.find_element(By.CSS_SELECTOR, selector)
-
-
-def until(browser, check):
-    return WebDriverWait(browser, 10, poll_frequency=0.02).until(check)
-
-
-def shoot(browser, name):
-    folder = os.environ.get("REPOSE_SCREENSHOTS")
-    if folder:
-        browser.save_screenshot(str(pathlib.Path(folder) / f"{name}-{browser.size}.png"))
+    yield from chromium(request.param, tmp_path)
 
 
 def heading(browser):
@@ -105,10 +68,6 @@ def begin(browser, code):
     assert "tick" in find(browser, "#problem").text
     find(browser, "#consent").click()
     find(browser, "#begin").click()
-
-
-def press(browser, key):
-    webdriver.ActionChains(browser).send_keys(key).perform()
 
 
 def answer(browser, number, at, keyboard):

@@ -19,7 +19,8 @@ from repose_jax.common.errors import UserError
 # Command -> where its function is; modules are imported when their command runs.
 COMMANDS = {
     "transfer": "transfer:transfer", "pose": "pose:pose", "train": "train:train",
-    "evaluate": "evaluate:evaluate", "accept": "accept:accept", "ablate": "ablate:ablate",
+    "app": "app:app", "evaluate": "evaluate:evaluate", "accept": "accept:accept",
+    "ablate": "ablate:ablate",
     "augment-reid": "augment_reid:augment_reid", "data build": "data:data_build",
     "data check": "data:data_check", "data show": "data:data_show",
     "study build": "study:study_build", "study serve": "study:study_serve",

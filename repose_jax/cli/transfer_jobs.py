@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import pathlib
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,7 +69,7 @@ class Photos:
         """What decides a job's picture, as its file will say; all but that is told by the file."""
         options = self._options
         settings = to_dict(sample) | {
-            "pose": job.pose.name, "pose_sha256": _digest(job.pose), "retarget": options.retarget,
+            "pose": job.pose.name, "pose_sha256": job.pose.digest(), "retarget": options.retarget,
             "source_pose": self._posed_by(job.source)}
         return picture_text(
             model=pathlib.Path(options.model).name, model_sha256=self._transfer.loaded.sha256,
@@ -110,9 +109,3 @@ def _source_pose(
     if found is None:
         raise UserError(path, f"shows nobody in {source}", "give the pose in this photo")
     return found
-
-
-def _digest(pose: NamedPose) -> str:
-    """SHA-256 of all that a pose says of joints."""
-    told = repr((pose.skeleton.name, pose.size, pose.pose.shape)).encode()
-    return hashlib.sha256(told + np.ascontiguousarray(pose.pose, np.float32).tobytes()).hexdigest()

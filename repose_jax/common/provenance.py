@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image, PngImagePlugin
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import write_whole
+from repose_jax.common.files import write_content
 
 # IPTC's term for a picture that a trained model made.
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -43,6 +44,16 @@ def picture_text(*, model: str, model_sha256: str, source_sha256: str, seed: int
     } | {f"repose:{kind}-sha256": digest for kind, digest in guide.items()}
 
 
+def png_content(image: UInt8[np.ndarray, "h w 3"], text: dict[str, str]) -> bytes:
+    """A picture with its facts, as the content of a PNG file."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, format="PNG", pnginfo=info)
+    return content.getvalue()
+
+
 def write_png(
     path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w 3"], text: dict[str, str]
 ) -> None:
@@ -52,11 +63,7 @@ def write_png(
       UserError: where the file is not named .png or cannot be written.
     """
     check_png(path)
-    info = PngImagePlugin.PngInfo()
-    for key, value in text.items():
-        info.add_text(key, value)
-    picture = Image.fromarray(image)
-    write_whole(path, lambda file: picture.save(file, format="PNG", pnginfo=info))
+    write_content(path, png_content(image, text))
 
 
 def check_png(path: str | os.PathLike[str]) -> None:

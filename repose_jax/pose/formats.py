@@ -39,11 +39,15 @@ _SAME_ASPECT = 0.02
 _FEWEST_PIXELS = 4
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file, UTF-8 or marked as UTF-16; UserError where it has none."""
+def read_text(path: str | os.PathLike[str], content: bytes | None = None) -> str:
+    """The text of a file, UTF-8 or marked as UTF-16; UserError where it has none.
+
+    `content` are the file's bytes where the caller has them already.
+    """
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        if content is None:
+            with open(path, "rb") as file:
+                content = file.read()
         wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
         text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
@@ -95,7 +99,7 @@ def _raw(path: str | os.PathLike[str], text: str) -> RawFile:
 
 
 def read_poses(path: str | os.PathLike[str], *, size: Size | None = None,
-               min_confidence: float | None = None) -> NamedPoses:
+               min_confidence: float | None = None, content: bytes | None = None) -> NamedPoses:
     """Reads every pose of a file, recognising its format from the content.
 
     Known are PATN's CSV, PIDM's text, OpenPose's JSON (18 or 25 joints), COCO's keypoint JSON (also
@@ -108,12 +112,13 @@ def read_poses(path: str | os.PathLike[str], *, size: Size | None = None,
         fractions, and PIDM's text, for which 256x176 is taken where it is not given.
       min_confidence: joints below it are missing; None takes 0.3, and for our own format, which has
         left out what it doubts, all above 0.
+      content: the file's bytes where the caller has them already; `path` then only names it.
 
     Raises:
       UserError: names the file and what in it cannot be used. A person who cannot be used is only a
         fault of the table.
     """
-    return _poses_of(os.fspath(path), read_text(path), size and tuple(size), min_confidence)
+    return _poses_of(os.fspath(path), read_text(path, content), size and tuple(size), min_confidence)
 
 
 @functools.lru_cache(maxsize=4)
@@ -131,7 +136,7 @@ def _poses_of(path: str, text: str, size: Size | None, min_confidence: float | N
 
 def find_pose(
     path: str | os.PathLike[str], *, row: str | None = None, size: Size | None = None,
-    person: Person = "largest", min_confidence: float | None = None,
+    person: Person = "largest", min_confidence: float | None = None, content: bytes | None = None,
 ) -> NamedPose | None:
     """Reads one pose; None where the file says that nobody is there.
 
@@ -142,12 +147,12 @@ def find_pose(
         where it is the pose of no photo at hand.
       person: of several people in the picture the number, from 0, the one who is seen best, or the
         one in a box.
-      min_confidence: see `read_poses`.
+      min_confidence, content: see `read_poses`.
 
     Raises:
       UserError: also where the row is needed and not given, is not there or is there twice.
     """
-    table = read_poses(path, size=size, min_confidence=min_confidence)
+    table = read_poses(path, size=size, min_confidence=min_confidence, content=content)
     found = _rows_of(path, table, row)
     if not found:
         return None
@@ -189,7 +194,7 @@ def read_pose(path: str | os.PathLike[str], **options) -> NamedPose:
     """
     found = find_pose(path, **options)
     if found is None:
-        table = read_poses(path, size=options.get("size"))
+        table = read_poses(path, size=options.get("size"), content=options.get("content"))
         row = _rows_of(path, table, options.get("row"))
         what = (f"misses every joint of {table.names[row[0]]}" if row else "has no people")
         raise UserError(path, what, "give a pose with known joints")

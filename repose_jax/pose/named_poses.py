@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -65,3 +66,9 @@ class NamedPose:
     size: tuple[int, int] | None = None
     path: str | None = None
     notes: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """SHA-256 of all that the pose says of joints."""
+        told = repr((self.skeleton.name, self.size, self.pose.shape)).encode()
+        return hashlib.sha256(
+            told + np.ascontiguousarray(self.pose, np.float32).tobytes()).hexdigest()

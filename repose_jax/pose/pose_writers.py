@@ -76,6 +76,11 @@ _WRITERS: dict[str, Callable[[NamedPose], str]] = {
     "ours": _ours, "openpose": _openpose, "coco": _coco, "csv": _csv, "text": _text}
 
 
+def pose_as_text(pose: NamedPose, format: Format = "ours") -> str:
+    """The content of a pose file; see `write_pose`."""
+    return _WRITERS[format](pose)
+
+
 def write_pose(path: str | os.PathLike[str], pose: NamedPose, format: Format = "ours") -> None:
     """Writes a pose.
 
@@ -88,5 +93,4 @@ def write_pose(path: str | os.PathLike[str], pose: NamedPose, format: Format = "
     Raises:
       UserError: the file cannot be written, or the format needs the size of the picture.
     """
-    text = _WRITERS[format](pose)
-    write_content(path, text)
+    write_content(path, pose_as_text(pose, format))

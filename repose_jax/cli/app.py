@@ -1,0 +1,50 @@
+"""`repose app`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Annotated
+
+from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.common.ranges import Range
+
+
+@dataclasses.dataclass(frozen=True)
+class AppOptions:
+    """Show a page on which a photo is re-posed by hand; it needs a browser and no network.
+
+    Attributes:
+      model: bundled models, model files or folders of training runs to choose from; all bundled ones
+        by default.
+      host: address to listen at; 0.0.0.0 lets other machines in, without any password.
+      port: to listen at; 0 takes a free one.
+      open: whether to open the page in this machine's browser.
+    """
+
+    model: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: Annotated[int, Range(0, 65535)] = 8008
+    open: bool = True
+
+
+def app(argv: Sequence[str]) -> int:
+    """Re-pose a photo on a page, by hand: upload, drag the skeleton, paint, compare, download."""
+    options = parse(AppOptions, "app", argv)
+    use_compilation_cache()
+    import webbrowser
+
+    from repose_jax.inference.app.serve import make_server
+    from repose_jax.inference.app.service import AppService
+
+    service = AppService(options.model)
+    with make_server(service, options.host, options.port, say) as server:
+        address = f"http://{options.host}:{server.server_port}/"
+        say(f"{address} (Ctrl-C stops)")
+        if options.open:
+            webbrowser.open(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("stopped")
+    return 0

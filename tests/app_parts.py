@@ -1,0 +1,56 @@
+"""The page's server with a tiny model that nothing has taught, and a detector that knows its answer."""
+
+import base64
+import contextlib
+import io
+import threading
+
+import numpy as np
+from PIL import Image
+
+from repose_jax.data.people.renderer import render_person
+from repose_jax.inference.app.serve import make_server
+from repose_jax.inference.app.service import AppService
+from repose_jax.pose.skeleton import MARKET14
+
+PERSON = render_person(0, 0, 2, (128, 64))
+
+
+class KnownPose:
+    """Finds the rendered person's own pose, in whatever size the photo has."""
+
+    name, finds_people = "known", False
+
+    def people(self, image, box=None):
+        pose = PERSON.poses["market14"]
+        pose = pose * [image.shape[1] / 64, image.shape[0] / 128, 1]
+        return pose[None].astype(np.float32), MARKET14
+
+
+def photo(height=256, name="a.png", format="PNG"):
+    """A rendered person as a file of the page."""
+    content = io.BytesIO()
+    Image.fromarray(PERSON.image).resize((height // 2, height)).save(content, format)
+    return file(name, content.getvalue())
+
+
+def file(name, content):
+    return {"name": name, "base64": base64.b64encode(content).decode()}
+
+
+def tiny_service(model):
+    """A service of one model; its pictures are painted for real, in the model's few pixels."""
+    service = AppService([str(model)])
+    service.transfer(model.name).detector = KnownPose()
+    return service
+
+
+@contextlib.contextmanager
+def running(service, say=lambda text: None):
+    """The address of a server that stops at the end."""
+    with make_server(service, "127.0.0.1", 0, say) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
