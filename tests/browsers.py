@@ -1,5 +1,6 @@
 """Chromium of a desktop's and of a phone's width, for the tests of pages."""
 
+import base64
 import os
 import pathlib
 import shutil
@@ -47,7 +48,15 @@ def press(browser, key):
     webdriver.ActionChains(browser).send_keys(key).perform()
 
 
-def shoot(browser, name):
+def shoot(browser, name, whole=False):
+    """Keeps a picture of what is seen, or of the whole page, where REPOSE_SCREENSHOTS says."""
     folder = os.environ.get("REPOSE_SCREENSHOTS")
-    if folder:
-        browser.save_screenshot(str(pathlib.Path(folder) / f"{name}-{browser.size}.png"))
+    if not folder:
+        return
+    path = pathlib.Path(folder) / f"{name}-{browser.size}.png"
+    if not whole:
+        browser.save_screenshot(str(path))
+        return
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {
+        "captureBeyondViewport": True, "format": "png"})
+    path.write_bytes(base64.b64decode(shot["data"]))

@@ -6,9 +6,12 @@ REPOSE_SCREENSHOTS=FOLDER keeps pictures of the pages.
 
 import base64
 import json
+import pathlib
 
 import pytest
 from app_parts import photo, running, tiny_service
+
+from repose_jax.inference.app.service import AppService
 
 selenium = pytest.importorskip("selenium")
 from browsers import SIZES, chromium, find, press, shoot, until  # noqa: E402
@@ -156,7 +159,7 @@ def test_a_pose_is_saved_and_loaded_again(page, tmp_path):
     people = json.loads(file.read_text())["people"]
     assert len(people[0]["pose_keypoints_2d"]) == 54
     tool(page, "detected")
-    page.execute_script("document.querySelector('#retarget').value = 'none'")
+    click(page, "#fit")
     find(page, "#pose-file").send_keys(str(file))
     until(page, lambda b: pose(b)["left_wrist"] == pytest.approx(drawn["left_wrist"], abs=0.01))
     # OpenPose has no top of the head; all others are there.
@@ -186,6 +189,21 @@ def test_a_picture_is_painted_compared_downloaded_and_taken_up_again(page, tmp_p
     assert pose(page) == drawn and find(page, "#seed").get_property("value") == "0"
 
 
+def test_what_is_drawn_is_what_is_painted(page):
+    """The page asks for the very joints on the canvas, and retargets only when it is told to."""
+    page.execute_script("""window.asked = []; const real = window.fetch;
+        window.fetch = (path, what) => { asked.push([path, JSON.parse(what.body)]);
+                                         return real(path, what); }""")
+    tool(page, "smaller")
+    page.execute_script("document.querySelector('#steps').value = 1")
+    click(page, "#paint")
+    until(page, lambda b: find(b, "#result").is_displayed(), 60)
+    path, asked = page.execute_script("return window.asked[0]")
+    assert path == "/paint" and asked["target"]["joints"] == pose(page) != pose(page, "source")
+    assert asked["source"]["joints"] == pose(page, "source")
+    assert asked["retarget"] == "none" and asked["target"]["size"] == [256, 128]
+
+
 def test_a_mistake_is_one_line_and_the_page_goes_on(page, tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text('{"skeleton": "openpose18", "joints": {"tail": [1, 2]}}')
@@ -211,3 +229,22 @@ def test_both_languages(page):
     assert not page.execute_script(
         "return [...document.querySelectorAll('[data-t]')].some(e => e.textContent === e.dataset.t)")
     shoot(page, "japanese")
+
+
+def test_the_bundled_model_paints_a_rendered_person(browser, tmp_path):
+    """What docs/app.md shows: REPOSE_SCREENSHOTS=docs writes its pictures."""
+    path = pathlib.Path(__file__).parents[1] / "examples" / "person-a.png"
+    with running(AppService(["people"])) as address:
+        browser.get(address)
+        until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#gallery button"))
+        find(browser, "#photo").send_keys(str(path))
+        until(browser, lambda b: find(b, "#poses").is_displayed(), 120)
+        assert len(pose(browser)) >= 12
+        before = pose(browser)
+        click(browser, "#gallery button[data-name=waving]")
+        until(browser, lambda b: pose(b) != before)
+        drag(browser, "left_wrist", (6, -12))
+        click(browser, "#paint")
+        until(browser, lambda b: find(b, "#result").is_displayed(), 300)
+        assert not find(browser, "#problem").is_displayed()
+        shoot(browser, "app", whole=True)

@@ -109,7 +109,7 @@ function standing() {
 async function usePose(file) {
   const answer = await ask("/pose", { model: app.model.name, file, size: app.size,
     source: Object.keys(editors.source.pose).length ? ours("source", editors.source.pose) : null,
-    retarget: $("retarget").value });
+    retarget: $("fit").checked ? "bones" : "none" });
   editors.target.set(points(answer.pose));
   list($("pose-notes"), answer.notes);
 }

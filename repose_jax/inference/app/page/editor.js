@@ -40,15 +40,15 @@ class PoseEditor {
     this.past = [];
     this.future = [];
     this.chosen = null;
-    this.home = { ...pose };
-    this.pose = { ...pose };
+    this.home = structuredClone(pose);
+    this.pose = structuredClone(pose);  // another editor may have the same
     this.#changed();
   }
 
   /* Another pose of the same photo, which can be undone. */
   set(pose) {
     this.#remember();
-    this.home = { ...this.home, ...pose };
+    this.home = { ...this.home, ...structuredClone(pose) };
     this.pose = structuredClone(pose);
     if (!(this.chosen in this.pose)) this.chosen = null;
     this.#changed();
@@ -60,7 +60,7 @@ class PoseEditor {
   remove(joint = this.chosen) {
     if (!(joint in this.pose)) return;
     this.#remember();
-    this.home[joint] = this.pose[joint];
+    this.home[joint] = [...this.pose[joint]];
     delete this.pose[joint];
     this.chosen = null;
     this.#changed();
@@ -100,10 +100,8 @@ class PoseEditor {
     const xs = points.map(point => point[0]);
     const middle = (Math.min(...xs) + Math.max(...xs)) / 2;
     const ground = Math.max(...points.map(point => point[1]));
-    for (const point of points) {
-      point[0] = middle + factor * (point[0] - middle);
-      point[1] = ground + factor * (point[1] - ground);
-    }
+    this.pose = Object.fromEntries(Object.entries(this.pose).map(([joint, [x, y]]) =>
+      [joint, [middle + factor * (x - middle), ground + factor * (y - ground)]]));
     this.#changed();
   }
 
