@@ -137,8 +137,8 @@ def run(
     """
     transfer = PoseTransfer.load(
         options.model, load_detector(options.detector, options.detector_model))
-    sample = dataclasses.replace(
-        transfer.sample, guidance=options.guidance.over(transfer.sample.guidance),
+    sample = options.guidance.over(
+        transfer.sample,
         **given(options, "steps", "start", "sampler", "eta", "classifier_free", "source_weight",
                 "pose_weight"))
     transfer.sample, transfer.min_confidence = sample, options.min_confidence

@@ -1,4 +1,4 @@
-"""What a command line says of gradient guidance, over what a model has of its own.
+"""What a command line says of sampling, over what a model has of its own.
 
 Imports nothing heavy, so that a command's help is told at once.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
+from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Fraction, Weight
 
 if TYPE_CHECKING:
-    from repose_jax.models.sample_config import GuidanceConfig
+    from repose_jax.models.sample_config import SampleConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,9 +43,20 @@ class GuidanceOptions:
     estimator: str | None = None
     field: str | None = None
 
-    def over(self, config: GuidanceConfig) -> GuidanceConfig:
-        """A configuration with what is given here in place of its own."""
-        return dataclasses.replace(config, **given(self))
+    def over(self, config: SampleConfig, **settings: Any) -> SampleConfig:
+        """A model's own settings with what is given here, and other settings, in their place.
+
+        Raises:
+          UserError: guidance is asked for where there is no step that it could guide.
+        """
+        asked = given(self)
+        merged = dataclasses.replace(
+            config, guidance=dataclasses.replace(config.guidance, **asked), **settings)
+        if asked and merged.guidance.active and not merged.steps:
+            raise UserError(f"guidance.{next(iter(asked))}",
+                            "has nothing to guide, as the painted picture is shown after 0 steps",
+                            "give --steps, such as 3, or leave it out")
+        return merged
 
 
 def given(options: Any, *names: str) -> dict[str, Any]:

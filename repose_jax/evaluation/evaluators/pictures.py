@@ -155,9 +155,7 @@ class PictureEvaluation:
                       "stored_sizes": {name: folder.stored for name, folder in made.items()}}
             notes += [f"{name}: {folder.note}" for name, folder in made.items() if folder.note]
         else:
-            sample = dataclasses.replace(
-                loaded.sample, guidance=wanted.guidance.over(loaded.sample.guidance),
-                **wanted.sample)
+            sample = wanted.guidance.over(loaded.sample, **wanted.sample)
             sample.check(loaded.model.config)
             guide = load_guide(sample.guidance, loaded.model.config.network)
             if scorer.poses is not None:
