@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 
-def on_devices(count: int, script: str, *arguments: str) -> str:
+def on_devices(count: int, script: str, *arguments: str, timeout: float = 600) -> str:
     """Runs a script that sees so many devices; returns what it prints, and fails where it fails."""
     flags = f"--xla_force_host_platform_device_count={count} --xla_cpu_multi_thread_eigen=false"
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=600,
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=timeout,
         env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"})
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

@@ -7,8 +7,9 @@ the order of the keys, the number of elements and the bytes of each storage.
 
 A pickle may call anything that it names. Here it can name only what a dictionary of tensors needs,
 and each of these names stands for a function or a type of this file; everything else is refused.
-A small one may also ask for much: its steps are looked through before they are taken, what it
-refers to often is resolved once, and no tensor is larger than the bytes that it looks at.
+A small one may also ask for much: its steps are looked through before they are taken and what they
+copy is counted (`repose_jax.common.pickle_steps`), what it refers to often is resolved once, and no
+tensor is larger than the bytes that it looks at.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.pickle_steps import AsksTooMuch, check_steps
+from repose_jax.common.pickle_steps import (
+    AsksTooMuch, BoundedUnpickler, check_key, check_steps, ordered)
 
 FROM_NAME = "from the file's name"
 """Stands for the first digits of the SHA-256 that PyTorch's hub writes into a file's name."""
@@ -55,6 +57,8 @@ _DAMAGE = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError, Attrib
 class _Refused(Exception):
     """The file is whole but not what this reader takes; the text says why."""
 
+
+_MOST_AXES = 64  # of NumPy's arrays
 
 _PENDING = object()  # stands for what is being resolved
 
@@ -261,6 +265,7 @@ def _read_legacy(data: bytes, lenient: bool) -> Any:
 
     content = _load(file, storage, lenient)
     for key in _plain(file):
+        check_key(key)
         stored = storages.pop(key)
         (count,) = struct.unpack("<q" if little else ">q", file.read(8))
         if count != len(stored):
@@ -295,7 +300,7 @@ def _load(
     return _Unpickler(file, storage, lenient).load()
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(BoundedUnpickler):
     """Reads a pickle into plain values and `_Tensor`s, and nothing else.
 
     Args:
@@ -313,10 +318,11 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> _Storage:
         """The storage that a pickle refers to."""
-        tag, kind, *rest = pid
-        if tag != "storage" or not isinstance(kind, _StorageType):
+        if type(pid) is not tuple or not 5 <= len(pid) <= 6 or pid[0] != "storage" or not (
+                isinstance(pid[1], _StorageType) and type(pid[2]) in (str, int)
+                and type(pid[4]) is int):
             raise _Refused("refers to something that is no storage")
-        return _Storage(self._storage(kind, *rest))
+        return _Storage(self._storage(*pid[1:]))
 
     def find_class(self, module: str, name: str) -> Any:
         """What a pickle may name."""
@@ -334,7 +340,16 @@ def _known() -> dict[str, Any]:
     """What a pickle may name, made anew for each so that none can change what the next one gets."""
 
     def tensor(storage, offset, size, stride, *_more):
+        shape = (offset, *size, *stride)
+        if not isinstance(storage, _Storage) or not len(size) == len(stride) <= _MOST_AXES or not all(
+                type(number) is int and number < 2**63 for number in shape):
+            raise _Refused("has a tensor that is not well formed")
         return _Tensor(storage, offset, size, stride)
+
+    def size_of(numbers=()):
+        if not all(type(number) is int for number in numbers):
+            raise _Refused("has a size that is not made of numbers")
+        return tuple(numbers)
 
     def parameter(data, *_more):
         return data
@@ -343,7 +358,7 @@ def _known() -> dict[str, Any]:
         pass
 
     return {
-        "collections.OrderedDict": OrderedDict, "torch.Size": tuple,
+        "collections.OrderedDict": ordered, "torch.Size": size_of,
         "torch._utils._rebuild_tensor": tensor, "torch._utils._rebuild_tensor_v2": tensor,
         "torch._utils._rebuild_parameter": parameter, "torch.nn.parameter.Parameter": Parameter}
 
@@ -380,8 +395,6 @@ def _view(
     storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
 ) -> Shaped[np.ndarray, "..."]:
     """A tensor, whose strides count elements, as a view of its storage."""
-    if not isinstance(storage, _Storage) or len(size) != len(stride):
-        raise _Refused("has a tensor that is not well formed")
     elements, = storage
     if min((offset, *size, *stride)) < 0:
         raise _Refused("has a tensor of negative size")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 import tracemalloc
 import zipfile
@@ -13,17 +12,9 @@ import pytest
 from repose_jax.common.errors import UserError
 from repose_jax.data.human_art.packed import read_packed_poses
 from repose_jax.experiments.bench.fuzz_readers import READERS, fuzz
+from hostile_pickles import packed
 
 POSE = [float(n) for n in range(1, 52)]
-
-
-def _packed(path, steps: bytes, compression=zipfile.ZIP_STORED):
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|O", "fortran_order": False, "shape": (1,)})
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("arr_0.npy", header.getvalue() + steps)
-    return path
 
 
 def _large(shape: bytes, code: bytes) -> bytes:
@@ -53,7 +44,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_what_asks_for_much_is_a_line(tmp_path, name):
-    path = _packed(tmp_path / "a.npz", BOMBS[name])
+    path = packed(tmp_path / "a.npz", BOMBS[name])
     tracemalloc.start()
     try:
         with pytest.raises(UserError):
@@ -64,7 +55,7 @@ def test_what_asks_for_much_is_a_line(tmp_path, name):
 
 
 def test_a_file_that_unpacks_to_much_is_a_line(tmp_path):
-    path = _packed(tmp_path / "a.npz", b"N" * 50_000_000, zipfile.ZIP_DEFLATED)
+    path = packed(tmp_path / "a.npz", b"N" * 50_000_000, zipfile.ZIP_DEFLATED)
     with pytest.raises(UserError, match="more than 4000000 bytes"):
         read_packed_poses(path)
 

@@ -10,7 +10,6 @@ import pickle
 import random
 import struct
 import time
-import zipfile
 
 import jax
 import numpy as np
@@ -21,18 +20,19 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_state_dict, read_torch
 from repose_jax.models.weights import load_model
 from repose_jax.training.weight_file import load_safetensors
+from hostile_pickles import zipped
 
-SECONDS = 5.0
+SECONDS = 5.0  # of CPU: a busy machine is not the file's fault
 
 
 @contextlib.contextmanager
 def refused(match: str):
-    """One printable line of moderate length, soon."""
-    began = time.monotonic()
+    """One printable line of moderate length, for little work."""
+    began = time.process_time()
     with pytest.raises(UserError, match=match) as caught:
         yield
     line = str(caught.value)
-    assert line.isprintable() and len(line) < 1000 and time.monotonic() - began < SECONDS, line
+    assert line.isprintable() and len(line) < 1000 and time.process_time() - began < SECONDS, line
 
 
 @pytest.fixture(scope="module")
@@ -169,14 +169,6 @@ def test_any_bytes_are_read_or_refused(tmp_path, good, trials):
 # --- PyTorch's files
 
 
-def zipped(pickled: bytes, **records: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in {"data.pkl": pickled, **records}.items():
-            archive.writestr(f"archive/{name}", content)
-    return buffer.getvalue()
-
-
 def references(levels: int) -> bytes:
     """A pickle of a few hundred bytes that stands for ten to the power of `levels` things."""
     inner = ["x"]
@@ -187,9 +179,9 @@ def references(levels: int) -> bytes:
 
 def test_a_thing_with_many_ways_to_it_is_gone_through_once(tmp_path):
     (tmp_path / "bomb.pth").write_bytes(zipped(references(20)))
-    began = time.monotonic()
+    began = time.process_time()
     read_torch(tmp_path / "bomb.pth")
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     with refused("holds a list"):
         read_state_dict(tmp_path / "bomb.pth", sha256_prefix=None)
 
