@@ -6,7 +6,7 @@ import pytest
 from devices import on_devices
 
 SCRIPT = """
-import functools
+import dataclasses, functools
 import jax, numpy as np
 jax.config.update("jax_disable_most_optimizations", True)
 from repose_jax.data.people.source import rendered_people
@@ -18,7 +18,9 @@ from repose_jax.training.state import OptimizerConfig, create_state, make_optimi
 from repose_jax.training.step import make_train_step
 
 assert len(jax.devices()) == 8
-model = RePoseModel(CONFIG.model)
+network = CONFIG.model.network
+network = dataclasses.replace(network, unet=dataclasses.replace(network.unet, dropout=0.2))
+model = RePoseModel(dataclasses.replace(CONFIG.model, network=network))
 params = jax.tree.map(np.asarray, jax.jit(model.init)(jax.random.key(0)))
 # The last convolutions start at zero; moved away, every parameter has a gradient.
 noise = np.random.default_rng(0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from repose_jax.networks import blocks
-from repose_jax.networks.blocks import CrossAttention, ResBlock, group_norm, sinusoids
+from repose_jax.networks.blocks import CrossAttention, Dropout, ResBlock, group_norm, sinusoids
 from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import (
     UNet, UNetConfig, attended_features, decoder_plan, encoder_plan, level_features)
@@ -149,12 +149,28 @@ class TestResBlock:
         block = ResBlock(4, groups=2, dropout=0.5)
         params = fill(shapes_of(block, self.x))
 
-        def out(train, seed):
-            return apply(block, params, self.x, None, train=train,
-                         rngs={"dropout": jax.random.key(seed)})
+        def out(*seeds):
+            keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+            return apply(block, params, self.x, None, keys)
 
-        np.testing.assert_array_equal(out(False, 0), out(False, 1))
-        assert not np.allclose(out(True, 0), out(True, 1))
+        plain = apply(block, params, self.x)
+        first, other = out(*range(len(self.x))), out(0, *range(7, 6 + len(self.x)))
+        np.testing.assert_array_equal(first[0], other[0])  # its key alone decides
+        assert not np.allclose(first[1], other[1]) and not np.allclose(first, plain)
+
+    def test_dropout_keeps_the_mean_and_drops_its_share_in_every_layer_differently(self):
+        class Two(nn.Module):
+            @nn.compact
+            def __call__(self, x, keys):
+                return Dropout(0.25)(x, keys), Dropout(0.25)(x, keys)
+
+        x = jnp.full((2, 64, 64, 2), 3.0)
+        one, two = Two().apply({}, x, jax.random.split(jax.random.key(0), 2))
+        for out in (one, two):
+            np.testing.assert_allclose(np.unique(out), [0.0, 4.0])
+            assert np.mean(out == 0, (1, 2, 3)) == pytest.approx(0.25, abs=0.02)
+        assert np.mean((one == 0) == (two == 0)) == pytest.approx(1 - 2 * 0.25 * 0.75, abs=0.02)
+        np.testing.assert_array_equal(Two().apply({}, x, None)[0], x)
 
     def test_bfloat16_computes_in_it_and_keeps_parameters_in_float32(self):
         block = ResBlock(4, groups=2, dtype=jnp.bfloat16)

@@ -231,8 +231,7 @@ class RePoseModel:
           params: parameters.
           batch: "source", "target" uint8 [batch, h, w, 3]; "source_pose", "target_pose"
             [batch, joints, 3].
-          keys: one for each pair, so that the loss does not depend on how pairs are batched (but
-            for dropout, whose masks come from the first pair's key).
+          keys: one for each pair, so that the loss does not depend on how pairs are batched.
           objective: dropped conditions, draws.
           train: apply dropout.
           judge: what the objective's field weight applies to; needed where that is not 0.
@@ -254,10 +253,9 @@ class RePoseModel:
         neither = (u > 0.5) & (u < 0.5 + objective.drop_both)
         present = 1.0 - (no_source | neither)
         keep_pose = 1.0 - (no_pose | neither)
-        dropout = {"dropout": dropout_key[0]}
         context = apply(self.network, params, source, batch["source_pose"],
-                        batch["target_pose"] * keep_pose[:, None, None], present, train,
-                        method="condition", rngs=dropout)
+                        batch["target_pose"] * keep_pose[:, None, None], present,
+                        dropout_key if train else None, method="condition")
 
         levels = cfg.schedule.up_to(objective.noise)
         t = jax.vmap(lambda key: jax.random.randint(key, (draws,), 0, levels))(
@@ -266,7 +264,8 @@ class RePoseModel:
             noise_key).reshape(-1, *target.shape[1:])
         target, context = jax.tree.map(lambda x: jnp.repeat(x, draws, axis=0), (target, context))
         y = cfg.schedule.noised(target, noise, t)
-        out = apply(self.network, params, y, t, context, train, rngs=dropout)
+        dropout_keys = jax.vmap(lambda key: jax.random.split(key, draws))(dropout_key).reshape(-1)
+        out = apply(self.network, params, y, t, context, dropout_keys if train else None)
         prediction = self._interpret(out, y, t, context)
 
         abar = cfg.schedule.alpha_bar(t)

@@ -9,13 +9,14 @@ resampling inside the residual block by average pooling or nearest neighbour.
 from __future__ import annotations
 
 import math
+import zlib
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Key, Num
 
 from repose_jax.networks.conv import Conv
 
@@ -55,6 +56,30 @@ def resample(x: Float[Array, "b h w c"], direction: str) -> Float[Array, "b h2 w
     return x
 
 
+class Dropout(nn.Module):
+    """Dropout whose masks are drawn a sample, from its own key and the layer's place in the network.
+
+    So they depend neither on the other samples nor on how many devices share them.
+
+    Attributes:
+      rate: probability of dropping an activation; the others are scaled by 1 / (1 - rate).
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch h w c"], keys: Key[Array, "batch"] | None
+    ) -> Float[Array, "batch h w c"]:
+        """Drops activations; without keys none."""
+        if keys is None or self.rate == 0:
+            return x
+        layer = zlib.crc32("/".join(self.path).encode())
+        kept = jax.vmap(lambda key: jax.random.bernoulli(
+            jax.random.fold_in(key, layer), 1 - self.rate, x.shape[1:]))(keys)
+        return jnp.where(kept, x / (1 - self.rate), jnp.zeros_like(x))
+
+
 class ResBlock(nn.Module):
     """Residual block, optionally resampling by 2 and conditioned on an embedding.
 
@@ -77,7 +102,7 @@ class ResBlock(nn.Module):
         self,
         x: Float[Array, "batch h w c"],
         embedding: Float[Array, "batch e"] | None = None,
-        train: bool = False,
+        dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch h2 w2 c2"]:
         h = nn.silu(group_norm(x.shape[-1], self.groups, "norm_in")(x)).astype(self.dtype)
         h, x = resample(h, self.resample), resample(x, self.resample)
@@ -88,7 +113,7 @@ class ResBlock(nn.Module):
             scale, shift = jnp.split(scale_shift[:, None, None, :], 2, axis=-1)
             h = h * (1 + scale) + shift
         h = nn.silu(h).astype(self.dtype)
-        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        h = Dropout(self.dropout)(h, dropout_keys)
         h = Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_out",
                  kernel_init=nn.initializers.zeros)(h)
         if x.shape[-1] != self.channels:

@@ -12,7 +12,7 @@ from typing import Literal
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Key, Num
 
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import Side, Width, check_fields
@@ -124,10 +124,10 @@ class Network(nn.Module):
         source: Float[Array, "batch height width 3"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
-        train: bool = False,
+        dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Alignment:
         """Encodes the source and aligns it to the target pose."""
-        return self.alignment(source, self.encoder(source, train), source_pose, target_pose)
+        return self.alignment(source, self.encoder(source, dropout_keys), source_pose, target_pose)
 
     def paint(
         self,
@@ -191,7 +191,7 @@ class Network(nn.Module):
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
         present: Float[Array, "batch"],
-        train: bool = False,
+        dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Context:
         """Everything that does not depend on the noisy picture.
 
@@ -204,7 +204,8 @@ class Network(nn.Module):
         # Without a source nothing may tell where its person stood.
         source = source * present[:, None, None, None]
         source_pose = source_pose * present[:, None, None]
-        return self._context(source, self.encoder(source, train), source_pose, target_pose, present)
+        features = self.encoder(source, dropout_keys)
+        return self._context(source, features, source_pose, target_pose, present)
 
     def _context(self, source, features, source_pose, target_pose, present) -> Context:
         """What becomes of encoded sources; the poses and pictures of null sources are 0 already."""
@@ -222,12 +223,13 @@ class Network(nn.Module):
         y: Float[Array, "batch height width 3"],
         t: Num[Array, "batch"],
         context: Context,
-        train: bool = False,
+        dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Output:
         """One evaluation of the denoiser network."""
         cfg = self.config
         full = jnp.concatenate([y, context.picture], axis=-1) if cfg.rpa.copy else y
-        out = self.unet(full, t, context.maps, context.keys_values, context.injected, train)
+        out = self.unet(full, t, context.maps, context.keys_values, context.injected,
+                        dropout_keys)
         copy = None
         if cfg.rpa.copy:
             copy = nn.sigmoid(out[..., -1:]) * context.present[:, None, None, None]

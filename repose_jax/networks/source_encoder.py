@@ -6,7 +6,7 @@ The encoder half of the U-Net without time embedding and without attention (PIDM
 from __future__ import annotations
 
 import flax.linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from repose_jax.networks.blocks import ResBlock, resample, space_to_depth
 from repose_jax.networks.conv import Conv
@@ -26,7 +26,9 @@ class SourceEncoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, source: Float[Array, "batch height width 3"], train: bool = False
+        self,
+        source: Float[Array, "batch height width 3"],
+        dropout_keys: Key[Array, "batch"] | None = None,
     ) -> list[Float[Array, "batch _h _w _c"]]:
         """Returns the feature maps in the order of `encoder_plan`."""
         cfg = self.config
@@ -40,6 +42,7 @@ class SourceEncoder(nn.Module):
                 h = Conv(self.channels[0], (3, 3), dtype=cfg.dtype, name="stem")(h)
             else:
                 h = ResBlock(self.channels[wide], "down" if block.kind == "down" else "none",
-                             cfg.dropout, cfg.groups, cfg.dtype, name=f"block_{i}")(h, None, train)
+                             cfg.dropout, cfg.groups, cfg.dtype, name=f"block_{i}")(
+                                 h, None, dropout_keys)
             features.append(h)
         return features

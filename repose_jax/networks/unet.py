@@ -13,7 +13,7 @@ from typing import Annotated
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Key, Num
 
 from repose_jax.common.ranges import Depth, Natural, Range, Width, check_fields
 from repose_jax.networks.blocks import (
@@ -153,7 +153,7 @@ class UNet(nn.Module):
 
     def setup(self):
         cfg = self.config
-        block = nn.remat(ResBlock, static_argnums=(3,)) if cfg.remat else ResBlock
+        block = nn.remat(ResBlock) if cfg.remat else ResBlock
 
         def residual(channels, resample="none", name=None):
             return block(channels, resample, cfg.dropout, cfg.groups, cfg.dtype, name=name)
@@ -215,7 +215,7 @@ class UNet(nn.Module):
         maps: Float[Array, "batch h w m"],
         keys_values: tuple[KeysValues, ...],
         injected: tuple[Float[Array, "batch _h _w _c"], ...],
-        train: bool = False,
+        dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch height width out"]:
         """Runs the network.
 
@@ -224,7 +224,7 @@ class UNet(nn.Module):
           t: time steps.
           maps: maps of the target pose at the finest level's resolution.
           keys_values, injected: from `condition`.
-          train: apply dropout.
+          dropout_keys: one a sample, to train with dropout.
         """
         cfg = self.config
         embedding = self.time_out(nn.silu(self.time_in(sinusoids(t, cfg.channels[0]))))
@@ -250,15 +250,15 @@ class UNet(nn.Module):
             if block.kind == "down" and not cfg.resample_blocks:
                 h = resample(h, "down")
             else:
-                h = next(down)(h, embedding, train)
+                h = next(down)(h, embedding, dropout_keys)
             if block.kind == "down":
                 h = inject(h, block.level)
             h = attend(h, block.attends)
             skips.append(h)
 
-        h = self.middle[0](h, embedding, train)
+        h = self.middle[0](h, embedding, dropout_keys)
         h = attend(h, bool(cfg.attention))
-        h = self.middle[1](h, embedding, train)
+        h = self.middle[1](h, embedding, dropout_keys)
 
         upsample = iter(self.upsample if cfg.resample_blocks else ())
         level = len(cfg.channels) - 1
@@ -266,10 +266,10 @@ class UNet(nn.Module):
             if block.level != level:
                 level = block.level
                 if cfg.resample_blocks:
-                    h = next(upsample)(h, embedding, train)
+                    h = next(upsample)(h, embedding, dropout_keys)
                 else:
                     h = resample(h, "up")
-            h = layer(jnp.concatenate([h, skips.pop()], axis=-1), embedding, train)
+            h = layer(jnp.concatenate([h, skips.pop()], axis=-1), embedding, dropout_keys)
             h = attend(h, block.attends)
 
         h = nn.silu(self.head_norm(h)).astype(cfg.dtype)
