@@ -38,9 +38,9 @@ def file(name, content):
     return {"name": name, "base64": base64.b64encode(content).decode()}
 
 
-def tiny_service(model):
+def tiny_service(model, seal=None):
     """A service of one model; its pictures are painted for real, in the model's few pixels."""
-    service = AppService([str(model)])
+    service = AppService([str(model)], seal)
     service.transfer(model.name).detector = KnownPose()
     return service
 

@@ -9,7 +9,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import tempfile
 
+# Pictures are signed with a certificate that is made at first use: not in the user's own folder.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="repose-tests-")
+for _name in ("REPOSE_PROVENANCE_CERTIFICATE", "REPOSE_PROVENANCE_KEY"):
+    os.environ.pop(_name, None)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"

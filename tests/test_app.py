@@ -1,6 +1,7 @@
 """The page's server: what it answers, what it refuses, and that its texts are whole."""
 
 import base64
+import hashlib
 import html.parser
 import io
 import json
@@ -94,6 +95,22 @@ def test_the_picture_is_that_of_the_pipeline_and_says_what_it_is(service, model)
     assert painted(service, model, seed=6)["picture"] != answer["picture"]
 
 
+def test_the_picture_is_signed_with_the_photo_as_what_it_was_painted_from(market_model, tmp_path):
+    pytest.importorskip("c2pa")
+    from repose_jax.common.content_credentials import Credentials
+    from repose_jax.common.credential_report import Status, read_credentials
+    from repose_jax.common.signing_keys import local_key_pair, own_roots
+    signing = tiny_service(market_model, Credentials(local_key_pair()))
+    answer = painted(signing, market_model.name, seed=4, consent="form 12")
+    path = tmp_path / "a.png"
+    path.write_bytes(base64.b64decode(answer["picture"]))
+    found = read_credentials(path, own_roots())
+    assert found.status is Status.TRUSTED
+    assert found.chain[0].details["seed"] == 4 and found.chain[0].details["consent"] == "form 12"
+    digest = hashlib.sha256(base64.b64decode(photo()["base64"])).hexdigest()
+    assert digest in found.chain[0].source
+
+
 def test_another_bodys_pose_is_put_on_the_photos(service, model):
     source = found_in(service, model)["pose"]
     child = json.loads(json.dumps(GALLERY[0]["pose"]))  # half as large, in the same picture
@@ -149,6 +166,7 @@ def test_a_pose_may_come_from_another_photo(service, model):
     ({"steps": 0}, "steps: is 0; give 1 to "), ({"steps": True}, "request.steps: is True"),
     ({"steps": 10**400}, "request.steps: is a huge number"),
     ({"target_weight": 1.0}, "guidance: is asked for, but the model names no pose estimator"),
+    ({"consent": "x" * 501}, "consent: is too long"), ({"consent": 3}, "request.consent: is 3"),
     ({"retarget": "all"}, "request.retarget: is all; give one of"),
     ({"more": 1}, "request: has unknown fields more; reload the page")])
 def test_what_cannot_be_painted_is_one_line(service, model, changes, said):

@@ -19,6 +19,7 @@ from repose_jax.common.errors import UserError
 # Command -> where its function is; modules are imported when their command runs.
 COMMANDS = {
     "transfer": "transfer:transfer", "pose": "pose:pose", "train": "train:train",
+    "verify": "provenance:verify", "provenance init": "provenance:provenance_init",
     "app": "app:app", "evaluate": "evaluate:evaluate", "accept": "accept:accept",
     "ablate": "ablate:ablate",
     "augment-reid": "augment_reid:augment_reid", "data build": "data:data_build",

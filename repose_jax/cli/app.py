@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated
 
+from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.ranges import Range
 
@@ -20,12 +21,14 @@ class AppOptions:
       host: address to listen at; 0.0.0.0 lets other machines in, without any password.
       port: to listen at; 0 takes a free one.
       open: whether to open the page in this machine's browser.
+      provenance: content credentials of what is painted; its consent is for each picture on the page.
     """
 
     model: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: Annotated[int, Range(0, 65535)] = 8008
     open: bool = True
+    provenance: ProvenanceOptions = ProvenanceOptions()
 
 
 def app(argv: Sequence[str]) -> int:
@@ -37,7 +40,7 @@ def app(argv: Sequence[str]) -> int:
     from repose_jax.inference.app.serve import make_server
     from repose_jax.inference.app.service import AppService
 
-    service = AppService(options.model)
+    service = AppService(options.model, seal_of(options.provenance, say))
     with make_server(service, options.host, options.port, say) as server:
         address = f"http://{options.host}:{server.server_port}/"
         say(f"{address} (Ctrl-C stops)")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Finite, Fraction, Natural, Positive, Seed
@@ -65,6 +66,7 @@ class EvaluateOptions:
       weights: folder of the published weights that LPIPS and FID need.
       denoiser: for a pose estimator: the model whose guesses it reads; by default that which it
         learnt from.
+      provenance: content credentials of the pictures of --save.
     """
 
     data: str
@@ -92,6 +94,7 @@ class EvaluateOptions:
     identity: str | None = None
     weights: pathlib.Path | None = None
     denoiser: str | None = None
+    provenance: ProvenanceOptions = ProvenanceOptions()
 
     @property
     def count(self) -> int:
@@ -214,6 +217,7 @@ def _human_art(options: EvaluateOptions, command: str) -> int:
 def _pictures(options: EvaluateOptions, data, command: str) -> None:
     from repose_jax.evaluation.evaluators.pictures import PictureEvaluation, Wanted
 
+    seal = None if options.save is None else seal_of(options.provenance, say)
     found = PictureEvaluation.of(Wanted(
         model=options.model, images=options.images, data=data, protocol=options.protocol,
         pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
@@ -226,7 +230,7 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
     found.write(options.output, command)
     say(f"wrote {options.output} and {options.output.with_suffix('.html')}")
     if options.save is not None:
-        found.save(options.save)
+        found.save(options.save, seal)
         say(f"wrote {len(found.pairs)} pictures to {options.save}")
     if options.sheet is not None:
         found.write_sheet(options.sheet, 16)

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -15,11 +15,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from repose_jax.cli.detector import BoxOption, Kind, load_detector, which_person
+from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.cli.transfer_jobs import Job, Photos
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import check_writable
-from repose_jax.common.provenance import check_png, write_png
+from repose_jax.common.picture_manifest import PictureManifest
+from repose_jax.common.provenance import check_png, details, file_content, text_of, write_png
 from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
 from repose_jax.data.image.files import is_picture, read_image
 from repose_jax.data.image.names import flattened
@@ -77,6 +79,7 @@ class TransferOptions:
         made from the same are kept, so that a command that was stopped goes on.
       explain: also draw flow, mask and aligned source of every iteration, with "-explain", and each
         step's picture, pose and energy, with "-trajectory".
+      provenance: content credentials of what is written.
     """
 
     sources: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(
@@ -106,6 +109,7 @@ class TransferOptions:
     grid: bool = False
     overwrite: bool = False
     explain: bool = False
+    provenance: ProvenanceOptions = ProvenanceOptions()
 
 
 def transfer(argv: Sequence[str]) -> int:
@@ -124,7 +128,8 @@ def run(
     Everything that can be wrong with the input is found before the first picture is sampled; then
     each batch is written as soon as it is painted. A picture in the output folder that says it was
     made from the same photo, poses, model and settings is kept, so that a command that was stopped
-    goes on; memory does not grow with the number of sources, but for their poses.
+    goes on; memory does not grow with the number of sources, but for their poses. A folder also gets
+    a list of its pictures, manifest.jsonl.
 
     Args:
       options: of the command.
@@ -147,11 +152,17 @@ def run(
     jobs, photos = _jobs(transfer, options), Photos(transfer, options)
     grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
     _check_outputs(jobs, options, grid)
+    seal = seal_of(options.provenance, say)
+    listed = None if _is_one_file(options) else PictureManifest(options.output)
 
     def facts(job: Job) -> dict[str, str]:
         return photos.facts(job, sample, guide)
 
     todo = [job for job in jobs if not _is_done(job, options, facts)]
+    unfinished = {job.output for job in todo}
+    for job in jobs:  # a kill may have come between a picture and its line
+        if listed and job.output not in unfinished and job.output.name not in listed:
+            listed.add(job.output, _line(job, facts(job)))
     if len(todo) < len(jobs):
         say(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already and kept")
     said: set[str] = set()
@@ -170,29 +181,39 @@ def run(
         filled = prepared + prepared[:1] * (size - len(part))
         painted = transfer.run(filled, options.seed, sample)
         for job, ready, picture in zip(part, prepared, painted, strict=False):
+            text, sources = facts(job), [file_content(job.source)]
             if options.explain:  # the picture itself comes last: where it is, all of it is
-                _explain(transfer, job, ready, picture, sample, options.seed, facts(job))
-            write_png(job.output, picture, facts(job))
+                for word, drawn in _explain(transfer, ready, picture, sample, options.seed):
+                    write_png(_beside(job.output, word), drawn, text, seal, sources)
+            write_png(job.output, picture, text, seal, sources)
+            if listed:
+                listed.add(job.output, _line(job, text))
         bar.update(len(part))
     bar.close()
     if options.grid:
         # The grid holds pictures of several sources; what they share is in the last one's text.
         drawn = draw_grid(transfer, jobs, [photos.prepared(job) for job in jobs])
-        write_png(grid, np.asarray(drawn), facts(jobs[-1]))
+        sources = [file_content(path) for path in dict.fromkeys(job.source for job in jobs)]
+        write_png(grid, np.asarray(drawn), facts(jobs[-1]), seal, sources)
     for path in _written(todo, options, grid):
         say(f"wrote {path}")
     return [job.output for job in jobs]
 
 
-def _explain(transfer: PoseTransfer, job: Job, ready: Prepared, picture: UInt8[np.ndarray, "h w 3"],
-             sample: SampleConfig, seed: int, text: dict[str, str]) -> None:
-    """Writes what --explain draws of a picture, beside it."""
+def _explain(transfer: PoseTransfer, ready: Prepared, picture: UInt8[np.ndarray, "h w 3"],
+             sample: SampleConfig, seed: int) -> Iterator[tuple[str, UInt8[np.ndarray, "h w 3"]]]:
+    """What --explain draws of a picture, with the word that its file's name gets."""
     drawn = draw_alignment(transfer.align(ready), ready.source, ready.source_pose,
                            ready.target_pose, picture, transfer.skeleton)
-    write_png(_beside(job.output, "explain"), np.asarray(drawn), text)
+    yield "explain", np.asarray(drawn)
     drawn = draw_trajectory(transfer.trajectory(ready, seed, sample), ready.target_pose,
                             transfer.skeleton)
-    write_png(_beside(job.output, "trajectory"), np.asarray(drawn), text)
+    yield "trajectory", np.asarray(drawn)
+
+
+def _line(job: Job, text: dict[str, str]) -> dict[str, Any]:
+    """What the list of a folder tells of a picture."""
+    return {"source": job.source.name} | details(text)
 
 
 def _is_done(job: Job, options: TransferOptions, facts: Callable[[Job], dict[str, str]]) -> bool:
@@ -205,23 +226,13 @@ def _is_done(job: Job, options: TransferOptions, facts: Callable[[Job], dict[str
     """
     if options.overwrite or _is_one_file(options) or not job.output.exists():
         return False
-    wanted, found = facts(job), _text_of(job.output)
+    wanted, found = facts(job), text_of(job.output)
     name = next((name for name in wanted if found.get(name) != wanted[name]), None)
     if name is not None:
         raise UserError(job.output, f"is there already and its {name.removeprefix('repose:')} is "
                         "another", "give --overwrite, or another folder")
     beside = [_beside(job.output, word) for word in ("explain", "trajectory")]
     return not options.explain or all(path.exists() for path in beside)
-
-
-def _text_of(path: pathlib.Path) -> dict[str, str]:
-    """What a PNG says of itself; nothing of one that cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            return {str(key): value for key, value in picture.info.items()
-                    if isinstance(value, str)}
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return {}
 
 
 def _is_one_file(options: TransferOptions) -> bool:

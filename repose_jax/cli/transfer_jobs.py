@@ -75,7 +75,7 @@ class Photos:
             model=pathlib.Path(options.model).name, model_sha256=self._transfer.loaded.sha256,
             source_sha256=file_hash(job.source), seed=options.seed,
             settings=settings | ({"source_box": options.source_box} if options.source_box else {}),
-            guide=guide.sha256 if guide else {})
+            guide=guide.sha256 if guide else {}, consent=options.provenance.consent)
 
     def _uncached_posed_by(self, source: pathlib.Path) -> list[str | None]:
         """What the pose in a photo is from: the SHA-256 of its file and its row, or a detector."""

@@ -10,6 +10,11 @@ from __future__ import annotations
 import os
 
 
+def printable(text: str) -> str:
+    """A line that does not steer the terminal, whatever a stranger's file has in it."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 class UserError(Exception):
     """What the user gave cannot be used.
 
@@ -22,9 +27,7 @@ class UserError(Exception):
     def __init__(self, where: str | os.PathLike[str], what: str, mend: str):
         self.where, self.what, self.mend = os.fspath(where), what, mend
         line = " ".join(f"{self.where}: {what}; {mend}".split())
-        # What a stranger's file has for a name must not steer the terminal.
-        super().__init__("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                                 for c in line))
+        super().__init__(printable(line))
 
     def __reduce__(self):
         # By default it would be rebuilt from its message, and kill the pool it is raised in.

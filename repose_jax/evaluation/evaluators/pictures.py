@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Int
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.fields import to_dict
+from repose_jax.common.picture_manifest import PictureManifest
 from repose_jax.common.progress import Progress, silent
-from repose_jax.common.provenance import PICTURE_COMMENT, SOURCE_TYPE, write_png
+from repose_jax.common.provenance import Seal, details, picture_text, write_png
 from repose_jax.data.config import DataConfig
 from repose_jax.data.image.names import flattened, generated_name
 from repose_jax.data.pairs.source import PairSource
@@ -229,19 +231,24 @@ class PictureEvaluation:
             self.reports, self.markdown(), whole,
             {"-pictures.csv": per_picture_csv(self.tables, pairs, persons)})
 
-    def save(self, folder: pathlib.Path) -> None:
-        """Writes the pictures of a model under the names that `images` reads.
+    def save(self, folder: pathlib.Path, seal: Seal | None = None) -> None:
+        """Writes the pictures of a model under the names that `images` reads, and a list of them.
+
+        Args:
+          folder: for them.
+          seal: signs them.
 
         Raises:
           UserError: a picture cannot be written.
         """
         names, facts = self.test.names, self.facts["model"]
-        text = {"Software": "repose_jax", "Comment": PICTURE_COMMENT,
-                "DigitalSourceType": SOURCE_TYPE, "repose:model": facts["name"],
-                "repose:model-sha256": facts["sha256"]}
+        text = picture_text(model=facts["name"], model_sha256=facts["sha256"], source_sha256="",
+                            seed=self.seed, settings=to_dict(self.facts["sample"]), guide={})
+        listed = PictureManifest(folder)
         for position, (source, target) in enumerate(np.asarray(self.test.pairs[self.pairs])):
-            write_png(folder / f"{generated_name(names[source], names[target])}.png",
-                      self.pictures(np.array([position]))[0], text)
+            path = folder / f"{generated_name(names[source], names[target])}.png"
+            write_png(path, self.pictures(np.array([position]))[0], text, seal)
+            listed.add(path, {"source": names[source], "target": names[target]} | details(text))
 
     def write_sheet(self, path: pathlib.Path, count: int) -> None:
         """Writes a contact sheet of random pairs, not chosen, as PNG."""

@@ -105,6 +105,7 @@ class PaintRequest:
       seed: the same seed gives the same picture.
       steps, source_weight: of the sampler; the model's own where they are None.
       target_weight, pif_weight: of the gradient guidance; the model's own where they are None.
+      consent: a note on the consent of the person in the photo, which the picture carries.
     """
 
     model: str
@@ -117,6 +118,7 @@ class PaintRequest:
     source_weight: Finite | None = None
     target_weight: Weight | None = None
     pif_weight: Weight | None = None
+    consent: str = ""
 
 
 def parse(kind: type[T], body: bytes) -> T:

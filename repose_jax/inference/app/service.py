@@ -23,7 +23,7 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
-from repose_jax.common.provenance import picture_text, png_content
+from repose_jax.common.provenance import Seal, checked_note, picture_text, png_content
 from repose_jax.data.image.files import encode_png, is_picture, read_image
 from repose_jax.data.image.resize import fit_pose, unfit_pose
 from repose_jax.inference.app.requests import (
@@ -47,12 +47,13 @@ class AppService:
 
     Args:
       models: bundled names, files or folders of runs; none takes all bundled models.
+      seal: signs the pictures; None where nothing does.
 
     Raises:
       UserError: there is no such model, or two have one name.
     """
 
-    def __init__(self, models: Sequence[str] = ()):
+    def __init__(self, models: Sequence[str] = (), seal: Seal | None = None):
         names = list(models) or [name for name in bundled() if kind_of(name) == _KIND]
         # "people" is what the README begins with.
         names.sort(key=lambda name: not models and name != "people")
@@ -63,6 +64,7 @@ class AppService:
             if kind_of(name) != _KIND:
                 raise UserError(name, f"holds a network of kind {kind_of(name)}",
                                 f"give one of kind {_KIND}")
+        self._seal = seal
         self._loaded: dict[str, PoseTransfer] = {}
         self._loading, self._painting = threading.Lock(), threading.Lock()
 
@@ -173,8 +175,8 @@ class AppService:
             settings=to_dict(config) | {
                 "pose": target.name, "pose_sha256": target.digest(), "retarget": request.retarget,
                 "source_pose": ["page", posed("source pose", request.source).digest()]},
-            guide=guide.sha256 if guide else {})
-        return {"picture": _base64(png_content(picture, text)),
+            guide=guide.sha256 if guide else {}, consent=checked_note(request.consent, "consent"))
+        return {"picture": _base64(png_content(picture, text, self._seal, [content])),
                 "source": _base64(encode_png(prepared.source)),
                 "seconds": round(seconds, 2), "notes": list(prepared.notes)}
 

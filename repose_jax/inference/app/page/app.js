@@ -157,7 +157,7 @@ function number(name) {
 async function paint() {
   const values = { model: app.model.name, photo: app.photo,
     source: ours("source", editors.source.pose), target: ours("target", editors.target.pose),
-    retarget: $("retarget").value, seed: number("seed") || 0 };
+    retarget: $("retarget").value, seed: number("seed") || 0, consent: $("consent").value };
   for (const name of SETTINGS) values[name] = number(name);
   const began = performance.now();
   const clock = setInterval(() => {
@@ -210,6 +210,7 @@ function remember(step) {
     editors.target.start(size, model, preview, values.target.joints);
     $("retarget").value = values.retarget;
     $("seed").value = values.seed;
+    $("consent").value = values.consent;
     setSettings(values);
     show(step);
   };
