@@ -15,8 +15,10 @@ from repose_jax.cli.presets import load_preset, preset_names
 from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.evaluation.metrics.metric import Score
 from repose_jax.evaluation.metrics.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap
+from repose_jax.evaluation.statistics.statistic import Correlation, Mean
 from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import save_model, save_weights
@@ -167,6 +169,18 @@ class TestRun:
         np.testing.assert_allclose(a["pose_error"], b["pose_error"], atol=5e-3)
         np.testing.assert_allclose(a["l1"], b["l1"], atol=2e-3)
 
+    def test_a_cell_that_lacks_a_metric_is_run_again(self, files, tmp_path):
+        one = dataclasses.replace(ablation(files), seeds=(0,), cells=({},))
+        before = run(one, tmp_path).cells[0]
+        path, = (tmp_path / "cells").iterdir()
+        with np.load(path) as file:
+            older = {name: file[name] for name in file.files if name != "inside_l1"}
+        np.savez(path, **older | {"pose_error": older["pose_error"] + 1})
+        after = run(one, tmp_path).cells[0]
+        np.testing.assert_array_equal(after.values["inside_l1"], before.values["inside_l1"])
+        np.testing.assert_array_equal(after.values["pose_error"], before.values["pose_error"])
+        assert [path] == list((tmp_path / "cells").iterdir())
+
     def test_a_judge_may_not_guide(self, files, tmp_path):
         with pytest.raises(UserError, match="judge what it guided"):
             run(ablation(files, judge=str(files / "guide.safetensors")), tmp_path)
@@ -185,14 +199,16 @@ def made_up(shift: float) -> Result:
     """Two cells whose pose errors differ by a constant, 40 pictures of 20 people."""
     rng = np.random.default_rng(0)
     values = {name: rng.uniform(0.1, 0.3, 40) for name in
-              ("pose_error", "pck_5", "pck_10", "leakage", "pif", "l1", "ssim")}
-    values["torso"] = rng.uniform(0, 1, (40, 3))
+              ("pose_error", "pck_5", "pck_10", "leakage", "pif", "l1", "gaussian_ssim")}
+    scores = tuple(Score(name, lambda batch: np.zeros(len(batch)), Correlation()
+                         if name == "torso_correlation" else Mean())
+                   for name in (*values, "torso_correlation"))
+    values["torso_correlation"] = rng.uniform(0, 1, (40, 6))
     other = values | {"pose_error": values["pose_error"] - shift}
     cells = [Cell({"guidance.target": t}, SampleConfig(), v, s)
              for t, v, s in ((0.0, values, 0.1), (1.0, other, 0.2))]
     question = Ablation(title="t", cells=(), model="m", data=DataConfig(), judge="j", field="f")
-    return Result(question, cells, np.arange(40) // 2, rng.uniform(0, 1, (40, 3)),
-                  np.ones(40, bool), {})
+    return Result(question, cells, scores, np.arange(40) // 2, {})
 
 
 class TestReport:

@@ -16,8 +16,8 @@ from repose_jax.evaluation.metrics.baselines import (
     aligned_baselines, blurred, mean_image, trivial_baselines)
 from repose_jax.evaluation.metrics.denoising import denoising_table, timestep_at_noise
 from repose_jax.evaluation.metrics.l1 import l1
-from repose_jax.evaluation.metrics.measures import reconstruction, torso
-from repose_jax.evaluation.metrics.metric import found_metrics
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import scores
 from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.psnr import psnr
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim, uniform_ssim
@@ -301,10 +301,8 @@ def _evaluate(generated, targets, sources, name="model"):
     for start in range(0, count, 32):
         part = np.arange(start, start + 32)
         batches.append((PictureBatch(*(array[part % count] for array in (
-            generated, targets, sources, pose, pose))), int((part < count).sum())))
-    measure, left_out = reconstruction(size)
-    table = score(name, batches, [
-        measure, *(metric.measure for metric in found_metrics().values()), torso(MARKET14)], left_out)
+            generated, targets, sources, pose, pose)), MARKET14), int((part < count).sum())))
+    table = score(name, batches, scores(Instruments(size=size)))
     return summarize(table, np.arange(count) // 2, resamples=100)
 
 
@@ -346,7 +344,7 @@ def test_report_says_what_it_leaves_out():
     assert "ssim_51" in notes and "4 pictures identical" in notes and "4 pairs without" in notes
     assert report.to_dict()["scores"]["psnr"]["value"] is None
     with pytest.raises(ValueError, match="3 persons for 2"):
-        summarize(ScoreTable("x", {"a": np.zeros(2)}, {}), [1, 2, 3])
+        summarize(ScoreTable("x", {"a": np.zeros(2)}), [1, 2, 3])
 
 
 def test_report_to_a_place_that_cannot_be_written(tmp_path):

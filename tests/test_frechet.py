@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from repose_jax.common.errors import UserError
-from repose_jax.evaluation.metrics.frechet import (
-    Gaussian, frechet_distance, load_gaussian, moments, moments_of, save_gaussian)
+from repose_jax.evaluation.metrics.frechet import frechet_distance
 from repose_jax.evaluation.metrics.kid import kernel_distance, polynomial_mmd
 from repose_jax.evaluation.metrics.precision_recall import manifolds
+from repose_jax.evaluation.statistics.gaussian import (
+    Gaussian, load_gaussian, moments, moments_of, save_gaussian)
 from repose_jax.experiments.bench.torch_twins import import_torchvision
 
 

@@ -19,8 +19,9 @@ from repose_jax.data.people.renderer import render_person
 from repose_jax.evaluation.evaluators import human_art
 from repose_jax.evaluation.evaluators.human_art import HumanArtEvaluation, placed
 from repose_jax.evaluation.metrics.features import feature_network
-from repose_jax.evaluation.metrics.frechet import frechet_distance, moments
+from repose_jax.evaluation.metrics.frechet import frechet_distance
 from repose_jax.evaluation.protocols.human_art import HUMAN_ART
+from repose_jax.evaluation.statistics.gaussian import moments
 
 SIZE = (64, 40)
 # Scenario, stem, people. A stem that two scenarios share is told apart by the folder.

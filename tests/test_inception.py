@@ -15,7 +15,7 @@ from devices import on_devices
 from repose_jax.common.errors import UserError
 from repose_jax.evaluation.metrics.features import (
     FeatureNetwork, WeightsAbsent, feature_batches, feature_network, features_of, inception)
-from repose_jax.evaluation.metrics.frechet import moments_of
+from repose_jax.evaluation.statistics.gaussian import moments_of
 from repose_jax.experiments.bench.features import pytorch_fid, randomise
 from repose_jax.experiments.bench.torch_twins import import_torchvision
 from repose_jax.networks.inception import Inception, params_from_torch, prepare, resize_bilinear

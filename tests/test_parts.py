@@ -46,8 +46,9 @@ def test_what_is_split_keeps_its_values():
 
 SCRIPT = """
 import jax, numpy as np
-from repose_jax.evaluation import measures
 from repose_jax.common.batching import parts, split
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import scores
 from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim
 from repose_jax.pose.skeleton import MARKET14
@@ -56,15 +57,15 @@ assert jax.local_device_count() == count
 rng = np.random.default_rng(0)
 a, b = rng.integers(0, 256, (2, 11, 32, 24, 3), np.uint8)
 poses = np.concatenate([rng.uniform(2, 22, (11, 14, 2)), np.ones((11, 14, 1))], -1).astype("f4")
-measure, _ = measures.reconstruction((32, 24))
+measured = [one for one in scores(Instruments(size=(32, 24))) if not one.absent]
 found = {}
 for some, real in parts(11, 8):
-    batch = PictureBatch(a[some], b[some], b[some], poses[some], poses[some])
-    for name, value in (measure(batch) | measures.masked(MARKET14)(batch)).items():
-        found.setdefault(name, []).append(np.asarray(value)[:real])
+    batch = PictureBatch(a[some], b[some], b[some], poses[some], poses[some], MARKET14)
+    for one in measured:
+        found.setdefault(one.name, []).append(np.asarray(one.of_batch(batch))[:real])
 pictures = split(a[:8] / np.float32(255))
 assert len(gaussian_ssim(pictures, pictures).sharding.device_set) == count
-print(*(f"{x:.6f}" for name in sorted(found) for x in np.concatenate(found[name])))
+print(*(f"{x:.6f}" for name in sorted(found) for x in np.concatenate(found[name]).ravel()))
 """
 
 
@@ -73,5 +74,5 @@ def test_eight_devices_measure_as_one():
     told = []
     for count in (1, 8):
         told.append(np.array(on_devices(count, SCRIPT, str(count)).split(), float))
-    assert len(told[0]) == 11 * 9
+    assert len(told[0]) == 11 * (8 + 4 * 6)  # eight scores, four pairs of colours
     np.testing.assert_allclose(told[1], told[0], atol=1e-5)

@@ -16,7 +16,7 @@ from repose_jax.cli import main
 from repose_jax.data.image.names import flattened, generated_name
 from repose_jax.data.pairs.list import read_pair_list
 from repose_jax.data.registry import open_dataset
-from repose_jax.evaluation.metrics.measures import at_size
+from repose_jax.evaluation.metrics.picture_batch import at_size
 from repose_jax.evaluation.protocols.pairs import PROTOCOLS
 from repose_jax.evaluation.report.breakdown import breakdown, pose_change, shown_by_both
 from repose_jax.evaluation.report.page import page
@@ -276,7 +276,7 @@ class TestBreakdown:
         source = np.ones((9, 2, 3))
         target = source.copy()
         target[:, 0, 0] += np.arange(9)
-        table = ScoreTable("x", {"l1": np.arange(9.0)}, {})
+        table = ScoreTable("x", {"l1": np.arange(9.0)})
         groups = [g for g in breakdown(table, np.arange(9), source, target, 100, ["l1"])
                   if g.by == "pose change"]
         assert [g.name for g in groups] == ["least", "middle", "most"]
@@ -296,7 +296,7 @@ class TestTables:
         assert r"\textbf{0.5" not in text  # the same for all: nothing to be best at
 
     def test_csv_has_a_row_for_each_picture(self):
-        table = ScoreTable("m,n", {"l1": np.array([0.5, np.nan])}, {})
+        table = ScoreTable("m,n", {"l1": np.array([0.5, np.nan])})
         rows = list(csv.reader(per_picture_csv([table], [("a", "b"), ("c", "d")],
                                                ["p", "q"]).decode().splitlines()))
         assert rows == [["made_by", "source", "target", "person", "l1"],

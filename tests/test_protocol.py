@@ -15,12 +15,15 @@ from repose_jax.data.registry import open_dataset
 from repose_jax.evaluation.evaluators.published_weights import reference
 from repose_jax.evaluation.evaluators.scorer import Scorer, in_memory
 from repose_jax.evaluation.metrics.features import feature_network
-from repose_jax.evaluation.metrics.frechet import frechet_distance, moments, whole_batches
+from repose_jax.evaluation.metrics.frechet import frechet_distance
+from repose_jax.evaluation.metrics.instruments import Instruments
 from repose_jax.evaluation.metrics.mae import mae
-from repose_jax.evaluation.metrics.measures import masked_perceptual, reconstruction
+from repose_jax.evaluation.metrics.metric import scores
 from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.ssim import gaussian_ssim, own_range
 from repose_jax.evaluation.protocols.pairs import PROTOCOLS, protocol
+from repose_jax.evaluation.report.score_table import score
+from repose_jax.evaluation.statistics.gaussian import moments, whole_batches
 from repose_jax.pose.person_mask import person_mask
 from repose_jax.pose.skeleton import MARKET14
 
@@ -63,21 +66,31 @@ def test_a_flat_picture_has_no_range_and_scores_nothing():
         assert not np.isfinite(_as_scripted(flat[1], target[1], 1.5))
 
 
+def _measured(batch, beside="target", **by):
+    """The values of every score, and the sentences on what is not measured."""
+    table = score("t", [(batch, len(batch))],
+                  scores(Instruments(size=batch.generated.shape[1:3], **by), beside))
+    return table.values, table.left_out
+
+
 def test_scores_say_by_which_range_they_are():
     a, b = np.uint8(255 * _rendered(1, 2)), np.uint8(255 * _rendered(3, 4))
     nobody = np.zeros((2, 14, 3))
-    batch = PictureBatch(a, b, b, nobody, nobody)
-    found = reconstruction((64, 40), (), (1.2, 1.5), range_of_prediction=True, mae=True)[0](batch)
-    plain = reconstruction((64, 40), (), (1.2, 1.5))[0](batch)
-    assert set(plain) == {"gaussian_ssim_1.2", "gaussian_ssim", "ms_ssim_2", "psnr"}
+    batch = PictureBatch(a, b, b, nobody, nobody, MARKET14)
+    found, _ = _measured(batch, windows=(), sigmas=(1.2, 1.5), range_of_prediction=True, mae=True)
+    plain, _ = _measured(batch, windows=(), sigmas=(1.2, 1.5))
+    assert set(plain) == {"gaussian_ssim_1.2", "gaussian_ssim", "ms_ssim_2", "psnr", "l1",
+                          "mask_gaussian_ssim", "inside_l1"}
     assert set(found) == set(plain) | {"gaussian_ssim_1.2_own_range",
                                        "gaussian_ssim_1.5_own_range", "mae"}
     np.testing.assert_allclose(found["gaussian_ssim_1.2_own_range"],
                                [_as_scripted(p / 255, q / 255, 1.2) for p, q in zip(a, b)],
                                atol=1e-4)
     # A sigma of 1.2 makes 9 x 9 taps, fewer than 1.5 does.
-    assert "gaussian_ssim_1.2: a window of 9" in reconstruction((9, 7), (), (1.2,))[1][0]
-    assert not reconstruction((9, 9), (), (1.2,))[1]
+    for size, left_out in (((9, 7), ["gaussian_ssim_1.2: a window of 9"]), ((9, 9), [])):
+        absent = [f"{one.name}: {one.absent}" for one in scores(Instruments(
+            size=size, windows=(), sigmas=(1.2,))) if one.absent]
+        assert [text[:32] for text in absent] == left_out
 
 
 def test_mae_is_that_of_the_scripts():
@@ -101,13 +114,14 @@ def test_masked_lpips_sees_the_person_on_grey():
     mask = person_mask(pose, MARKET14, (64, 40))
     assert mask.any((1, 2)).all() and not mask[:, 0, 0].any()
     a = np.where(mask[..., None], b, 255 - b)  # wrong only where nobody is
-    measure = masked_perceptual(Mean(), MARKET14)
-    np.testing.assert_allclose(measure(PictureBatch(a, b, b, pose, pose))["mask-lpips-mean"], 0,
-                               atol=1e-6)
-    wrong = measure(PictureBatch(255 - a, b, b, pose, pose))["mask-lpips-mean"]
-    assert (wrong > 0.001).all()
+    def measure(a):
+        batch = PictureBatch(a, b, b, pose, pose, MARKET14)
+        return _measured(batch, lpips=[Mean()], mask_lpips=True)[0]["mask-lpips-mean"]
+
+    np.testing.assert_allclose(measure(a), 0, atol=1e-6)
+    assert (measure(255 - a) > 0.001).all()
     pose[1, :, 2] = 0
-    found = measure(PictureBatch(a, b, b, pose, pose))["mask-lpips-mean"]
+    found = measure(a)
     assert np.isnan(found).tolist() == [False, True]
 
 
@@ -125,11 +139,13 @@ def test_batches_that_are_not_full_are_left_out_where_a_protocol_says_so(market,
 
     rng = np.random.default_rng(2)
     made = rng.integers(0, 256, (24, 32, 16, 3), np.uint8)
-    scorer = Scorer(test, np.arange(24), networks=[network], references={"toy": found},
-                    windows=(7,), range_of_prediction=True, mae=True, drop_incomplete=10)
+    scorer = Scorer(test, np.arange(24), Instruments(
+        size=test.size, networks=[network], references={"toy": found}, windows=(7,),
+        range_of_prediction=True, mae=True, drop_incomplete=10))
     table = scorer.table("noise", in_memory(made))
     own = moments(made[:20].mean((1, 2))).gaussian("toy")
-    assert table.sets["frechet_toy"] == pytest.approx(frechet_distance(own, found), rel=1e-3)
+    assert scorer.report(table).scores["frechet_toy"].value == pytest.approx(
+        frechet_distance(own, found), rel=1e-3)
     assert {"gaussian_ssim", "gaussian_ssim_1.5_own_range", "mae"} <= set(table.values)
 
 

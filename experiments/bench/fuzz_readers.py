@@ -38,7 +38,7 @@ from repose_jax.data.human_art.detections import read_detections
 from repose_jax.data.human_art.packed import read_packed_poses
 from repose_jax.data.image.files import read_image
 from repose_jax.data.pairs.list import read_pair_list
-from repose_jax.evaluation.metrics.frechet import load_gaussian
+from repose_jax.evaluation.statistics.gaussian import load_gaussian
 from repose_jax.pose.formats import read_poses
 from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.studies.acceptance import read_thresholds

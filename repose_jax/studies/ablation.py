@@ -19,28 +19,23 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.common.files import write_whole
 from repose_jax.common.ranges import Positive, Seed, check_fields
-from repose_jax.common.signal import as_unit
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.evaluators.sampled import choose_pairs, sampled
-from repose_jax.evaluation.metrics.measures import pose
-from repose_jax.evaluation.metrics.metric import found_metrics
-from repose_jax.evaluation.metrics.picture_batch import Measure, Measured, PictureBatch
-from repose_jax.evaluation.metrics.ssim import gaussian_ssim
-from repose_jax.evaluation.metrics.torso_color import torso_color
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import Score, scores
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.report.score_table import score
 from repose_jax.models.pose_energy_file import check_judge, load_guide
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import Weights, load_field, load_model
 from repose_jax.networks.pif import PoseField
-from repose_jax.pose.skeleton import Skeleton
 
 Settings = Mapping[str, Any]
 """Field of `SampleConfig` with dots, or "model", to its value."""
@@ -116,8 +111,7 @@ class Cell:
     Attributes:
       settings: over those of its model.
       sample: the whole configuration of the sampler.
-      values: by metric, one value a picture: "pose_error", "pck_5", "pck_10", "leakage", "pif",
-        "l1", "ssim"; and "torso" [pictures, 3], colours.
+      values: what was kept of each picture for every score, by the name that it is kept under.
       seconds: to sample a picture once the program is compiled, on the machine and in the company
         in which it ran; NaN for a single batch.
     """
@@ -135,17 +129,15 @@ class Result:
     Attributes:
       ablation: what was asked.
       cells: in its order.
+      scores: what was measured, in the order in which it is shown.
       persons: whose each picture is, [pictures].
-      source_torso: colours of the sources' torsos, [pictures, 3].
-      torso_valid: where they could be read, in source and target pose alike.
       conditions: hashes, versions, devices.
     """
 
     ablation: Ablation
     cells: list[Cell]
+    scores: tuple[Score, ...]
     persons: np.ndarray
-    source_torso: Float[np.ndarray, "n 3"]
-    torso_valid: np.ndarray
     conditions: dict[str, Any]
 
 
@@ -189,11 +181,16 @@ def run(
     everything = examples(people, pairs)
     target_names = np.asarray(people.pairs[pairs])
     persons = np.asarray(people.persons)[target_names[:, 0]]
-    measure = functools.partial(_measure, everything=everything, judge=judge, field=field,
-                                skeleton=people.skeleton)
-    # Cells are run again for a metric that was added; those from before there were any are kept.
-    more = sorted(set(found_metrics()) - {"l1"})
-    added = {"metrics": more} if more else {}
+    # No windows of SSIM: their three numbers say little beside the Gaussian one.
+    measured = tuple(scores(Instruments(
+        size=people.size, poses=judge, field=distance_by(field), windows=())))
+
+    def measure(pictures: np.ndarray) -> dict[str, np.ndarray]:
+        batch = PictureBatch(
+            pictures, everything["target"], everything["source"], everything["source_pose"],
+            everything["target_pose"], people.skeleton, target_names)
+        return score("cell", [(batch, len(pictures))], measured).kept
+
     cells = []
     for number, (settings, sample, guide) in enumerate(zip(ablation.cells, samples, guides)):
         loaded = models[settings.get("model", ablation.model)]
@@ -203,30 +200,25 @@ def run(
                 "version": _VERSION, "model": loaded.sha256, "sample": to_dict(sample),
                 "guide": guide.sha256 if guide else None, "judge": judge.weights.sha256,
                 "field": field.sha256, "seed": seed, "names": [
-                    [people.names[i] for i in pair] for pair in target_names.tolist()]} | added
+                    [people.names[i] for i in pair] for pair in target_names.tolist()]}
             path = folder / "cells" / f"{_digest(decides)}.npz"
             state = "known"
-            if not path.exists():
+            values = _read(path) if path.exists() else {}
+            if not {"seconds", *(one.key for one in measured)} <= set(values):
+                # Not there, or from before a metric was added.
                 pictures, spent = sampled(loaded, people, pairs, sample, guide, seed=seed,
                                           batch_size=min(ablation.batch_size, len(pairs)))
                 spent = np.nan if spent is None else spent
                 _write(path, measure(pictures) | {"seconds": np.array(spent)})
-                state = f"{spent:.3f} s a picture"
-            values = _read(path)
+                state, values = f"{spent:.3f} s a picture", _read(path)
             seconds.append(float(values.pop("seconds")))
-            parts.append(values)
+            parts.append({one.key: values[one.key] for one in measured})
             tell(f"cell {number + 1}/{len(ablation.cells)} seed {seed} {dict(settings)}: {state}, "
                  f"pose error {np.nanmean(values['pose_error']):.4f}")
         merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         cells.append(Cell(settings, sample, merged, float(np.mean(seconds))))
-    source_torso, valid = torso_color(
-        as_unit(everything["source"]), everything["source_pose"], people.skeleton)
-    _, target_valid = torso_color(
-        as_unit(everything["target"]), everything["target_pose"], people.skeleton)
-    times = len(ablation.seeds)
     return Result(
-        ablation, cells, np.tile(persons, times), np.tile(source_torso, (times, 1)),
-        np.tile(valid & target_valid, times), {
+        ablation, cells, measured, np.tile(persons, len(ablation.seeds)), {
             "models": {name: loaded.sha256 for name, loaded in models.items()},
             "judge": judge.weights.sha256, "field": field.sha256, "pairs": len(pairs),
             "jax": jax.__version__, "devices": [str(d) for d in jax.local_devices()]})
@@ -264,34 +256,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
                         "delete it, and its cell is run again") from None
 
 
-def field_distance(
-    read_poses: Callable[[np.ndarray], np.ndarray], field: Weights
-) -> Measure:
-    """Distance of the poses that are read off the pictures to the valid ones, "pif"."""
+def distance_by(field: Weights) -> Callable[[np.ndarray], jax.Array]:
+    """The distance of poses to the valid ones by a pose interaction field."""
     apply = jax.jit(functools.partial(PoseField(field.config).apply, method="of_pose"))
-
-    def measure(batch: PictureBatch) -> Measured:
-        found = read_poses(batch.generated)
-        seen = np.isfinite(found[..., :1])
-        # The judge's confidences would hide the joints that came out worst.
-        pose = np.concatenate(
-            [np.where(seen, found[..., :2], 0), seen & (batch.target_pose[..., 2:] > 0)], axis=-1,
-            dtype=np.float32)
-        return {"pif": np.asarray(apply({"params": field.params}, pose).distance)}
-
-    return measure
-
-
-def _measure(pictures, *, everything: Mapping[str, np.ndarray], judge: PoseReader, field: Weights,
-             skeleton: Skeleton) -> dict[str, np.ndarray]:
-    """What a cell keeps of its pictures: the scorer's measures, and the field's."""
-    batch = PictureBatch(pictures, everything["target"], everything["source"],
-                         everything["source_pose"], everything["target_pose"])
-    table = score("cell", [(batch, len(pictures))], [
-        pose(judge.poses), field_distance(judge.poses, field),
-        *(metric.measure for metric in found_metrics().values()),
-        lambda batch: {"ssim": np.asarray(gaussian_ssim(
-            batch.on_devices("generated"), batch.on_devices("target")))},
-        lambda batch: {"torso": torso_color(
-            batch.unit("generated"), batch.target_pose, skeleton)[0]}])
-    return table.values | table.vectors
+    return lambda pose: apply({"params": field.params}, pose).distance

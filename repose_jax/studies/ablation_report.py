@@ -16,17 +16,12 @@ import numpy as np
 
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import write_content
-from repose_jax.evaluation.metrics.metric import found_metrics
+from repose_jax.evaluation.metrics.metric import facts
 from repose_jax.evaluation.report.report import write_json
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
+from repose_jax.evaluation.statistics.statistic import UNKNOWN
 from repose_jax.studies.ablation import Cell, Result
 
-METRICS = {
-    "pose_error": "pose error (heights)", "pck_5": "joints within 5 %",
-    "pck_10": "joints within 10 %", "leakage": "source pose leaks",
-    "pif": "distance to valid poses", "torso_correlation": "torso colour",
-    "ssim": "Gaussian SSIM"} | {
-        name: metric.title for name, metric in found_metrics().items()}
 # Metrics of which the relative change to the first cell is told too.
 _RELATIVE = ("pose_error", "leakage")
 _COLUMNS = ("cell", "metric", "value", "low", "high", "difference", "difference_low",
@@ -40,28 +35,23 @@ def rows(result: Result, *, resamples: int = 2000) -> list[dict[str, Any]]:
     mean. The cell's settings and seconds a picture are columns too.
     """
     everyone = Bootstrap(result.persons, resamples=resamples)
-    valid = result.torso_valid
-    torso = Bootstrap(result.persons[valid], resamples=resamples)
-    source, first = result.source_torso[valid], result.cells[0]
-    found = []
+    first, found = result.cells[0], []
     for number, cell in enumerate(result.cells):
         settings = {name: _plain(value) for name, value in cell.settings.items()}
-        for metric in METRICS:
-            row: dict[str, Any] = {"cell": number, **settings, "metric": metric,
+        for score in result.scores:
+            row: dict[str, Any] = {"cell": number, **settings, "metric": score.name,
                                    "seconds_per_picture": cell.seconds}
-            if metric == "torso_correlation":
-                row |= _named("", torso.correlation(source, cell.values["torso"][valid]))
-                row |= _named("difference", torso.correlation_difference(
-                    source, cell.values["torso"][valid], first.values["torso"][valid]))
-            else:
-                values, base = cell.values[metric], first.values[metric]
-                known = np.isfinite(values) & np.isfinite(base)
-                some = everyone if known.all() else Bootstrap(
-                    result.persons[known], resamples=resamples)
-                row |= _named("", some.mean(values[known]))
-                row |= _named("difference", some.difference(values[known], base[known]))
-                if metric in _RELATIVE:
-                    row |= _named("relative", some.relative(values[known], base[known]))
+            values, base = cell.values[score.key], first.values[score.key]
+            known = np.isfinite(values + base).reshape(len(values), -1).all(1)
+            some = everyone if known.all() or not known.any() else Bootstrap(
+                result.persons[known], resamples=resamples)
+            values, base = values[known], base[known]
+            of = score.statistic
+            row |= _named("", of.of(values, some) if known.any() else UNKNOWN)
+            row |= _named("difference", of.difference(values, base, some) if known.any()
+                          else UNKNOWN)
+            if score.name in _RELATIVE and known.any():
+                row |= _named("relative", some.relative(values, base))
             found.append(row)
     return found
 
@@ -135,6 +125,8 @@ def _cells_of(result: Result, found: list[dict]) -> list[dict[str, dict]]:
 
 
 def _text(row: dict) -> str:
+    if not np.isfinite(row["value"]):
+        return ""
     text = f"{row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
     if np.isfinite(row.get("relative", np.nan)) and row["cell"]:
         text += (f" ({100 * row['relative']:+.1f} % [{100 * row['relative_low']:+.1f}, "
@@ -148,12 +140,13 @@ def _text(row: dict) -> str:
 def markdown(result: Result, found: list[dict]) -> str:
     """A Markdown table, a row a cell; in parentheses the change to the first cell."""
     axes = axes_of(result.cells)
-    lines = ["| cell | " + " | ".join(METRICS.values()) + " | s a picture |",
-             "|---" * (2 + len(METRICS)) + "|"]
+    titles = [facts(score.name).title for score in result.scores]
+    lines = ["| cell | " + " | ".join(titles) + " | s a picture |",
+             "|---" * (2 + len(titles)) + "|"]
     for cell, by_metric in zip(result.cells, _cells_of(result, found)):
         seconds = f"{cell.seconds:.3f}" if math.isfinite(cell.seconds) else ""
         lines.append(f"| {_label(cell.settings, axes)} | "
-                     + " | ".join(_text(by_metric[m]) for m in METRICS) + f" | {seconds} |")
+                     + " | ".join(_text(by_metric[s.name]) for s in result.scores) + f" | {seconds} |")
     lines += ["", f"{_whom(result)}, seeds "
               f"{', '.join(map(str, result.ablation.seeds))}; in brackets 95 % bootstrap intervals "
               "over people, in parentheses the change to the first row, paired by picture."]
@@ -195,7 +188,7 @@ def _curves(result: Result, found: list[dict], axis: str) -> bytes:
     for number, cell in enumerate(result.cells):
         if cell.settings.get(axis) is not None:
             lines.setdefault(_label(cell.settings, others), []).append(number)
-    shown = ("pose_error", "leakage", "torso_correlation", "pif", "ssim", "l1")
+    shown = ("pose_error", "leakage", "torso_correlation", "pif", "gaussian_ssim", "l1")
     figure, axes = _figure(3, 2)
     for place, metric in zip(axes.ravel(), shown):
         for label, numbers in lines.items():
@@ -206,7 +199,7 @@ def _curves(result: Result, found: list[dict], axis: str) -> bytes:
             line, = place.plot(x, value, marker="o", markersize=3, label=label)
             place.fill_between(x, low, high, alpha=0.15, color=line.get_color())
         place.set_xlabel(axis)
-        place.set_title(METRICS[metric], fontsize=10)
+        place.set_title(facts(metric).title, fontsize=10)
         place.grid(alpha=0.3)
     if 1 < len(lines) <= 8:
         axes[0, 0].legend(fontsize=7)
@@ -233,7 +226,7 @@ def _pareto(result: Result, found: list[dict], axes_named: list[str]) -> bytes:
         front.sort(key=lambda i: x[i])
         place.plot(x[front], error[front], linewidth=1, alpha=0.6)
         place.set_xlabel(title)
-        place.set_ylabel(METRICS["pose_error"])
+        place.set_ylabel(facts("pose_error").title)
         place.grid(alpha=0.3)
     return _png(figure)
 
@@ -241,17 +234,18 @@ def _pareto(result: Result, found: list[dict], axes_named: list[str]) -> bytes:
 def _page(result: Result, found: list[dict], plots: dict[str, bytes], command: str) -> str:
     axes = axes_of(result.cells)
     head = "".join(f"<th>{html.escape(text)}</th>" for text in (
-        "cell", *METRICS.values(), "s a picture"))
+        "cell", *(facts(score.name).title for score in result.scores), "s a picture"))
     body = ""
     for cell, by_metric in zip(result.cells, _cells_of(result, found)):
-        cells = [_label(cell.settings, axes), *(_text(by_metric[m]) for m in METRICS),
+        cells = [_label(cell.settings, axes),
+                 *(_text(by_metric[score.name]) for score in result.scores),
                  f"{cell.seconds:.3f}" if math.isfinite(cell.seconds) else ""]
         body += "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in cells) + "</tr>\n"
     images = "".join(
         f'<h2>{html.escape(name.removesuffix(".png"))}</h2>'
         f'<img alt="{html.escape(name)}" src="data:image/png;base64,'
         f'{base64.b64encode(png).decode()}">\n' for name, png in plots.items())
-    facts = "".join(f"<dt>{html.escape(str(k))}</dt><dd>{html.escape(str(v))}</dd>"
+    conditions = "".join(f"<dt>{html.escape(str(k))}</dt><dd>{html.escape(str(v))}</dd>"
                     for k, v in result.conditions.items())
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{html.escape(result.ablation.title)}</title>
@@ -264,5 +258,5 @@ intervals over people. Parentheses: change to the first row, paired by picture.<
 <p><code>{html.escape(command)}</code></p>
 <table><tr>{head}</tr>
 {body}</table>
-{images}<h2>conditions</h2><dl>{facts}</dl></html>
+{images}<h2>conditions</h2><dl>{conditions}</dl></html>
 """

@@ -20,14 +20,12 @@ from jaxtyping import Float, UInt8
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict
 from repose_jax.common.ranges import Fraction, Range, Weight, check_fields
-from repose_jax.common.signal import as_unit
 from repose_jax.data.image.files import is_picture
 from repose_jax.evaluation.evaluators.reid_features import FeatureReader
-from repose_jax.evaluation.metrics.lab_color import color_difference
-from repose_jax.evaluation.metrics.measures import pose as pose_measure
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import scores
 from repose_jax.evaluation.metrics.picture_batch import PictureBatch
-from repose_jax.evaluation.metrics.texture import detail_kept, torso_detail
-from repose_jax.evaluation.metrics.torso_color import torso_color
+from repose_jax.evaluation.report.score_table import score
 from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.models.pose_energy_file import check_judge
 from repose_jax.models.pose_predictor import PoseReader
@@ -101,7 +99,7 @@ class Result:
       source, pose: names.
       photo, picture: what went in and what came out, in the model's size.
       target_pose: in pixels of them.
-      values: by check; NaN where it could not be judged.
+      values: of the checks and whatever else is measured; NaN where it could not be judged.
       failed: the checks that failed.
     """
 
@@ -181,7 +179,7 @@ def judge_all(
     poses: PoseReader,
     identities: FeatureReader | None,
 ) -> dict[str, Float[np.ndarray, "n"]]:
-    """The value of each check for pictures that were painted from photos.
+    """What every check, and every other metric that needs no target, says of painted pictures.
 
     Args:
       photos, source_poses: the sources.
@@ -189,20 +187,11 @@ def judge_all(
       poses: reads poses.
       identities: reads people; None leaves that check NaN.
     """
-    skeleton = SKELETONS[poses.weights.config.skeleton]
-    colors, valid = zip(*(torso_color(as_unit(images), where, skeleton) for images, where in (
-        (photos, source_poses), (pictures, target_poses))))
-    difference = np.where(valid[0] & valid[1], color_difference(*colors), np.nan)
-    cosine = np.full(len(photos), np.nan)
-    if identities is not None:
-        a, b = (identities(images) for images in (photos, pictures))
-        cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    by = Instruments(size=(photos.shape[1], photos.shape[2]), poses=poses, identities=identities)
     # There is no photo of the person in the target pose: what compares with one is left out.
-    batch = PictureBatch(pictures, photos, photos, source_poses, target_poses)
-    return {"pose_error": pose_measure(poses.poses)(batch)["pose_error"],
-            "identity": cosine, "color": difference,
-            "detail": detail_kept(torso_detail(photos, source_poses, skeleton),
-                                  torso_detail(pictures, target_poses, skeleton))}
+    batch = PictureBatch(pictures, photos, photos, source_poses, target_poses,
+                         SKELETONS[poses.weights.config.skeleton])
+    return score("results", [(batch, len(photos))], scores(by, "source")).values
 
 
 def failures(values: dict[str, float], limits: Thresholds) -> tuple[str, ...]:

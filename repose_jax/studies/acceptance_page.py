@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from repose_jax.evaluation.metrics.metric import facts
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.skeleton import Skeleton
 from repose_jax.studies.acceptance import CHECKS, Acceptance, Result, Thresholds
@@ -94,11 +95,19 @@ def _card(result: Result, limits: Thresholds, skeleton: Skeleton) -> str:
     shown = "".join(f'<figure><img alt="{name}" src="{_data(picture)}">{name}</figure>'
                     for name, picture in pictures)
     lines = "".join(
-        f'<li class="{_kind(result, name)}">{_QUESTIONS[name]}: {_found(name, value)}</li>'
-        for name, value in result.values.items())
+        f'<li class="{_kind(result, name)}">{_QUESTIONS[name]}: '
+        f"{_found(name, result.values[name])}</li>" for name in CHECKS)
+    more = "; ".join(_measured(name, value) for name, value in result.values.items()
+                     if name not in CHECKS and math.isfinite(value))
     return (f'<div class="card{"" if result.passed else " bad"}"><h3>'
             f"{html.escape(result.source)} in the pose of {html.escape(result.pose)}</h3>"
-            f'<div class="row">{shown}</div><ul>{lines}</ul></div>')
+            f'<div class="row">{shown}</div><ul>{lines}</ul>'
+            + (f"<small>Also measured: {more}.</small>" if more else "") + "</div>")
+
+
+def _measured(name: str, value: float) -> str:
+    known = facts(name)
+    return f"{html.escape(known.title)} {value:.{known.digits}f}"
 
 
 def _kind(result: Result, name: str) -> str:

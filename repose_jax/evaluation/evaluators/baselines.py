@@ -23,6 +23,6 @@ def baseline_tables(scorer: Scorer, train: PairSource) -> list[ScoreTable]:
     found = [scorer.table(name, in_memory((pictures * 255 + 0.5).astype(np.uint8)),
                           of_gallery=name == COPY)
              for name, pictures in pictures_of.items()]
-    if scorer.poses is not None or scorer.identities is not None:
+    if scorer.by.poses is not None or scorer.by.identities is not None:
         found.append(scorer.table(REAL, in_memory(batch["target"]), of_gallery=True))
     return found

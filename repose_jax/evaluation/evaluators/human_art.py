@@ -27,7 +27,7 @@ from repose_jax.data.image.files import image_size, read_image
 from repose_jax.evaluation.evaluators.published_weights import human_art_networks
 from repose_jax.evaluation.metrics.average_precision import Matches, People
 from repose_jax.evaluation.metrics.features import FeatureNetwork, features_of
-from repose_jax.evaluation.metrics.frechet import frechet_distance, moments
+from repose_jax.evaluation.metrics.frechet import frechet_distance
 from repose_jax.evaluation.metrics.keypoint_ap import joint_sigmas, oks
 from repose_jax.evaluation.metrics.kid import kernel_distance
 from repose_jax.evaluation.metrics.pose_cosine import count_errors, pose_cosine
@@ -37,6 +37,7 @@ from repose_jax.evaluation.report.page import page
 from repose_jax.evaluation.report.report import Report, circumstances
 from repose_jax.evaluation.report.table import markdown
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
+from repose_jax.evaluation.statistics.gaussian import moments
 from repose_jax.pose.detections import Detections
 from repose_jax.pose.skeleton import COCO17
 

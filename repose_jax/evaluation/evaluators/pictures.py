@@ -28,6 +28,7 @@ from repose_jax.evaluation.evaluators.sampled import choose_pairs, denoising, sa
 from repose_jax.evaluation.evaluators.scorer import (
     FolderPictures, Pictures, Scorer, in_memory, with_pair_list)
 from repose_jax.evaluation.metrics.denoising import DenoisingTable
+from repose_jax.evaluation.metrics.instruments import Instruments
 from repose_jax.evaluation.protocols.pairs import Protocol, protocol
 from repose_jax.evaluation.report.breakdown import Group, breakdown
 from repose_jax.evaluation.report.contact_sheet import SheetRow, contact_sheet
@@ -47,7 +48,7 @@ BESIDE = "beside"
 _BROKEN_DOWN = ("gaussian_ssim", "pose_error", "leakage", "found_first", "found_precision")
 # Fifteen passes a pair cost more than its picture does.
 _DENOISED = 500
-# What a scorer takes from a protocol, under the same names.
+# What instruments take from a protocol, under the same names.
 _RULES = ("windows", "sigmas", "range_of_prediction", "mae", "mask_lpips", "feature_size",
           "drop_incomplete")
 
@@ -160,8 +161,8 @@ class PictureEvaluation:
             sample = wanted.guidance.over(loaded.sample, **wanted.sample)
             sample.check(loaded.model.config)
             guide = load_guide(sample.guidance, loaded.model.config.network)
-            if scorer.poses is not None:
-                check_judge(guide, scorer.poses.name, scorer.poses.sha256)
+            if scorer.by.poses is not None:
+                check_judge(guide, scorer.by.poses.name, scorer.by.poses.sha256)
             generated, seconds = sampled(loaded, test, pairs, sample, guide, seed=wanted.seed,
                                          progress=progress)
             made = {loaded.name: in_memory(generated)}
@@ -306,8 +307,10 @@ def _scorer(
             network.name: reference(network, train(), options.get("feature_size"), cache,
                                     options.get("drop_incomplete", 0))
             for network in found.networks}
-    return Scorer(test, pairs, *_judges(wanted, rules, test), lpips=found.lpips,
-                  networks=found.networks, left_out=absent, seed=wanted.seed, **options)
+    poses, identities = _judges(wanted, rules, test)
+    return Scorer(test, pairs, Instruments(
+        size=test.size, poses=poses, identities=identities, lpips=found.lpips,
+        networks=found.networks, seed=wanted.seed, **options), absent)
 
 
 def _judges(

@@ -19,12 +19,12 @@ from repose_jax.common.torch_file import check_hash
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.evaluation.metrics.features import (
     FeatureNetwork, WeightsAbsent, feature_batches, inception)
-from repose_jax.evaluation.metrics.frechet import (
-    Gaussian, load_gaussian, moments_of, save_gaussian, whole_batches)
 from repose_jax.evaluation.metrics.lpips import Lpips, load_lpips
-from repose_jax.evaluation.metrics.measures import at_size
+from repose_jax.evaluation.metrics.picture_batch import at_size
 from repose_jax.evaluation.protocols.human_art import HumanArtProtocol
 from repose_jax.evaluation.protocols.pairs import Protocol
+from repose_jax.evaluation.statistics.gaussian import (
+    Gaussian, load_gaussian, moments_of, save_gaussian, whole_batches)
 
 # Any of a network's names will do: the weights are the same.
 _BACKBONES = {
@@ -39,7 +39,7 @@ class Published:
     """The networks of a protocol that were found.
 
     Attributes:
-      lpips, networks: as `repose_jax.evaluation.evaluators.scorer.Scorer` takes them.
+      lpips, networks: as `repose_jax.evaluation.metrics.instruments.Instruments` takes them.
       absent: one sentence for each that was not found.
     """
 

@@ -16,6 +16,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.signal import to_signal
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
+from repose_jax.evaluation.metrics.instruments import IdentityJudge
 from repose_jax.evaluation.metrics.retrieval import Ranking, pair_junk, rank
 from repose_jax.models.weights import Weights, load_reid
 from repose_jax.networks.apply import apply
@@ -75,7 +76,7 @@ class Gallery:
     camera: Int[np.ndarray, "pictures"]
 
     @classmethod
-    def of(cls, source: PairSource, read: FeatureReader) -> Gallery:
+    def of(cls, source: PairSource, read: IdentityJudge) -> Gallery:
         """The gallery of a dataset's pictures."""
         features = read.of(lambda some: np.stack([source.image(int(i)) for i in some]),
                            len(source))

@@ -8,11 +8,10 @@ import functools
 import math
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 
 from repose_jax.common.batching import parts
 from repose_jax.common.errors import UserError
@@ -22,38 +21,15 @@ from repose_jax.data.image.resize import squeeze
 from repose_jax.data.pairs.list import read_pair_list
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import examples
-from repose_jax.evaluation.evaluators.reid_features import FeatureReader, Gallery
-from repose_jax.evaluation.metrics.features import FeatureNetwork, features_of
-from repose_jax.evaluation.metrics.frechet import Gaussian, frechet_distance, moments, whole_batches
-from repose_jax.evaluation.metrics.kid import polynomial_mmd
-from repose_jax.evaluation.metrics.lpips import Lpips
-from repose_jax.evaluation.metrics.measures import (
-    at_size, extracted, masked, masked_perceptual, perceptual, pose, reconstruction, torso)
-from repose_jax.evaluation.metrics.metric import found_metrics
-from repose_jax.evaluation.metrics.picture_batch import Measure, PictureBatch
-from repose_jax.evaluation.metrics.precision_recall import manifolds
+from repose_jax.evaluation.evaluators.reid_features import Gallery
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import Score, scores
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.report.report import Report, summarize
 from repose_jax.evaluation.report.score_table import ScoreTable, score
+from repose_jax.evaluation.statistics.statistic import OfSet
 
 _AT_ONCE = 64
-_FEATURES = "reid"
-_NEIGHBOURS = 3  # of precision and recall (Kynkäänniemi et al. 2019)
-
-class PoseJudge(Protocol):
-    """Reads the poses of generated pictures; `PoseReader` and `FoundPoses` do.
-
-    Attributes:
-      name, sha256: of the network or the files that it reads by.
-    """
-
-    name: str
-    sha256: str
-
-    def poses(
-        self, pictures: UInt8[np.ndarray, "n height width 3"]
-    ) -> Float[np.ndarray, "n joints 3"]:
-        """The pose of each picture, pixels; NaN where it or a joint was not found."""
-
 
 Pictures = Callable[[Int[np.ndarray, "n"]], UInt8[np.ndarray, "n height width 3"]]
 """The generated pictures of some positions of the list of pairs."""
@@ -66,37 +42,14 @@ class Scorer:
     Attributes:
       test: held-out people.
       pairs: which of its pairs, by number.
-      poses: reads the poses that were painted; None leaves them unscored.
-      identities: reads what tells people apart; None leaves identity unscored.
-      lpips: perceptual distances.
-      networks: whose features the pictures are compared by as a set.
-      references: the real pictures' features, by name of the network.
-      feature_size: (height, width) at which these see pictures; None is that of the data.
+      by: what it measures with; the gallery is made where people are read and none is given.
       left_out: sentences on what was asked for and cannot be measured.
-      windows, sigmas, range_of_prediction, mae: see
-        `repose_jax.evaluation.metrics.measures.reconstruction`.
-      mask_lpips: also measure `lpips` on the person alone.
-      drop_incomplete: size of a batch of pictures that must be full for its pictures to count in
-        the networks' Frechet distances; 0 counts all.
-      seed: of the intervals.
     """
 
     test: PairSource
     pairs: Int[np.ndarray, "pairs"]
-    poses: PoseJudge | None = None
-    identities: FeatureReader | None = None
-    lpips: Sequence[Lpips] = ()
-    networks: Sequence[FeatureNetwork] = ()
-    references: Mapping[str, Gaussian] = dataclasses.field(default_factory=dict)
-    feature_size: tuple[int, int] | None = None
+    by: Instruments
     left_out: Sequence[str] = ()
-    windows: tuple[int, ...] = (7, 11, 51)
-    sigmas: tuple[float, ...] = (1.5,)
-    range_of_prediction: bool = False
-    mae: bool = False
-    mask_lpips: bool = False
-    drop_incomplete: int = 0
-    seed: int = 0
 
     @functools.cached_property
     def numbers(self) -> Int[np.ndarray, "pairs 2"]:
@@ -109,9 +62,12 @@ class Scorer:
         return np.asarray(self.test.persons)[self.numbers[:, 0]]
 
     @functools.cached_property
-    def gallery(self) -> Gallery | None:
-        """All pictures of the test split, read once."""
-        return None if self.identities is None else Gallery.of(self.test, self.identities)
+    def scores(self) -> list[Score]:
+        """What is measured: every metric that is found, by the instruments at hand."""
+        by = self.by
+        if by.identities is not None and by.gallery is None:
+            by = dataclasses.replace(by, gallery=Gallery.of(self.test, by.identities))
+        return scores(by)
 
     def table(self, name: str, pictures: Pictures, of_gallery: bool = False) -> ScoreTable:
         """Measures the pictures that one way of making them gave.
@@ -122,61 +78,25 @@ class Scorer:
           of_gallery: they are photos of the gallery, so that as a set they are no further from it
             than it is from itself, and these scores say nothing: NaN.
         """
-        measure, left_out = reconstruction(
-            self.test.size, self.windows, self.sigmas, mae=self.mae,
-            range_of_prediction=self.range_of_prediction)
-        measures: list[Measure] = [
-            measure, *(metric.measure for metric in found_metrics().values()),
-            masked(self.test.skeleton), torso(self.test.skeleton)]
-        if self.poses is not None:
-            measures.append(pose(self.poses.poses))
-        if self.identities is not None:
-            measures.append(extracted(_FEATURES, self.identities))
-        measures += [perceptual(distance, self.feature_size) for distance in self.lpips]
-        if self.mask_lpips:
-            measures += [masked_perceptual(distance, self.test.skeleton)
-                         for distance in self.lpips]
-        measures += [extracted(network.name, functools.partial(self._features, network))
-                     for network in self.networks]
-        table = score(name, self._batches(pictures), measures, [*left_out, *self.left_out])
-        counted = whole_batches(len(table), self.drop_incomplete)
-        for network in self.networks:
-            own = moments(table.vectors[network.name][:counted]).gaussian(network.name)
-            table = table.with_sets(**{
-                f"frechet_{network.name}": frechet_distance(own, self.references[network.name])})
-        if self.gallery is None:
-            return table
-        features, real = table.vectors[_FEATURES], self.gallery.features
-        found = self.gallery.rank(features, self.numbers)
-        table = table.with_values(found_first=found.found_within(1),
-                                  found_precision=found.precision)
-        sets = dict.fromkeys(("frechet_reid", "kid_reid", "precision_reid", "recall_reid"), math.nan)
-        if of_gallery or len(features) < 2:
-            return table.with_sets(**sets)
-        sets |= {"kid_reid": polynomial_mmd(real, features), "frechet_reid": frechet_distance(
-            moments(features).gaussian(), moments(real).gaussian())}
-        if _NEIGHBOURS < len(features) <= len(real):  # these are of sets of one size
-            some = np.random.default_rng(self.seed).permutation(len(real))[:len(features)]
-            overlap = manifolds(real[some], features, _NEIGHBOURS)
-            sets |= {"precision_reid": overlap.precision, "recall_reid": overlap.recall}
-        return table.with_sets(**sets)
-
-    def _features(self, network: FeatureNetwork, pictures: np.ndarray) -> np.ndarray:
-        return features_of(network, at_size(pictures, self.feature_size), len(pictures))
+        wanted = self.scores if not of_gallery else [
+            dataclasses.replace(score, statistic=OfSet(lambda own: math.nan))
+            if score.of_gallery else score for score in self.scores]
+        return score(name, self._batches(pictures), wanted, self.left_out)
 
     def report(self, table: ScoreTable, **conditions) -> Report:
         """Averages a table that `table` gave."""
-        judges = {"judge": self.poses, "identity": self.identities}
+        judges = {"judge": self.by.poses, "identity": self.by.identities}
         facts = {name: {"name": judge.name, "sha256": judge.sha256}
                  for name, judge in judges.items() if judge is not None}
-        return summarize(table, self.persons, seed=self.seed, conditions={
+        return summarize(table, self.persons, seed=self.by.seed, conditions={
             "size": list(self.test.size), "skeleton": self.test.skeleton.name} | facts | conditions)
 
     def _batches(self, pictures: Pictures) -> Iterator[tuple[PictureBatch, int]]:
         for some, real in parts(len(self.pairs), min(_AT_ONCE, len(self.pairs))):
             batch = examples(self.test, self.pairs[some])
-            yield PictureBatch(pictures(some), batch["target"], batch["source"],
-                               batch["source_pose"], batch["target_pose"]), real
+            yield PictureBatch(
+                pictures(some), batch["target"], batch["source"], batch["source_pose"],
+                batch["target_pose"], self.test.skeleton, self.numbers[some]), real
 
 
 def in_memory(pictures: UInt8[np.ndarray, "pairs height width 3"]) -> Pictures:

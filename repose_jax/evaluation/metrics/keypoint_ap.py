@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from repose_jax.evaluation.metrics.average_precision import (
     AveragePrecision, People, average_precision)
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily
 from repose_jax.pose.detections import Detections
 from repose_jax.pose.skeleton import Skeleton
 
@@ -91,3 +92,9 @@ def keypoint_ap(
       sigmas: see `joint_sigmas`.
     """
     return average_precision(people, detections, lambda poses, p: oks(poses, p, sigmas))
+
+
+# Measured of pictures with any number of people: `repose_jax.evaluation.evaluators.human_art`.
+METRIC = MetricFamily("pose", {
+    "ap": Facts("AP", "higher"), "ap_medium": Facts("AP, medium people", "higher"),
+    "ar": Facts("AR", "higher")})

@@ -10,12 +10,18 @@ distributions its mean is 0 and single values lie either side. Float64 on the ho
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from repose_jax.common.errors import UserError
+from repose_jax.evaluation.metrics.identity import REID, identity_features
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
+from repose_jax.evaluation.statistics.statistic import OfSet
 
 
 class KernelDistance(NamedTuple):
@@ -74,3 +80,14 @@ def kernel_distance(
     values = [polynomial_mmd(*(features[rng.choice(len(features), subset_size, replace=False)]
                                for features in (real, fake))) for _ in range(subsets)]
     return KernelDistance(float(np.mean(values)), float(np.std(values)))
+
+
+def _scores(by: Instruments) -> Iterator[Score]:
+    if by.gallery is not None:
+        real = by.gallery.features
+        yield Score("kid_reid", identity_features(by), OfSet(
+            lambda own: math.nan if len(own) < 2 else polynomial_mmd(real, own)),
+            kept=REID, of_gallery=True)
+
+
+METRIC = MetricFamily("set", {"kid*": Facts("KID,", "lower", decides=True)}, _scores)

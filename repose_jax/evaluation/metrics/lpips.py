@@ -17,7 +17,7 @@ import hashlib
 import importlib.util
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 import jax
@@ -25,7 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from repose_jax.common.batching import split
 from repose_jax.common.errors import UserError
+from repose_jax.evaluation.metrics.instruments import Instruments, PictureDistance
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.networks.lpips_backbones import (
     TAP_CHANNELS, BackboneName, LpipsBackbone, backbone_params, check_state)
 
@@ -174,3 +178,33 @@ def load_lpips(
     return lpips_from_states(backbone, read_state_dict(backbone_file),
                              read_state_dict(heads_file, sha256_prefix=None),
                              backbone_file, heads_file)
+
+
+def _scores(by: Instruments) -> Iterator[Score]:
+    for lpips in by.lpips:
+        yield Score(lpips.name, functools.partial(_whole, lpips, by.feature_size))
+    for lpips in by.lpips if by.mask_lpips else ():
+        yield Score(f"mask-{lpips.name}", functools.partial(_of_person, lpips))
+
+
+def _whole(lpips: PictureDistance, size: tuple[int, int] | None, batch: PictureBatch) -> np.ndarray:
+    return np.asarray(lpips(batch.on_devices("generated", size), batch.on_devices("target", size)))
+
+
+def _of_person(lpips: PictureDistance, batch: PictureBatch) -> np.ndarray:
+    """The distance of the person alone, as GFLA's script has it for Market-1501.
+
+    It multiplies pictures in [-1, 1] by the mask, so that what lies outside of it is not black but
+    mid-grey. Its mask, of 18 joints with discs and rectangles of radius 4, is not quite that of
+    `person_mask`, less so for a skeleton of fewer joints. NaN where the target pose says nothing of
+    where the person is.
+    """
+    mask = batch.person()
+    a, b = (split(np.where(mask[..., None], pictures, np.float32(0.5)))
+            for pictures in (batch.unit("generated"), batch.unit("target")))
+    return np.where(mask.any((1, 2)), lpips(a, b), np.nan)
+
+
+METRIC = MetricFamily("perception", {
+    "lpips*": Facts("LPIPS", "lower"),
+    "mask-lpips*": Facts("LPIPS of the person", "lower")}, _scores)

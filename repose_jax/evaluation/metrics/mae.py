@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
+
 
 @jax.jit
 def mae(
@@ -19,3 +21,8 @@ def mae(
     """
     a, b = jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32)
     return jnp.abs(a - b).sum((1, 2, 3)) / (a + b).sum((1, 2, 3))
+
+
+METRIC = MetricFamily("pixels", {"mae": Facts("MAE, |a - b| / (a + b)", "lower")}, lambda by: [
+    Score("mae", lambda batch: mae(batch.on_devices("generated"), batch.on_devices("target")))
+] if by.mae else [])

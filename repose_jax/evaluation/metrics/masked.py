@@ -19,13 +19,17 @@ A mask is [batch, height, width] in [0, 1], 1 on the person.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from repose_jax.common.batching import split
 from repose_jax.evaluation.metrics.l1 import l1
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.psnr import psnr
 from repose_jax.evaluation.metrics.ssim import (
     gaussian_ssim, gaussian_taps, ssim_maps, uniform_ssim, uniform_taps)
@@ -110,3 +114,19 @@ def inside_psnr(a: Pictures, b: Pictures, mask: Mask) -> Values:
     """10 log10(1 / mse) with the error averaged over the mask; NaN where it is empty."""
     _check(a, b, mask)
     return -10 * jnp.log10(_mean_inside(jnp.square(a - b), mask))
+
+
+def _of_person(compare: Callable[[Pictures, Pictures, Mask], Values], batch: PictureBatch
+               ) -> np.ndarray:
+    """NaN where the target pose says nothing of where the person is."""
+    person = batch.person()
+    mask = batch.once("split person", lambda: split(person.astype(np.float32)))
+    values = compare(batch.on_devices("generated"), batch.on_devices("target"), mask)
+    return np.where(person.any((1, 2)), np.asarray(values, np.float64), np.nan)
+
+
+METRIC = MetricFamily("person", {
+    "mask_gaussian_ssim": Facts("SSIM of the person, Gaussian 1.5", "higher", decides=True),
+    "inside_l1": Facts("L1 within the person", "lower", decides=True)}, lambda by: [
+        Score("mask_gaussian_ssim", functools.partial(_of_person, mask_gaussian_ssim)),
+        Score("inside_l1", functools.partial(_of_person, inside_l1))])

@@ -16,6 +16,7 @@ coarsest scale over its border, and takes channels together).
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ import numpy as np
 from einops import reduce
 from jaxtyping import Array, Float
 
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
 from repose_jax.evaluation.metrics.ssim import gaussian_taps, ssim_maps
 
 _WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333], np.float32)
@@ -84,3 +87,14 @@ def ms_ssim(
         if not coarsest:
             a, b = _halve(a), _halve(b)
     return jnp.mean(value, -1)
+
+
+def _scores(by: Instruments) -> Iterator[Score]:
+    window = len(gaussian_taps(_SIGMA))
+    fitting = (n for n in range(MAX_SCALES, 1, -1) if min(by.size) >> (n - 1) >= window)
+    if scales := next(fitting, 0):
+        yield Score(ms_ssim_name(scales).replace("-", "_"), lambda batch: ms_ssim(
+            batch.on_devices("generated"), batch.on_devices("target"), scales=scales))
+
+
+METRIC = MetricFamily("pixels", {"ms_ssim*": Facts("MS-SSIM", "higher")}, _scores)

@@ -7,9 +7,15 @@ pose knows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float
 
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.pose.skeleton import Skeleton
 
 
@@ -120,3 +126,61 @@ def leaked(
     both = in_target & in_source
     nearer = (to_source * both).sum(1) < (to_target * both).sum(1)
     return np.where(both.any(1), nearer.astype(np.float64), np.nan)
+
+
+class ReadPoses(NamedTuple):
+    """The poses that are read off a batch's generated pictures.
+
+    Attributes:
+      found: as they were read, NaN for a joint that was not found.
+      there: the same with 0 in its place.
+      seen: which joints were found, [batch, joints, 1].
+    """
+
+    found: Float[np.ndarray, "batch joints 3"]
+    there: Float[np.ndarray, "batch joints 3"]
+    seen: Bool[np.ndarray, "batch joints 1"]
+
+
+def read_poses(by: Instruments, batch: PictureBatch) -> ReadPoses:
+    """What the judge of poses reads, once for all metrics of poses."""
+    judge = by.poses
+    if judge is None:
+        raise ValueError("nothing reads poses")
+
+    def read() -> ReadPoses:
+        found = judge.poses(batch.generated)
+        seen = np.isfinite(found[..., :1])
+        return ReadPoses(found, np.where(seen, found, 0), seen)
+
+    return batch.once("poses", read)
+
+
+def _scores(by: Instruments) -> Iterator[Score]:
+    """A joint that was not found is missed within 5 and 10 %, and is left out of the distances."""
+    if by.poses is None:
+        return
+    height = by.size[0]
+
+    def error(batch: PictureBatch) -> np.ndarray:
+        read = read_poses(by, batch)
+        return pose_error(read.there, batch.target_pose * read.seen, height)
+
+    def near(batch: PictureBatch, share: float) -> np.ndarray:
+        return pck(read_poses(by, batch).found, batch.target_pose, height, share)
+
+    def leaks(batch: PictureBatch) -> np.ndarray:
+        read = read_poses(by, batch)
+        return leaked(read.there, batch.target_pose * read.seen, batch.source_pose, height)
+
+    yield Score("pose_error", error, beside="neither")
+    yield Score("pck_5", lambda batch: near(batch, 0.05), beside="neither")
+    yield Score("pck_10", lambda batch: near(batch, 0.10), beside="neither")
+    yield Score("leakage", leaks, beside="neither", unmeasured="pairs without a common joint")
+
+
+METRIC = MetricFamily("pose", {
+    "pose_error": Facts("pose error (heights)", "lower", decides=True),
+    "pck_5": Facts("joints within 5 %", "higher", 3),
+    "pck_10": Facts("joints within 10 %", "higher", 3),
+    "leakage": Facts("source pose leaks", "lower", 3, decides=True)}, _scores)

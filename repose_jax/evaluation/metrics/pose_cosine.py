@@ -36,6 +36,7 @@ from jaxtyping import Float
 
 from repose_jax.evaluation.metrics.average_precision import (
     AveragePrecision, People, average_precision)
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily
 from repose_jax.pose.detections import Detections
 
 
@@ -119,3 +120,9 @@ def count_errors(
 def people_count_error(people: Sequence[People], detections: Sequence[Detections]) -> float:
     """Mean of `count_errors` over the pictures: HumanSD's PCE; ValueError as there."""
     return float(count_errors(people, detections).mean())
+
+
+# Measured of pictures with any number of people: `repose_jax.evaluation.evaluators.human_art`.
+METRIC = MetricFamily("pose", {
+    "cap": Facts("CAP", "higher"), "cap_as_scripted": Facts("CAP, HumanSD's script", "higher"),
+    "pce": Facts("PCE", "lower", 3)})

@@ -10,6 +10,8 @@ All are in [0, 1] but density, which may exceed 1. Float64 on the host, block by
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,7 +19,12 @@ import numpy as np
 from jaxtyping import Float
 
 from repose_jax.common.errors import UserError
+from repose_jax.evaluation.metrics.identity import REID, identity_features
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
+from repose_jax.evaluation.statistics.statistic import OfSet
 
+_NEIGHBOURS = 3  # of Kynkäänniemi et al.
 _VALUES_AT_ONCE = 1 << 23
 
 
@@ -81,3 +88,30 @@ def manifolds(
         recalled[rows] = (block <= fake_radii).any(1)
     return Manifolds(float((holds > 0).mean()), float(recalled.mean()),
                      float(holds.mean() / neighbours), float(balls_with.mean()))
+
+
+def _scores(by: Instruments) -> Iterator[Score]:
+    if by.gallery is None:
+        return
+    real = by.gallery.features
+    last: list = []  # one pass over all distances gives both numbers of a set
+
+    def overlap(features: np.ndarray) -> Manifolds | None:
+        if not _NEIGHBOURS < len(features) <= len(real):
+            return None
+        if not last or not np.array_equal(last[0], features):
+            # The numbers are of sets of one size.
+            some = np.random.default_rng(by.seed).permutation(len(real))[:len(features)]
+            last[:] = features, manifolds(real[some], features, _NEIGHBOURS)
+        return last[1]
+
+    def one(name: str, features: np.ndarray) -> float:
+        return getattr(overlap(features), name, math.nan)
+
+    for name in ("precision", "recall"):
+        yield Score(f"{name}_reid", identity_features(by), OfSet(functools.partial(one, name)),
+                    kept=REID, of_gallery=True)
+
+
+METRIC = MetricFamily("set", {"precision*": Facts("precision,", "higher", 3),
+                              "recall*": Facts("recall,", "higher", 3)}, _scores)

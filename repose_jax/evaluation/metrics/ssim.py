@@ -16,11 +16,16 @@ Many also take C1 = (.01 R)^2 and C2 = (.03 R)^2 with the range R of the generat
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 
 _C1, _C2 = 0.01**2, 0.03**2
 _TRUNCATE = 3.5  # standard deviations; with sigma 1.5 the window of 11 of the paper
@@ -152,3 +157,41 @@ def uniform_ssim(
     """
     luminance, structure = ssim_maps(a, b, uniform_taps(size), sample_covariance=True)
     return (luminance * structure).mean((1, 2, 3))
+
+
+def _scores(by: Instruments) -> Iterator[Score]:
+    for sigma in by.sigmas:
+        taps = len(gaussian_taps(sigma))
+        yield Score("gaussian_ssim" if sigma == 1.5 else f"gaussian_ssim_{sigma:g}",
+                    functools.partial(_gaussian, sigma), absent=_unfit(taps, by.size))
+        if by.range_of_prediction:
+            yield Score(f"gaussian_ssim_{sigma:g}_own_range",
+                        functools.partial(_gaussian_of_own_range, sigma),
+                        absent=_unfit(taps, by.size))
+    for window in by.windows:
+        yield Score(f"ssim_{window}", functools.partial(_uniform, window),
+                    absent=_unfit(window, by.size))
+
+
+def _unfit(window: int, size: tuple[int, int]) -> str:
+    return f"a window of {window} does not fit a side of {min(size)}" if window > min(size) else ""
+
+
+def _gaussian(sigma: float, batch: PictureBatch) -> Array:
+    return gaussian_ssim(batch.on_devices("generated"), batch.on_devices("target"), sigma=sigma,
+                         data_range=1.0)
+
+
+def _gaussian_of_own_range(sigma: float, batch: PictureBatch) -> Array:
+    a, b = batch.on_devices("generated"), batch.on_devices("target")
+    return gaussian_ssim(a, b, sigma=sigma, data_range=own_range(a))
+
+
+def _uniform(window: int, batch: PictureBatch) -> Array:
+    return uniform_ssim(batch.on_devices("generated"), batch.on_devices("target"), size=window)
+
+
+METRIC = MetricFamily("pixels", {
+    "gaussian_ssim": Facts("SSIM, Gaussian 1.5", "higher"),
+    "gaussian_ssim_*": Facts("SSIM, Gaussian", "higher"),
+    "ssim_*": Facts("SSIM, window", "higher")}, _scores)

@@ -14,6 +14,8 @@ from jaxtyping import Float
 from PIL import Image, ImageFilter
 
 from repose_jax.common.signal import as_unit
+from repose_jax.evaluation.metrics.metric import Metric
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.torso_color import MIN_PIXELS, torso_mask
 from repose_jax.pose.skeleton import Skeleton
 
@@ -50,3 +52,13 @@ def detail_kept(
 ) -> Float[np.ndarray, "n"]:
     """The generated picture's detail over the source's."""
     return (generated + _TINY) / (source + _TINY)
+
+
+def _kept(batch: PictureBatch) -> np.ndarray:
+    source, generated = (torso_detail(pictures, poses, batch.skeleton) for pictures, poses in (
+        (batch.source, batch.source_pose), (batch.generated, batch.target_pose)))
+    return detail_kept(source, generated)
+
+
+METRIC = Metric("detail", "torso's detail kept (ratio)", "neither", _kept, digits=2,
+                beside="source", group="colour")

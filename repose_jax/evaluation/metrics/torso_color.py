@@ -12,11 +12,18 @@ pixels, some background, so a higher correlation between two pictures of one sce
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from repose_jax.evaluation.metrics.instruments import Instruments
+from repose_jax.evaluation.metrics.lab_color import color_difference
+from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
+from repose_jax.evaluation.metrics.picture_batch import PictureBatch, Which
+from repose_jax.evaluation.statistics.statistic import Correlation
 from repose_jax.pose.skeleton import Skeleton
 
 Region = Literal["quadrilateral", "box"]
@@ -141,3 +148,40 @@ def torso_correlation(
     spread = np.sqrt((a * a).sum(0) * (b * b).sum(0))
     channels = np.where(spread > 1e-12, (a * b).sum(0) / np.maximum(spread, 1e-12), np.nan)
     return TorsoCorrelation(float(channels.mean()), channels, len(a))
+
+
+def colors_of(
+    batch: PictureBatch, which: Which, region: Region = "quadrilateral"
+) -> Float[np.ndarray, "batch 3"]:
+    """The torso's mean colour in a batch's pictures; NaN where it cannot be read."""
+
+    def read() -> np.ndarray:
+        color, valid = torso_color(batch.unit(which), batch.pose(which), batch.skeleton,
+                                   region=region)
+        return np.where(valid[:, None], color, np.nan)
+
+    return batch.once(("torso", which, region), read)
+
+
+def _beside_source(which: Which, region: Region, batch: PictureBatch) -> np.ndarray:
+    return np.concatenate([colors_of(batch, "source", region), colors_of(batch, which, region)], 1)
+
+
+def _scores(by: Instruments) -> Iterator[Score]:
+    regions: tuple[tuple[str, Region], ...] = (("torso", "quadrilateral"), ("torso_box", "box"))
+    pictures: tuple[tuple[str, Which], ...] = (("", "generated"), ("_real", "target"))
+    for label, region in regions:
+        for end, which in pictures:
+            yield Score(f"{label}_correlation{end}",
+                        functools.partial(_beside_source, which, region), Correlation(),
+                        unmeasured="pairs without a visible torso")
+    yield Score("color", lambda batch: color_difference(
+        colors_of(batch, "source"), colors_of(batch, "generated")), beside="source")
+
+
+METRIC = MetricFamily("colour", {
+    "torso_correlation": Facts("torso colour", "higher", 3),
+    "torso_correlation_real": Facts("torso colour, real target", "neither", 3),
+    "torso_box_correlation": Facts("torso colour, box", "higher", 3),
+    "torso_box_correlation_real": Facts("torso colour, box, real target", "neither", 3),
+    "color": Facts("torso colour's difference (Delta E)", "lower", 1)}, _scores)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from repose_jax.evaluation.metrics.metric import facts
 from repose_jax.evaluation.report.breakdown import Group
 from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
-from repose_jax.evaluation.report.metric_facts import facts
 from repose_jax.evaluation.report.report import Report
 from repose_jax.evaluation.report.score_table import ScoreTable
 from repose_jax.evaluation.report.table import best_value, caption, check_alike, shown

@@ -17,6 +17,7 @@ from repose_jax.common.versions import versions
 from repose_jax.evaluation.metrics.torso_color import SHRINK
 from repose_jax.evaluation.report.score_table import ScoreTable
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval, Persons
+from repose_jax.evaluation.statistics.statistic import UNKNOWN
 
 _PACKAGES = ("repose_jax", "jax", "numpy", "pillow")
 
@@ -72,11 +73,6 @@ def circumstances() -> dict[str, object]:
     return {"backend": jax.default_backend(), "versions": versions(_PACKAGES)}
 
 
-_NOTHING = Interval(math.nan, math.nan, math.nan)
-_WHY = {"psnr": "pictures identical to their target", "leakage": "pairs without a common joint",
-        "found_first": "pairs of people whom no other camera saw"}
-
-
 def summarize(
     table: ScoreTable,
     persons: Persons,
@@ -95,49 +91,24 @@ def summarize(
       seed, resamples, level: of the intervals.
 
     Returns:
-      The mean of every score over the pictures that could be measured, and from the torso's colours
-      torso_correlation and torso_box_correlation between source and generated picture, with
-      torso_correlation_real, between source and real target, to judge them by; then the scores of
-      the whole set, without intervals. What could not be measured is NaN, and
-      `conditions["left_out"]` says why.
+      The number of every score, of the pictures that could be measured. What could not be measured
+      is NaN, and `conditions["left_out"]` says why.
     """
     persons = np.asarray(persons)
     if len(persons) != len(table):
         raise ValueError(f"{len(persons)} persons for {len(table)} pictures")
     options: dict[str, Any] = {"resamples": resamples, "level": level, "seed": seed}
     everyone = Bootstrap(persons, **options)
-    scores, left_out = {}, list(table.left_out)
-
-    def over(known: np.ndarray) -> Bootstrap:
-        return everyone if known.all() else Bootstrap(persons[known], **options)
-
-    for name, values in table.values.items():
-        known = np.isfinite(values)
-        scores[name] = over(known).mean(values[known]) if known.any() else _NOTHING
-        if not known.all() and (known.any() or name in _WHY):
-            why = _WHY.get(name, "pictures that could not be measured")
-            left_out.append(f"{name}: {int((~known).sum())} {why}")
-    for name, (a, b) in _torsos(table).items():
-        known = np.isfinite(a).all(1) & np.isfinite(b).all(1)
-        scores[name] = over(known).correlation(a[known], b[known]) if known.sum() > 2 else _NOTHING
-        if not known.all():
-            left_out.append(f"{name}: {int((~known).sum())} pairs without a visible torso")
-    # A resampled set repeats pictures, which alone makes it more distant, so there is no interval.
-    scores |= {name: Interval(value, math.nan, math.nan) for name, value in table.sets.items()}
-    return Report(name=table.name, scores=scores, conditions={
+    found, left_out = {}, list(table.left_out)
+    for score in table.scores:
+        kept = table.kept[score.key]
+        known = np.isfinite(kept).reshape(len(kept), -1).all(1)
+        some = everyone if known.all() or not known.any() else Bootstrap(persons[known], **options)
+        found[score.name] = score.statistic.of(kept[known], some) if known.any() else UNKNOWN
+        if not known.all() and (known.any() or score.unmeasured):
+            why = score.unmeasured or "pictures that could not be measured"
+            left_out.append(f"{score.name}: {int((~known).sum())} {why}")
+    return Report(name=table.name, scores=found, conditions={
         "pictures": everyone.pictures, "people": everyone.people, **options,
         **(conditions or {}), "torso_shrink": SHRINK, "range": "[0, 1]", "left_out": left_out}
         | circumstances())
-
-
-def _torsos(table: ScoreTable) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What correlates with what, where colours were measured."""
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for region, label in (("quadrilateral", "torso"), ("box", "torso_box")):
-        colors = {name: table.vectors[f"torso_{region}_{name}"]
-                  for name in ("source", "generated", "target")
-                  if f"torso_{region}_{name}" in table.vectors}
-        if colors:
-            found[f"{label}_correlation"] = colors["source"], colors["generated"]
-            found[f"{label}_correlation_real"] = colors["source"], colors["target"]
-    return found

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from repose_jax.common.markdown import cell
-from repose_jax.evaluation.report.metric_facts import facts
+from repose_jax.evaluation.metrics.metric import facts
 from repose_jax.evaluation.report.report import Report
 from repose_jax.evaluation.report.score_table import ScoreTable
 from repose_jax.evaluation.statistics.bootstrap import Interval
