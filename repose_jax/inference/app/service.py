@@ -187,8 +187,7 @@ class AppService:
         if any(given(options).values()) and not sample.guidance.estimator:
             raise UserError("guidance", "is asked for, but the model names no pose estimator",
                             "give 0")
-        return dataclasses.replace(sample, guidance=options.over(sample.guidance),
-                                   **given(request, "steps", "source_weight"))
+        return options.over(sample, **given(request, "steps", "source_weight"))
 
 
 def _in_skeleton(found: NamedPose, skeleton: Skeleton) -> tuple[NamedPose, list[str]]:
