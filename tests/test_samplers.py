@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from repose_jax.common.errors import UserError
+from repose_jax.common.fields import identity
 from repose_jax.diffusion.guidance import classifier_free
+from repose_jax.diffusion.posterior import posterior
 from repose_jax.diffusion.prediction import Prediction, from_x0
-from repose_jax.diffusion.samplers import (
-    DDIM, DDPM, Segment, initial_noise, posterior, sample)
+from repose_jax.diffusion.samplers import DDIM, DDPM, Segment, initial_noise, sample
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.diffusion.solvers import DPMSolver, Heun, Solver, UniPC
+from repose_jax.diffusion.time_grid import time_grid
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 
@@ -194,6 +198,162 @@ class TestSamplers:
         assert len(seen) == 2  # one trace each: the steps are scanned, not unrolled
 
 
+SOLVERS = [DPMSolver(), UniPC(), Heun()]
+GRIDS = ("uniform", "trailing", "log-snr", "karras")
+FINE = Schedule(steps=100_000)
+
+
+def planned(schedule, sampler, evaluations, grid="log-snr", start=1.0):
+    """Time step of each evaluation."""
+    places = (sampler.places(evaluations) if isinstance(sampler, Solver)
+              else np.arange(evaluations))
+    return time_grid(schedule, grid, int(places[-1]) + 1, start)[places]
+
+
+@functools.partial(jax.jit, static_argnames=("schedule", "sampler", "times", "cuts", "clip"))
+def solved(schedule, sampler, times, keys, cuts=(), clip=False):
+    """Samples with the oracle; `cuts` are places at which a new segment begins."""
+    segments = [Segment(oracle(schedule), part) for part in np.split(np.array(times), cuts)]
+    return sample(segments, schedule, sampler, keys, (4, 4, 3), clip=clip)[0]
+
+
+def true_end(schedule, times, keys):
+    """The last evaluation's x0 where the probability flow is followed exactly, float64."""
+    first, last = schedule.alpha_bars()[np.array([times[0], times[-1]])]
+    y = np.asarray(initial_noise(keys, (4, 4, 3)), np.float64)
+    z = (y - np.sqrt(first) * MEAN) / np.sqrt(first * SPREAD**2 + 1 - first)
+    return MEAN + np.sqrt(last) * SPREAD**2 / np.sqrt(last * SPREAD**2 + 1 - last) * z
+
+
+class TestSolvers:
+    @pytest.mark.parametrize(("sampler", "order"), [
+        (DDIM(), 1), (DPMSolver(), 2), (Heun(), 2), (UniPC(), 3)], ids=str)
+    def test_order(self, sampler, order):
+        """Slope of the error over the number of steps, both in logarithms, on Gaussian data."""
+        keys, errors = keys_of(2), []
+        for points in (33, 65):
+            evaluations = 2 * points - 1 if isinstance(sampler, Heun) else points
+            times = planned(FINE, sampler, evaluations)
+            found = solved(FINE, sampler, tuple(times.tolist()), keys)
+            errors.append(np.abs(found - true_end(FINE, times, keys)).max())
+        assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)
+
+    @pytest.mark.parametrize("sampler", SOLVERS, ids=str)
+    def test_few_evaluations_beat_ddim(self, sampler):
+        """Heun's method, which evaluates twice a step, needs more of them for that."""
+        keys, (count, share) = keys_of(4), (17, 0.8) if isinstance(sampler, Heun) else (9, 0.25)
+
+        def error(sampler):
+            times = planned(LINEAR, sampler, count)
+            found = solved(LINEAR, sampler, tuple(times.tolist()), keys)
+            return np.sqrt(np.mean((found - true_end(LINEAR, times, keys)) ** 2))
+
+        assert error(sampler) < share * error(DDIM())
+
+    @pytest.mark.parametrize("grid", GRIDS)
+    @pytest.mark.parametrize("sampler", SOLVERS, ids=str)
+    @pytest.mark.parametrize("schedule", [SHORT, Schedule(kind="cosine"), LINEAR], ids=str)
+    def test_a_constant_answer_comes_out(self, schedule, sampler, grid):
+        """With x0 the same everywhere each y lies on the line of (1): a x0 + s e, e as it was."""
+        x0, noise = 0.7, -1.3
+        for count in (1, 2, 3, 4, 9):
+            times = planned(schedule, sampler, count, grid)
+            abar = schedule.alpha_bars()[times]
+            y = np.sqrt(abar) * x0 + np.sqrt(1 - abar) * noise
+            table, kept = sampler.table(schedule, times), 0.0
+            for i in range(count):
+                now, then = table[i] @ np.array([y[i], kept, x0, x0 * (i > 0), x0 * (i > 1)])
+                at = min(i + 1, count - 1) if isinstance(sampler, Heun) and i % 2 else i
+                assert now == pytest.approx(y[at], abs=1e-9)
+                assert then == pytest.approx(y[i + 1] if i + 1 < count else x0, abs=1e-9)
+                kept = now
+
+    def test_heun_evaluates_each_point_but_the_first_twice(self):
+        for count in range(1, 9):
+            places = Heun().places(count)
+            assert len(places) == count and places[0] == 0
+            inner = np.bincount(places)[1:]
+            assert (inner[:-1] == 2).all() and set(inner[-1:]) <= {1, 2}
+
+    @pytest.mark.parametrize("sampler", SOLVERS, ids=str)
+    def test_segments_are_one_schedule(self, sampler):
+        """Memory goes over from one segment to the next."""
+        keys, times = keys_of(2), tuple(planned(SHORT, sampler, 11).tolist())
+        np.testing.assert_allclose(solved(SHORT, sampler, times, keys, cuts=(1, 4, 6)),
+                                   solved(SHORT, sampler, times, keys), atol=2e-6)
+
+    @pytest.mark.parametrize("sampler", SOLVERS, ids=str)
+    def test_a_picture_does_not_know_its_neighbours(self, sampler):
+        keys, times = keys_of(4), tuple(planned(SHORT, sampler, 7).tolist())
+        together = solved(SHORT, sampler, times, keys)
+        np.testing.assert_array_equal(solved(SHORT, sampler, times, keys[::-1])[::-1], together)
+
+    def test_long_steps_do_not_overshoot(self):
+        """The uniform grid's last step is long in l: uncapped, 2M misses by .16 here."""
+        keys = keys_of(4)
+        times = planned(Schedule(kind="cosine"), DPMSolver(), 8, "uniform")
+        found = solved(Schedule(kind="cosine"), DPMSolver(), tuple(times.tolist()), keys)
+        error = found - true_end(Schedule(kind="cosine"), times, keys)
+        assert np.sqrt(np.mean(np.square(error))) < 0.06
+
+
+class TestTimeGrid:
+    @pytest.mark.parametrize("kind", GRIDS)
+    @pytest.mark.parametrize("schedule", [SHORT, LINEAR, Schedule(kind="cosine")], ids=str)
+    def test_strictly_decreasing_within_the_schedule(self, schedule, kind):
+        for start in (1.0, 0.5):
+            most = schedule.up_to(start)
+            for count in {1, 2, 3, 7, most // 2, most - 1, most}:
+                times = time_grid(schedule, kind, count, start)
+                assert times.shape == (count,) and times[0] == most - 1
+                assert (np.diff(times) < 0).all() and times[-1] >= 0
+                assert times[-1] == 0 or kind == "trailing" or count == 1
+
+    @pytest.mark.parametrize(("kind", "power"), [("log-snr", None), ("karras", 1 / 7)])
+    def test_evenly_spaced_along_its_axis(self, kind, power):
+        times = time_grid(FINE, kind, 9)
+        abar = FINE.alpha_bars()[times]
+        sigma = np.sqrt(1 / abar - 1)
+        axis = np.log(sigma) if power is None else sigma**power
+        np.testing.assert_allclose(np.diff(axis), np.diff(axis).mean(), rtol=0.02)
+
+    def test_trailing_is_even_in_t(self):
+        np.testing.assert_array_equal(time_grid(LINEAR, "trailing", 4), [999, 749, 499, 249])
+        np.testing.assert_array_equal(time_grid(LINEAR, "uniform", 3), [999, 500, 0])
+
+    @pytest.mark.parametrize("kind", GRIDS)
+    def test_more_than_there_are_is_refused(self, kind):
+        for count in (0, SHORT.up_to(0.5) + 1):
+            with pytest.raises(ValueError, match="steps must be between"):
+                time_grid(SHORT, kind, count, 0.5)
+
+
+class TestSampleConfig:
+    def test_each_sampler_has_its_stepper(self):
+        kinds = {"ddim": DDIM, "ddpm": DDPM, "dpm++2m": DPMSolver, "unipc": UniPC, "heun": Heun}
+        for name, kind in kinds.items():
+            assert type(SampleConfig(sampler=name).stepper()) is kind
+
+    def test_steps_are_evaluations(self):
+        for name in ("ddim", "dpm++2m", "unipc", "heun"):
+            for grid in GRIDS:
+                for steps in (1, 2, 5):
+                    config = SampleConfig(steps=steps, sampler=name, times=grid)
+                    assert config.evaluated(SHORT).shape == (steps,)
+        heun = SampleConfig(steps=5, sampler="heun").evaluated(SHORT)
+        np.testing.assert_array_equal(heun, SHORT.spaced(3)[[0, 1, 1, 2, 2]])
+
+    def test_noise_without_a_sampler_that_adds_it_is_refused(self):
+        with pytest.raises(UserError, match="unipc adds no noise"):
+            SampleConfig(sampler="unipc", eta=0.5)
+        with pytest.raises(UserError, match="classifier-free-interval: is 0.5 to 0.2"):
+            SampleConfig(classifier_free_interval=(0.5, 0.2))
+
+    def test_settings_that_older_files_lack_have_their_old_meaning(self):
+        assert not {"times", "classifier_free_interval"} & set(identity(SampleConfig()))
+        assert identity(SampleConfig(times="karras"))["times"] == "karras"
+
+
 class TestLatents:
     """The sampler knows nothing of RGB: a toy of 8x8 cells with 4 channels, its answers known."""
 
@@ -233,6 +393,26 @@ class TestLatents:
         np.testing.assert_array_equal(pictures, source)
         assert steps.x0.shape == (4, 3, 8, 8, 4)
         np.testing.assert_allclose(steps.x0[..., 3], 0.5, atol=1e-6)
+
+    @pytest.mark.parametrize("sampler", ["dpm++2m", "unipc", "heun"])
+    def test_solvers_end_in_the_guess_too(self, sampler):
+        source, (pictures, (steps,)) = self.paint(
+            source_weight=1.0, sampler=sampler, times="log-snr")
+        np.testing.assert_array_equal(pictures, source)
+        assert steps.x0.shape == (4, 3, 8, 8, 4)
+
+    def test_outside_of_its_interval_the_weight_is_one(self):
+        """Static segments: what is not weighted is the plain prediction, evaluated once."""
+        source, (pictures, steps) = self.paint(
+            source_weight=2.0, classifier_free_interval=(0.25, 0.75))
+        np.testing.assert_array_equal(pictures, source)  # the last step decides, and is plain
+        assert [len(part.t) for part in steps] == [1, 2, 1]
+        plain, weighted = steps[0].x0[0, ..., :3], steps[1].x0[0, ..., :3]
+        np.testing.assert_allclose(weighted, np.clip(2 * np.asarray(plain), -1, 1), atol=1e-5)
+        np.testing.assert_allclose(steps[2].x0[0, ..., :3], plain, atol=1e-5)
+        _, (_, (whole,)) = self.paint(
+            source_weight=1.0, classifier_free_interval=(0.25, 0.75))
+        assert len(whole.t) == 4  # nothing is weighted, so nothing is cut
 
     def test_guidance_is_of_the_signal(self):
         """Twice as far from the unconditional guess, which is grey."""

@@ -72,7 +72,10 @@ class TransferOptions:
       pose_weight: weight of the pose, with --classifier-free disentangled.
       classifier_free: form of the classifier-free guidance.
       guidance: gradient guidance.
-      sampler: ddim or ddpm.
+      classifier_free_interval: part of the sampling under classifier-free guidance, from 0 (noise)
+        to 1 (picture); the rest costs half.
+      sampler: ddim, ddpm, dpm++2m, unipc or heun.
+      times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras.
       eta: noise of ddim.
       grid: also write source, pose and result side by side, to OUTPUT with "-grid" in its name.
       overwrite: replace pictures that are in the output folder already; without it those that were
@@ -104,7 +107,9 @@ class TransferOptions:
     pose_weight: Finite | None = None
     classifier_free: Literal["two-branch", "disentangled"] | None = None
     guidance: GuidanceOptions = GuidanceOptions()
-    sampler: Literal["ddim", "ddpm"] | None = None
+    classifier_free_interval: tuple[Fraction, Fraction] | None = None
+    sampler: Literal["ddim", "ddpm", "dpm++2m", "unipc", "heun"] | None = None
+    times: Literal["uniform", "trailing", "log-snr", "karras"] | None = None
     eta: Fraction | None = None
     grid: bool = False
     overwrite: bool = False
@@ -144,8 +149,8 @@ def run(
         options.model, load_detector(options.detector, options.detector_model))
     sample = options.guidance.over(
         transfer.sample,
-        **given(options, "steps", "start", "sampler", "eta", "classifier_free", "source_weight",
-                "pose_weight"))
+        **given(options, "steps", "start", "sampler", "times", "eta", "classifier_free",
+                "source_weight", "pose_weight", "classifier_free_interval"))
     transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)
     guide = transfer.guide(sample)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import to_dict
+from repose_jax.common.fields import identity
 from repose_jax.common.provenance import file_hash, picture_text
 from repose_jax.data.image.files import frame_note, read_image
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
@@ -68,7 +68,7 @@ class Photos:
     def facts(self, job: Job, sample: SampleConfig, guide: LoadedGuide | None) -> dict[str, str]:
         """What decides a job's picture, as its file will say; all but that is told by the file."""
         options = self._options
-        settings = to_dict(sample) | {
+        settings = identity(sample) | {
             "pose": job.pose.name, "pose_sha256": job.pose.digest(), "retarget": options.retarget,
             "source_pose": self._posed_by(job.source)}
         return picture_text(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from repose_jax.diffusion.prediction import SIGMA_DATA, Kind, Prediction, precondition
-from repose_jax.diffusion.samplers import posterior
+from repose_jax.diffusion.posterior import posterior
 from repose_jax.diffusion.schedule import Schedule
 
 

@@ -1,8 +1,9 @@
 """Samplers: from noise to a picture, one `lax.scan` a segment (docs/method.md, equation 11).
 
-A sampler is three functions, init / update / finalize; the driver `sample` scans over the time
-steps. The schedule may be cut into static segments, each with a denoiser of its own: a step that is
-not guided then costs nothing for guidance, which a `where` on a guidance weight could not achieve.
+A sampler is a step from one time to an earlier one, or a `Solver`, which also remembers; the driver
+`sample` scans over the time steps, each of which is one evaluation of the denoiser. The schedule may
+be cut into static segments, each with a denoiser of its own: a step that is not guided then costs
+nothing for guidance, which a `where` on a guidance weight could not achieve.
 
 Noise comes from one key for each picture, so a picture depends neither on its neighbours in the
 batch nor on the number of devices.
@@ -19,8 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from repose_jax.diffusion import solvers
+from repose_jax.diffusion.posterior import posterior
 from repose_jax.diffusion.prediction import Denoiser, Prediction, from_x0
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.diffusion.solvers import Solver
 
 
 @runtime_checkable
@@ -74,30 +78,13 @@ class DDPM:
         return jnp.where(last, prediction.x0, mean + jnp.exp(0.5 * log_variance) * noise)
 
 
-def posterior(
-    schedule: Schedule,
-    x0: Float[Array, "batch h w c"],
-    y: Float[Array, "batch h w c"],
-    t: Int[Array, "batch"],
-    to: Int[Array, "batch"],
-) -> tuple[
-    Float[Array, "batch h w c"], Float[Array, "batch 1 1 1"], Float[Array, "batch 1 1 1"]
-]:
-    """q(y_to | y_t, x0): its mean, its log variance, and the log variance of the forward step."""
-    now, then = schedule.alpha_bar(t), schedule.alpha_bar(to)
-    alpha = now / then
-    beta = 1 - alpha
-    variance = beta * (1 - then) / (1 - now)
-    mean = (jnp.sqrt(then) * beta / (1 - now)) * x0 + (jnp.sqrt(alpha) * (1 - then) / (1 - now)) * y
-    return mean, jnp.log(jnp.maximum(variance, 1e-20)), jnp.log(jnp.maximum(beta, 1e-20))
-
-
 class Segment(NamedTuple):
     """A stretch of the schedule under one denoiser.
 
     Attributes:
       denoiser: what is evaluated at each step.
-      times: time steps, decreasing, [steps] integers.
+      times: time step of each evaluation, [evaluations] integers, decreasing; a solver with several
+        evaluations a step has some twice.
     """
 
     denoiser: Denoiser
@@ -122,7 +109,7 @@ def initial_noise(
 def sample(
     segments: Sequence[Segment],
     schedule: Schedule,
-    sampler: Sampler,
+    sampler: Sampler | Solver,
     keys: Key[Array, "batch"],
     shape: tuple[int, int, int],
     *,
@@ -135,7 +122,7 @@ def sample(
     Args:
       segments: in order; together they cover the time steps from the first to the last.
       schedule: the forward process.
-      sampler: DDIM or DDPM.
+      sampler: DDIM, DDPM or a solver, whose evaluations are at `places` of a grid of times.
       keys: one for each picture; it decides y_T and all later noise.
       shape: (height, width, channels) of a picture or of what stands for it.
       clip: keep every predicted clean picture in [-1, 1].
@@ -152,25 +139,36 @@ def sample(
     if start is not None:
         y = schedule.noised(start, y, jnp.full(y.shape[0], times[0]))
     following = np.concatenate([times[1:], [-1]])
+    solver = sampler if isinstance(sampler, Solver) else None
+    carry: Any = (y, ())
+    table = np.zeros((len(times), 0, 0), np.float32)
+    if solver is not None:
+        carry = y, solvers.start(y)
+        table = solver.table(schedule, times).astype(np.float32)
     done, kept = 0, []
     for segment in segments:
         count = len(segment.times)
-        steps = jnp.stack([times[done:done + count], following[done:done + count]], axis=1)
+        here = slice(done, done + count)
+        steps = jnp.stack([times[here], following[here]], axis=1), jnp.asarray(table[here])
         done += count
 
-        def step(y, pair, denoiser=segment.denoiser):
+        def step(carry, inputs, denoiser=segment.denoiser):
+            (y, memory), (pair, row) = carry, inputs
             t, to = (jnp.full(y.shape[0], time) for time in pair)
             prediction = denoiser(y, t)
             if clip:
                 abar = schedule.alpha_bar(t)
                 prediction = from_x0(jnp.clip(prediction.x0, -1, 1), y, abar,
                                      prediction.variance, prediction.info)
+            out = Step(t, prediction.x0, prediction.info) if trajectory else None
+            if solver is not None:
+                return solvers.update(row, prediction.x0, y, memory), out
             noise = jax.vmap(
                 lambda key: jax.random.normal(jax.random.fold_in(key, pair[0]), y.shape[1:]))(keys)
-            out = Step(t, prediction.x0, prediction.info) if trajectory else None
-            return sampler.update(schedule, prediction, y, t, to, noise), out
+            return (sampler.update(schedule, prediction, y, t, to, noise), memory), out
 
-        y, out = jax.lax.scan(step, y, steps)
+        carry, out = jax.lax.scan(step, carry, steps)
         if trajectory:
             kept.append(out)
+    y, _ = carry
     return (jnp.clip(y, -1, 1) if clip else y), kept

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
+from jaxtyping import Int
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.fields import added
 from repose_jax.common.ranges import Finite, Fraction, Natural, Range, Weight, check_fields
 from repose_jax.diffusion.guidance import (
     Branch, Normalize, Through, disentangled, two_branch)
 from repose_jax.diffusion.samplers import DDIM, DDPM, Sampler
+from repose_jax.diffusion.schedule import Schedule
+from repose_jax.diffusion.solvers import DPMSolver, Heun, Solver, UniPC
+from repose_jax.diffusion.time_grid import TimeGrid, time_grid
 from repose_jax.models.pose_transfer import ModelConfig
+
+SamplerName = Literal["ddim", "ddpm", "dpm++2m", "unipc", "heun"]
+
+_SOLVERS: dict[str, Callable[[], Solver]] = {"dpm++2m": DPMSolver, "unipc": UniPC, "heun": Heun}
+
+
+def check_interval(where: str, interval: tuple[float, float]) -> None:
+    """Refuses an interval whose end comes before its start."""
+    if interval[0] > interval[1]:
+        raise UserError(where, f"is {interval[0]} to {interval[1]}",
+                        "give two numbers from 0 (noise) to 1 (picture), the lower first")
+
+
+def steps_inside(interval: tuple[float, float], steps: int) -> tuple[int, int]:
+    """The first step whose middle is in a part of the sampling, and the one after the last."""
+    middles = (np.arange(steps) + 0.5) / steps
+    inside = np.flatnonzero((middles >= interval[0]) & (middles <= interval[1]))
+    return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,10 +72,7 @@ class GuidanceConfig:
 
     def __post_init__(self):
         check_fields(self, "guidance")
-        start, end = self.interval
-        if start > end:
-            raise UserError("guidance.interval", f"is {start} to {end}",
-                            "give two numbers from 0 (noise) to 1 (picture), the lower first")
+        check_interval("guidance.interval", self.interval)
 
     @property
     def active(self) -> bool:
@@ -72,11 +93,7 @@ class GuidanceConfig:
 
     def guided(self, steps: int) -> tuple[int, int]:
         """The first guided step and the one after the last, of so many."""
-        if not self.active:
-            return 0, 0
-        middles = (np.arange(steps) + 0.5) / steps
-        inside = np.flatnonzero((middles >= self.interval[0]) & (middles <= self.interval[1]))
-        return (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
+        return steps_inside(self.interval, steps) if self.active else (0, 0)
 
     def course(self, times: np.ndarray, total: int) -> np.ndarray:
         """s(t) / s for guided time steps in order, as a table over all `total` of them."""
@@ -96,27 +113,38 @@ class SampleConfig:
       steps: evaluations of the denoiser; 0 leaves the painted picture as it is.
       start: share of noise, 1 - abar, with which sampling begins: 1 is noise alone, less refines
         the painted picture.
-      sampler: "ddim" or "ddpm".
+      sampler: "ddim", "ddpm", or of higher order and without noise "dpm++2m", "unipc" or "heun",
+        which evaluates the denoiser twice a step (see `repose_jax.diffusion.solvers`).
+      times: how the evaluations are spaced: "uniform" or "trailing" in t, in "log-snr", or as
+        "karras" (see `repose_jax.diffusion.time_grid`).
       eta: noise of DDIM; 0 is deterministic, 1 is ancestral.
       classifier_free: form of the classifier-free guidance: "two-branch" (PIDM's code) or
         "disentangled" (PIDM's paper).
       source_weight: w of the two-branch form, w_source of the disentangled one; 1 with two
         branches switches guidance off.
       pose_weight: w_pose of the disentangled form.
+      classifier_free_interval: first and last part of the sampling under classifier-free guidance,
+        0 its start (noise), 1 its end; the rest is the plain prediction given source and pose.
       guidance: gradient guidance.
     """
 
     steps: Natural = 50
     start: Annotated[float, Range(0, 1, open_low=True)] = 1.0
-    sampler: Literal["ddim", "ddpm"] = "ddim"
+    sampler: SamplerName = "ddim"
+    times: TimeGrid = added("uniform")
     eta: Fraction = 0.0
     classifier_free: Literal["two-branch", "disentangled"] = "two-branch"
     source_weight: Finite = 2.0
     pose_weight: Finite = 2.0
+    classifier_free_interval: tuple[Fraction, Fraction] = added((0.0, 1.0))
     guidance: GuidanceConfig = GuidanceConfig()
 
     def __post_init__(self):
         check_fields(self)
+        check_interval("classifier-free-interval", self.classifier_free_interval)
+        if self.eta and self.sampler in _SOLVERS:
+            raise UserError("eta", f"is {self.eta}, and {self.sampler} adds no noise",
+                            "give 0, or the sampler ddim")
 
     def check(self, model: ModelConfig) -> None:
         """Refuses settings that do not suit a model.
@@ -138,6 +166,19 @@ class SampleConfig:
             return two_branch(self.source_weight)
         return disentangled(self.pose_weight, self.source_weight)
 
-    def stepper(self) -> Sampler:
+    def stepper(self) -> Sampler | Solver:
         """The sampler's step."""
+        if self.sampler in _SOLVERS:
+            return _SOLVERS[self.sampler]()
         return DDPM() if self.sampler == "ddpm" else DDIM(eta=self.eta)
+
+    def evaluated(self, schedule: Schedule) -> Int[np.ndarray, "steps"]:
+        """The time step of each evaluation of the denoiser, of which there is at least one."""
+        stepper = self.stepper()
+        places = stepper.places(self.steps) if isinstance(stepper, Solver) else (
+            np.arange(self.steps))
+        return time_grid(schedule, self.times, int(places[-1]) + 1, self.start)[places]
+
+    def unweighted(self) -> SampleConfig:
+        """The same without classifier-free guidance."""
+        return dataclasses.replace(self, classifier_free="two-branch", source_weight=1.0)

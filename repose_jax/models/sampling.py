@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from repose_jax.diffusion.guidance import gradient_guided
+from repose_jax.diffusion.prediction import Denoiser
 from repose_jax.diffusion.samplers import Segment, Step, sample
 from repose_jax.models.conditional_denoiser import ConditionalDenoiser
 from repose_jax.models.pose_energy import Guide, GuideParams
 from repose_jax.models.pose_transfer import Params
-from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.sample_config import SampleConfig, steps_inside
 
 AnyArray = Array | np.ndarray
 
@@ -78,19 +80,30 @@ def _generate(model, config, trajectory, guide, params, guide_params, numbers, s
         # Its trajectory is the picture itself, at the time of the clean picture.
         only = Step(jnp.full((1, len(painted)), -1), painted[None], {})
         return model.decode(params, painted), [only] if trajectory else []
-    times = schedule.spaced(config.steps, config.start)
+    times = config.evaluated(schedule)
     first, end = guidance.guided(config.steps)
-    guided = plain
-    if end > first:
-        table = guidance.course(times[first:end], schedule.steps)
+    weighted = steps_inside(config.classifier_free_interval, config.steps)
+    cheap, unweighted = plain, config.unweighted().coefficients()
+    if config.coefficients() == unweighted:
+        weighted = 0, config.steps
+    if weighted != (0, config.steps):
+        cheap, _ = model.guided_denoiser(params, signal, source_pose, target_pose, unweighted)
+    table = guidance.course(times[first:end], schedule.steps)
+
+    def guided(denoiser: Denoiser) -> Denoiser:
         energy = guide.energy(guide_params, target_pose, schedule,
                               pif=numbers["pif"], target=numbers["target"])
-        guided = gradient_guided(
-            plain, energy, schedule, lambda t: numbers["strength"] * jnp.asarray(table)[t],
+        return gradient_guided(
+            denoiser, energy, schedule, lambda t: numbers["strength"] * jnp.asarray(table)[t],
             through=guidance.through, normalize=guidance.normalize,
             clip=numbers["clip"] if guidance.clip else None)
-    segments = [Segment(denoiser, part) for denoiser, part in (
-        (plain, times[:first]), (guided, times[first:end]), (plain, times[end:])) if len(part)]
+
+    segments = []
+    cuts = sorted({0, first, end, *weighted, config.steps})
+    for begin, stop in itertools.pairwise(cuts):
+        denoiser = plain if weighted[0] <= begin < weighted[1] else cheap
+        segments.append(Segment(guided(denoiser) if first <= begin < end else denoiser,
+                                times[begin:stop]))
     signals, steps = sample(segments, schedule, config.stepper(), keys, signal.shape[1:],
                             trajectory=trajectory,
                             start=painted if config.start < 1 else None)

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import from_dict, to_dict
+from repose_jax.common.fields import from_dict, identity, to_dict
 from repose_jax.common.files import write_whole
 from repose_jax.common.ranges import Positive, Seed, check_fields
 from repose_jax.data.config import DataConfig
@@ -197,7 +197,7 @@ def run(
         parts, seconds = [], []
         for seed in ablation.seeds:
             decides = {
-                "version": _VERSION, "model": loaded.sha256, "sample": to_dict(sample),
+                "version": _VERSION, "model": loaded.sha256, "sample": identity(sample),
                 "guide": guide.sha256 if guide else None, "judge": judge.weights.sha256,
                 "field": field.sha256, "seed": seed, "names": [
                     [people.names[i] for i in pair] for pair in target_names.tolist()]}

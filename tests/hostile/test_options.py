@@ -41,6 +41,7 @@ TRAIN = {
     "objective.drop-source": ["-0.1", "0.7"], "objective.draws": ["0"],
     "objective.field-weight": ["nan", "-1"], "objective.noise": ["0", "2"],
     "sample.steps": ["-1", "100000"], "sample.eta": ["2", "nan"], "sample.sampler": ["foo"],
+    "sample.times": ["foo"], "sample.classifier-free-interval": ["1 0", "-1 2"],
     "sample.source-weight": ["inf"], "sample.guidance.pif": ["-1", "nan"],
     "sample.guidance.interval": ["1 0", "-1 2"], "no-such-field": ["1"]}
 OTHERS = [
