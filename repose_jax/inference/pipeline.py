@@ -25,6 +25,7 @@ from repose_jax.models.pose_energy_file import LoadedGuide, guide_parts, load_gu
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
+from repose_jax.models.watching import Watch
 from repose_jax.models.weights import LoadedModel, load_model
 from repose_jax.networks.rpa import Alignment
 from repose_jax.pose.formats import (
@@ -280,7 +281,8 @@ class PoseTransfer:
         return self._guides[key]
 
     def run(
-        self, prepared: list[Prepared], seed: int, config: SampleConfig | None = None
+        self, prepared: list[Prepared], seed: int, config: SampleConfig | None = None,
+        watch: Watch | None = None,
     ) -> UInt8[np.ndarray, "batch h w 3"]:
         """Samples a batch; picture i does not depend on the others, nor on its place.
 
@@ -288,11 +290,12 @@ class PoseTransfer:
           prepared: from `prepare`.
           seed: shared by the pictures, so that equal inputs give equal pictures.
           config: settings of the sampler.
+          watch: is told of every step as it is done, and may stop; see `generate`.
 
         Raises:
           UserError: for settings that are out of range, a guide that cannot be used.
         """
-        return np.asarray(self._generate(prepared, seed, config or self.sample, False)[0])
+        return np.asarray(self._generate(prepared, seed, config or self.sample, False, watch)[0])
 
     def trajectory(
         self, prepared: Prepared, seed: int, config: SampleConfig | None = None
@@ -300,13 +303,13 @@ class PoseTransfer:
         """Every step of sampling one picture, for drawing; see `run`."""
         return self._generate([prepared], seed, config or self.sample, True)[1]
 
-    def _generate(self, prepared, seed, config, trajectory):
+    def _generate(self, prepared, seed, config, trajectory, watch=None):
         self.check(config, seed)
         guide = self.guide(config)
         keys = jax.numpy.broadcast_to(jax.random.key(seed), (len(prepared),))
         return generate(
             self.loaded.model, self.loaded.params, *self._stack(prepared), keys, config,
-            trajectory, *guide_parts(guide))
+            trajectory, *guide_parts(guide), watch)
 
     def align(self, prepared: Prepared) -> Alignment:
         """The recurrent pose alignment of one picture, for drawing."""

@@ -18,6 +18,7 @@ from repose_jax.models.conditional_denoiser import ConditionalDenoiser
 from repose_jax.models.pose_energy import Guide, GuideParams
 from repose_jax.models.pose_transfer import Params
 from repose_jax.models.sample_config import SampleConfig, steps_inside
+from repose_jax.models.watching import Watch, told, watching
 
 AnyArray = Array | np.ndarray
 
@@ -33,6 +34,7 @@ def generate(
     trajectory: bool = False,
     guide: Guide | None = None,
     guide_params: GuideParams | None = None,
+    watch: Watch | None = None,
 ) -> tuple[UInt8[Array, "batch h w 3"], list[Step]]:
     """Paints the people of the sources in the target poses.
 
@@ -49,6 +51,8 @@ def generate(
       config: steps, sampler, guidance.
       trajectory: also return every step's prediction and what the guidance tells of it.
       guide, guide_params: what reads and judges poses; needed for gradient guidance.
+      watch: is told of every step as it is done, and may stop; the pictures are then unfinished. It
+        is not told of a picture of 0 steps. Without `trajectory` only.
 
     Returns:
       (pictures, the trajectory's segments).
@@ -65,13 +69,17 @@ def generate(
     elif not config.guidance.pif:
         guide = dataclasses.replace(guide, field=None)
         guide_params = dataclasses.replace(guide_params, field=None)
-    return _generate(model, config, trajectory, guide, params, guide_params, numbers, source,
-                     source_pose, target_pose, keys)
+    args = (model, config, trajectory, guide, params, guide_params, numbers, source, source_pose,
+            target_pose, keys)
+    if watch is None:
+        return _generate(*args, None)
+    with watching(watch) as number:
+        return jax.block_until_ready(_generate(*args, number))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _generate(model, config, trajectory, guide, params, guide_params, numbers, source,
-              source_pose, target_pose, keys):
+              source_pose, target_pose, keys, watcher):
     signal = model.encode(params, jnp.asarray(source))
     plain, painted = model.guided_denoiser(
         params, signal, source_pose, target_pose, config.coefficients())
@@ -104,7 +112,9 @@ def _generate(model, config, trajectory, guide, params, guide_params, numbers, s
         denoiser = plain if weighted[0] <= begin < weighted[1] else cheap
         segments.append(Segment(guided(denoiser) if first <= begin < end else denoiser,
                                 times[begin:stop]))
+    watch = None if watcher is None else lambda step, x0: told(
+        watcher, step, model.decode(params, x0))
     signals, steps = sample(segments, schedule, config.stepper(), keys, signal.shape[1:],
                             trajectory=trajectory,
-                            start=painted if config.start < 1 else None)
+                            start=painted if config.start < 1 else None, watch=watch)
     return model.decode(params, signals), steps
