@@ -46,9 +46,9 @@ def tiny_service(model, seal=None):
 
 
 @contextlib.contextmanager
-def running(service, say=lambda text: None):
+def running(service, say=lambda text: None, **options):
     """The address of a server that stops at the end."""
-    with make_server(service, "127.0.0.1", 0, say) as server:
+    with make_server(service, "127.0.0.1", 0, say, **options) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -279,6 +279,20 @@ def test_the_gallery_is_of_poses_that_stand_in_their_pictures():
         assert len(known) >= 14 and ((known >= 0) & (known <= end)).all(), entry["name"]
 
 
+@pytest.mark.parametrize("name", ["people", "market1501"])
+def test_the_bundled_models_take_their_own_settings(name):
+    """As the page sends them: guidance where there are steps to guide, and none where there are not."""
+    service = AppService([name])
+    facts, = service.facts()["models"]
+    settings = facts["settings"]
+    if not settings["steps"]:
+        with pytest.raises(UserError, match="has nothing to guide"):
+            service.steps(request(PaintRequest, model=name, photo=photo(), target={}, **settings))
+        settings |= {"target_weight": None, "pif_weight": None}
+    asked = request(PaintRequest, model=name, photo=photo(), target={}, **settings)
+    assert service.steps(asked) == settings["steps"]
+
+
 @pytest.mark.slow
 def test_the_bundled_estimator_finds_a_rendered_person():
     answer = AppService(["people"]).photo(request(PhotoRequest, model="people", photo=photo(512)))

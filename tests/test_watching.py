@@ -1,4 +1,4 @@
-"""Watching a picture come about: told of every step, stopped in the middle, and no other picture for it."""
+"""Watching a picture come about: every step is told, it stops in the middle, it stays the same."""
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,8 @@ def paint(market_model):
     height, width = loaded.model.config.network.image_size
     rng = np.random.default_rng(0)
     source = rng.integers(0, 256, (1, height, width, 3), np.uint8)
-    pose = np.concatenate([rng.uniform(0, width, (1, 14, 2)), np.ones((1, 14, 1))], 2).astype(np.float32)
+    pose = np.ones((1, 14, 3), np.float32)
+    pose[..., :2] = rng.uniform(0, width, (1, 14, 2))
     config = SampleConfig(steps=5)
 
     def run(watch=None, seed=0):

@@ -42,9 +42,12 @@ class LocalHandler(http.server.BaseHTTPRequestHandler):
     def is_of_the_page(self) -> bool:
         """Whether a browser sent JSON from our page; what is no browser names no page."""
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return self.is_from_here() and kind == "application/json"
+
+    def is_from_here(self) -> bool:
+        """Whether the request is of a page of ours, or of what is no browser."""
         origin = self.headers.get("Origin")
-        own = origin is None or origin.partition("//")[2] == self.headers["Host"]
-        return own and kind == "application/json"
+        return origin is None or origin.partition("//")[2] == self.headers.get("Host", "")
 
     def length(self, most: int) -> int | None:
         """The bytes of the body; None where that is not told, or is more than `most`."""
@@ -52,15 +55,18 @@ class LocalHandler(http.server.BaseHTTPRequestHandler):
         sound = told.isascii() and told.isdigit() and len(told) < 12 and int(told) <= most
         return int(told) if sound else None
 
-    def reply(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-        """Answers the request."""
+    def reply(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8",
+              more: dict[str, str] | None = None) -> None:
+        """Answers the request, with more headers where there are any."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        for name, value in {**_HEADERS, "Content-Security-Policy": self.policy}.items():
+        for name, value in {**_HEADERS, "Content-Security-Policy": self.policy,
+                            **(more or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format, *args):
         """Requests are not told: addresses of those who ask are nobody's business."""
@@ -72,16 +78,22 @@ class LocalServer(http.server.ThreadingHTTPServer):
     Attributes:
       names: what this machine may be called.
       say: is told of requests that failed for a fault of ours.
+      on_close: is called when the server is closed.
     """
 
     request_queue_size = _WAITING
 
     def __init__(self, address: tuple[str, int], handler: type[LocalHandler],
                  say: Callable[[str], None]):
+        self.on_close: Callable[[], None] = lambda: None
         self.names = {"localhost", address[0].lower(), socket.gethostname().lower(),
                       socket.getfqdn().lower()}
         self.say = say
         super().__init__(address, handler)
+
+    def server_close(self):
+        self.on_close()
+        super().server_close()
 
     def handle_error(self, request, client_address):
         error = sys.exc_info()[1]

@@ -16,8 +16,8 @@ from jax.experimental import io_callback
 from jaxtyping import Array, Bool, Int, UInt8
 
 Watch = Callable[[int, UInt8[np.ndarray, "batch h w 3"]], bool]
-"""Gets the number of steps that are done, from 1, and what the pictures will be as far as is known; says
-whether to go on."""
+"""Gets the number of steps that are done, from 1, and what the pictures will be as far as is known;
+says whether to go on."""
 
 _watching: dict[int, Watch] = {}
 _numbers = itertools.count()
@@ -25,7 +25,7 @@ _numbers = itertools.count()
 
 @contextlib.contextmanager
 def watching(watch: Watch) -> Iterator[int]:
-    """The number by which a program calls `watch` while this lasts; its exception is raised at the end."""
+    """The number by which a program calls `watch`; its exception is raised at the end."""
     number, raised = next(_numbers), []
 
     def guarded(step: int, pictures: UInt8[np.ndarray, "batch h w 3"]) -> bool:

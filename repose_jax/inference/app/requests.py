@@ -100,7 +100,8 @@ class PaintRequest:
     Attributes:
       model: one of those that the page offers.
       photo: the photo.
-      source, target: the poses in pixels of the photo, in our own JSON.
+      source, target: the poses in pixels of the photo, in our own JSON; a source of None is read off
+        the photo.
       retarget: what of the target pose's body becomes the source's.
       seed: the same seed gives the same picture.
       steps, source_weight: of the sampler; the model's own where they are None.
@@ -110,8 +111,8 @@ class PaintRequest:
 
     model: str
     photo: File
-    source: Any
     target: Any
+    source: Any = None
     retarget: Literal["bones", "scale", "none"] = "bones"
     seed: Seed = 0
     steps: Natural | None = None
@@ -119,6 +120,19 @@ class PaintRequest:
     target_weight: Weight | None = None
     pif_weight: Weight | None = None
     consent: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AlignmentRequest:
+    """Draw where a picture's pixels were taken from.
+
+    Attributes:
+      painted: what was painted.
+      picture: the PNG that came of it.
+    """
+
+    painted: PaintRequest
+    picture: File
 
 
 def parse(kind: type[T], body: bytes) -> T:

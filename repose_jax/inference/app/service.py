@@ -27,10 +27,12 @@ from repose_jax.common.provenance import Seal, checked_note, picture_text, png_c
 from repose_jax.data.image.files import encode_png, is_picture, read_image
 from repose_jax.data.image.resize import fit_pose, unfit_pose
 from repose_jax.inference.app.requests import (
-    File, PaintRequest, PhotoRequest, PoseRequest, SaveRequest, posed)
-from repose_jax.inference.pipeline import PoseTransfer
+    AlignmentRequest, File, PaintRequest, PhotoRequest, PoseRequest, SaveRequest, posed)
+from repose_jax.inference.draw_alignment import draw_alignment
+from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sample_overrides import GuidanceOptions, given
+from repose_jax.models.watching import Watch
 from repose_jax.models.weights import bundled, kind_of
 from repose_jax.pose.convert import convert
 from repose_jax.pose.formats import NamedPose, read_pose
@@ -148,10 +150,21 @@ class AppService:
         """The content of a pose file; UserError where the format cannot hold the pose."""
         return {"text": pose_as_text(posed("pose", request.pose), request.format)}
 
-    def paint(self, request: PaintRequest) -> dict[str, Any]:
+    def steps(self, request: PaintRequest) -> int:
+        """How many steps painting takes; UserError for settings that cannot be used."""
+        transfer = self.transfer(request.model)
+        config = self._settings(transfer, request)
+        transfer.check(config, request.seed)
+        return config.steps
+
+    def paint(self, request: PaintRequest, watch: Watch | None = None) -> dict[str, Any]:
         """The picture as PNG with its facts, and the photo as the model saw it.
 
-        Pictures are painted one after the other, in the order in which they came.
+        One picture is painted at a time.
+
+        Args:
+          request: what to paint.
+          watch: is told of every step, and may stop; the picture is then unfinished.
 
         Raises:
           UserError: photo, poses or settings cannot be used.
@@ -160,25 +173,51 @@ class AppService:
         config = self._settings(transfer, request)
         transfer.check(config, request.seed)
         content = request.photo.content()
-        image = read_image(request.photo.label, content)
-        target = posed("target pose", request.target)
-        prepared = transfer.prepare(image, posed("source pose", request.source), target,
-                                    name=request.photo.label, retarget=request.retarget)
+        source, target, prepared = self._prepared(transfer, request, content)
         with self._painting:
             start = time.perf_counter()
             guide = transfer.guide(config)
-            picture = transfer.run([prepared], request.seed, config)[0]
+            picture = transfer.run([prepared], request.seed, config, watch)[0]
             seconds = time.perf_counter() - start
         text = picture_text(
             model=request.model, model_sha256=transfer.loaded.sha256,
             source_sha256=hashlib.sha256(content).hexdigest(), seed=request.seed,
             settings=to_dict(config) | {
                 "pose": target.name, "pose_sha256": target.digest(), "retarget": request.retarget,
-                "source_pose": ["page", posed("source pose", request.source).digest()]},
+                "source_pose": ["page", source.digest()] if request.source is not None else [
+                    transfer.detector.name, None]},
             guide=guide.sha256 if guide else {}, consent=checked_note(request.consent, "consent"))
         return {"picture": _base64(png_content(picture, text, self._seal, [content])),
                 "source": _base64(encode_png(prepared.source)),
                 "seconds": round(seconds, 2), "notes": list(prepared.notes)}
+
+    def alignment(self, request: AlignmentRequest) -> dict[str, Any]:
+        """Flow, mask and aligned source of a picture, drawn as `repose transfer --explain` does.
+
+        Raises:
+          UserError: the picture is none of the model's, or what it was painted from cannot be used.
+        """
+        painted = request.painted
+        transfer = self.transfer(painted.model)
+        picture = read_image(request.picture.label, request.picture.content())
+        if picture.shape[:2] != transfer.size:
+            raise UserError(request.picture.label, "is not of the model's size", "give its picture")
+        prepared = self._prepared(transfer, painted, painted.photo.content())[2]
+        with self._painting:
+            aligned = transfer.align(prepared)
+            drawn = draw_alignment(aligned, prepared.source, prepared.source_pose,
+                                   prepared.target_pose, picture, transfer.skeleton)
+        return {"picture": _base64(encode_png(np.asarray(drawn)))}
+
+    def _prepared(self, transfer: PoseTransfer, request: PaintRequest, content: bytes,
+                  ) -> tuple[NamedPose, NamedPose, Prepared]:
+        """The poses of a request, and the photo with them in the frame of the model."""
+        image = read_image(request.photo.label, content)
+        target = posed("target pose", request.target)
+        source = _read_off(transfer, image, request.photo) if request.source is None else posed(
+            "source pose", request.source)
+        return source, target, transfer.prepare(image, source, target, name=request.photo.label,
+                                                retarget=request.retarget)
 
     def _settings(self, transfer: PoseTransfer, request: PaintRequest) -> SampleConfig:
         """The model's settings with a request's in their place; UserError where they do not suit."""

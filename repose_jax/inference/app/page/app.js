@@ -76,8 +76,14 @@ const ours = (name, pose) => ({ name, skeleton: app.model.skeleton, unit: "pixel
   joints: pose });
 
 function setSettings(settings) {
-  for (const name of SETTINGS) $(name).value = settings[name];
-  for (const name of ["target_weight", "pif_weight"]) $(name).disabled = !app.model.guided;
+  for (const name of SETTINGS) $(name).value = settings[name] ?? app.model.settings[name];
+  guidable();
+}
+
+/* What guides a step has nothing to do where there is none. */
+function guidable() {
+  const steps = $("steps").value === "" ? app.model.settings.steps : Number($("steps").value);
+  for (const name of ["target_weight", "pif_weight"]) $(name).disabled = !app.model.guided || !steps;
 }
 
 async function usePhoto(photo) {
@@ -158,7 +164,7 @@ async function paint() {
   const values = { model: app.model.name, photo: app.photo,
     source: ours("source", editors.source.pose), target: ours("target", editors.target.pose),
     retarget: $("retarget").value, seed: number("seed") || 0, consent: $("consent").value };
-  for (const name of SETTINGS) values[name] = number(name);
+  for (const name of SETTINGS) values[name] = $(name).disabled ? null : number(name);
   const began = performance.now();
   const clock = setInterval(() => {
     $("status").textContent = t("status.painting", {
@@ -355,5 +361,6 @@ $("save").onclick = () => attempt(async () => {
 });
 $("paint").onclick = () => attempt(paint);
 $("cancel").onclick = () => app.asking.abort();
+$("steps").oninput = guidable;
 $("compare").oninput = slide;
 attempt(begin);
