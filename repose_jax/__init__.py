@@ -15,7 +15,7 @@ _PUBLIC = {
     "read_pose": "pose.formats", "load_model": "models.weights", "generate": "models.sampling",
     "DataConfig": "data.config", "LoopConfig": "training.config",
     "OptimizerConfig": "training.state", "Task": "tasks.task", "Stream": "tasks.task",
-    "fit": "tasks.fit", "Metric": "evaluation.metrics.metric",
+    "fit": "tasks.fit", "Client": "inference.app.client", "Metric": "evaluation.metrics.metric",
     "PictureBatch": "evaluation.metrics.picture_batch"}
 
 __all__ = ["UserError", "__version__", *_PUBLIC]

@@ -241,7 +241,7 @@ def test_the_document_is_of_what_is_parsed(service, market_model):
 def test_the_client_paints_waits_and_says_what_is_wrong(service, market_model, tmp_path):
     import base64
 
-    from repose_jax.client import Client
+    from repose_jax import Client
     path, pose = tmp_path / "a.png", tmp_path / "pose.json"
     path.write_bytes(base64.b64decode(photo()["base64"]))
     values = asked(service, market_model.name)

@@ -8,6 +8,7 @@ import pytest
 from repose_jax.diffusion.prediction import from_x0
 from repose_jax.diffusion.samplers import DDIM, DDPM, Segment, sample
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.diffusion.solvers import DPMSolver
 from repose_jax.models import sampling
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import load_model
@@ -38,7 +39,7 @@ def watched(stop_after, sampler=DDIM()):
     return told, times, np.asarray(pictures), np.asarray(plain)
 
 
-@pytest.mark.parametrize("sampler", [DDIM(), DDPM()], ids=str)
+@pytest.mark.parametrize("sampler", [DDIM(), DDPM(), DPMSolver()], ids=str)
 def test_every_step_is_told_in_order_and_changes_nothing(sampler):
     told, times, pictures, plain = watched(99, sampler)
     assert [step for step, _ in told] == list(range(1, 11))

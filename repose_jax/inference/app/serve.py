@@ -1,7 +1,7 @@
 """The page and its interface over HTTP, to this machine alone unless told otherwise.
 
-What the page asks for, other programs may ask for, too: `/openapi.json` tells how, `repose_jax.client`
-does. See `common/local_server` for who is listened to.
+What the page asks for, other programs may ask for, too: `/openapi.json` tells how, and
+`repose_jax.Client` does. See `common/local_server` for who is listened to.
 """
 
 from __future__ import annotations

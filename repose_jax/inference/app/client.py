@@ -1,6 +1,6 @@
 """A client of `repose app`, with the standard library alone.
 
-    from repose_jax.client import Client
+    from repose_jax import Client
 
     picture = Client("http://127.0.0.1:8008").paint("photo.png", "pose.json", "people", seed=3)
     pathlib.Path("out.png").write_bytes(picture)
