@@ -123,8 +123,6 @@ def test_a_half_written_checkpoint_is_not_picked_up(tmp_path):
     assert_same(restored.state, state_of(20))
 
 
-# Orbax drops its other reads when one fails, and Python says so.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["metadata", "state", "state/d", "truncate"])
 def test_a_damaged_checkpoint_is_one_clear_line(tmp_path, damage):
     written(tmp_path, 10, 20)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int32, UInt8
 
+from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import StoredPictures
 from repose_jax.pose.skeleton import Skeleton
 
@@ -179,12 +180,19 @@ class PairSource:
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         """Picture `index`, RGB."""
         if not self.cached:
-            return self._read(int(index))
+            return self._read_whole(index)
         pictures, present = self._cache
         if not present[index]:
-            pictures[index] = self._read(int(index))
+            pictures[index] = self._read_whole(index)
             present[index] = True
         return pictures[index]
+
+    def _read_whole(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        picture = self._read(int(index))
+        if picture.shape[:2] != self.size:
+            raise UserError(self.names[index], "has the size {} x {} where the others have {} x {}"
+                            .format(*picture.shape[:2], *self.size), "give pictures of one size")
+        return picture
 
     def mask(self, index: int) -> Bool[np.ndarray, "height width"] | None:
         """Where the person of picture `index` is, if masks were given."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -16,6 +19,22 @@ from repose_jax.data.pairs.cameras import cameras_of
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.records.locate import find_built
 from repose_jax.pose.skeleton import OPENPOSE18, SKELETONS, Skeleton
+
+
+# What features.json may name. TFDS imports the module of any other class that stands there.
+_FEATURES = "tensorflow_datasets.core.features."
+
+
+@contextlib.contextmanager
+def reading(where: str | os.PathLike[str]) -> Iterator[None]:
+    """Says in a line what cannot be read within the block."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # TFDS passes on what its parsers of JSON, messages and records raise
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(where, f"is broken ({first})", "build it anew") from None
 
 
 def person_features(skeletons: Sequence[Skeleton]) -> tfds.features.FeaturesDict:
@@ -34,26 +53,30 @@ class RecordImages:
 
     def __init__(self, folder: str, split: str):
         self._folder, self._split, self._records = folder, split, None
+        self._files: list[str] = []
+        self._ends: np.ndarray = np.zeros(0)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_records": None}
 
     def record(self, index: int) -> dict:
-        """The stored example, its picture still encoded."""
-        if self._records is None:
-            builder = tfds.builder_from_directory(self._folder)
-            self._records = builder.as_data_source(
-                self._split, decoders={"image": tfds.decode.SkipDecoding()})
-        try:
-            return self._records[index]
-        except (RuntimeError, ValueError, OSError, IndexError) as error:
-            raise UserError(self._file(index), f"is broken ({error})", "build it anew") from None
+        """The stored example, its picture still encoded.
 
-    def _file(self, index: int) -> str:
-        """The file that holds picture `index`."""
-        split = tfds.builder_from_directory(self._folder).info.splits[self._split]
-        ends = np.cumsum(split.shard_lengths)
-        return os.fspath(split.filepaths[int(np.searchsorted(ends, index, side="right"))])
+        Raises:
+          UserError: it cannot be read; names the file.
+        """
+        if self._records is None:
+            with reading(self._folder):
+                _check_features(self._folder)
+                builder = tfds.builder_from_directory(self._folder)
+                split = builder.info.splits[self._split]
+                self._files = [os.fspath(path) for path in split.filepaths]
+                self._ends = np.cumsum(split.shard_lengths)
+                self._records = builder.as_data_source(
+                    self._split, decoders={"image": tfds.decode.SkipDecoding()})
+        file = int(np.searchsorted(self._ends, index, side="right"))
+        with reading(self._files[file] if file < len(self._files) else self._folder):
+            return self._records[index]
 
     def __call__(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self.decode(self.record(index))
@@ -64,7 +87,27 @@ class RecordImages:
 
     def decode(self, record: dict) -> UInt8[np.ndarray, "height width 3"]:
         """The picture of a record; UserError where it is broken."""
-        return read_image(f"{self._folder} ({record['name'].decode()})", record["image"])
+        name = record["name"].decode(errors="replace")
+        return read_image(f"{self._folder} ({name})", record["image"])
+
+
+def _check_features(folder: str | os.PathLike[str]) -> None:
+    """Refuses a dataset whose features would make TFDS import what is not its own.
+
+    Raises:
+      UserError: names the class; other errors for a file that is not JSON.
+    """
+    path = pathlib.Path(folder, "features.json")
+    todo: list[Any] = [json.loads(path.read_bytes())]
+    while todo:
+        here = todo.pop()
+        for key, value in here.items() if isinstance(here, dict) else ():
+            # "type" and "proto_cls" are what older versions name classes by.
+            if key in ("type", "proto_cls") or key == "pythonClassName" and not (
+                    isinstance(value, str) and value.startswith(_FEATURES)):
+                raise UserError(path, f"asks for {value!r:.80}, which is no feature of TFDS",
+                                "use a dataset that repose data build made")
+        todo += here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
 
 
 def stored_skeletons(folder: str | os.PathLike[str]) -> list[str]:
@@ -98,11 +141,13 @@ def open_built(folder: str | os.PathLike[str], split: str | None = None
     path = find_built(folder)
     if path is None:
         raise UserError(folder, "holds no built dataset", "build one: repose data build")
-    try:
+    with reading(path):
+        _check_features(path)
         builder = tfds.builder_from_directory(path)
         splits = list(builder.info.splits)
-    except (ValueError, OSError, KeyError, AttributeError) as error:
-        raise UserError(path, f"cannot be read as a dataset ({error})", "build it anew") from None
+        metadata = builder.info.metadata or {}
+        if not all(isinstance(metadata.get(key, {}), dict) for key in ("notes", "pairs")):
+            raise ValueError("its notes or pairs are of no split")
     if split is not None and split not in splits:
         raise UserError(path, f"has no split {split}", f"it has {', '.join(splits)}")
     return path, builder
@@ -120,7 +165,9 @@ def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
       cache: keep decoded pictures in memory.
     """
     path, builder = _open_pairs(folder, split)
-    stored = list(builder.info.features["poses"])
+    stored = [name for name in builder.info.features["poses"] if name in SKELETONS]
+    if not stored:
+        raise UserError(path, "has poses of no skeleton that is known", "build it anew")
     if skeleton is None:
         skeleton = OPENPOSE18.name if OPENPOSE18.name in stored else stored[0]
     if skeleton not in stored:
@@ -130,16 +177,25 @@ def load_array_record(folder: str | os.PathLike[str], split: str = "train", *,
     names, persons, poses = [], [], []
     for i in range(builder.info.splits[split].num_examples):
         record = images.record(i)
-        names.append(record["name"].decode())
-        persons.append(record["person"].decode())
-        poses.append(record["poses"][skeleton])
+        with reading(path):
+            names.append(record["name"].decode())
+            persons.append(record["person"].decode())
+            poses.append(_pose(record["poses"][skeleton], SKELETONS[skeleton]))
     metadata = builder.info.metadata or {}
-    listed = metadata.get("pairs", {}).get(split)
-    pairs = None
-    if listed is not None:
-        index = {name: i for i, name in enumerate(names)}
-        pairs = np.array([[index[a], index[b]] for a, b in listed], np.int32)
+    with reading(path):
+        listed = metadata.get("pairs", {}).get(split)
+        pairs = None
+        if listed is not None:
+            index = {name: i for i, name in enumerate(names)}
+            pairs = np.array([[index[a], index[b]] for a, b in listed], np.int32).reshape(-1, 2)
+        notes = [str(note) for note in metadata.get("notes", {}).get(split, ())]
+        cameras = cameras_of(names)
     return PairSource(
         skeleton=SKELETONS[skeleton], size=images(0).shape[:2], names=names, persons=persons,
-        poses=np.stack(poses), read=images, pairs=pairs, cache=cache,
-        notes=metadata.get("notes", {}).get(split, ()), cameras=cameras_of(names))
+        poses=np.stack(poses), read=images, pairs=pairs, cache=cache, notes=notes, cameras=cameras)
+
+
+def _pose(pose: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    if pose.shape != (len(skeleton), 3) or not np.isfinite(pose).all():
+        raise ValueError(f"a pose of {skeleton.name} has the shape {pose.shape} or is not finite")
+    return pose

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.findings import Count, Finding, Findings, Report, spread
 from repose_jax.data.pairs.source import OrderedPairs
-from repose_jax.data.records.array_record import RecordImages, open_built
+from repose_jax.data.records.array_record import RecordImages, open_built, reading
 from repose_jax.data.records.manifest import FILE, content_digest, read_manifest
 from repose_jax.data.records.shards import record_digest
 
@@ -54,18 +54,21 @@ def _check_split(folder: pathlib.Path, split: tfds.core.SplitInfo,
     read = RecordImages(os.fspath(folder), split.name)
     whole, first = set(spread(split.num_examples, sample)), 0
     digests, persons, people = [], [], 0
-    for path, length in zip(map(pathlib.Path, split.filepaths), split.shard_lengths, strict=True):
+    with reading(folder):
+        files = list(zip(map(pathlib.Path, split.filepaths), split.shard_lengths, strict=True))
+    for path, length in files:
         in_file = []
         try:
             for index in range(first, first + length):
                 record = read.record(index)
-                if index in whole:
-                    read.decode(record)
-                in_file.append(record_digest(record))
-                if "person" in record:
-                    persons.append(record["person"].decode())
-                else:
-                    people += len(record["people"])
+                with reading(path):
+                    if index in whole:
+                        read.decode(record)
+                    in_file.append(record_digest(record))
+                    if "person" in record:
+                        persons.append(record["person"].decode())
+                    else:
+                        people += len(record["people"])
         except UserError as error:
             findings.add_error(error)
         else:

@@ -332,7 +332,7 @@ class _Unpickler(BoundedUnpickler):
         if found is None and self._lenient:
             return _Ignored
         if found is None:
-            raise _Refused(f"names {module}.{name}, which no file of weights needs: refused")
+            raise _Refused(f"names {f'{module}.{name}':.80}, which no file of weights needs: refused")
         return found
 
 

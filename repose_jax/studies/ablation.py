@@ -20,6 +20,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from repose_jax.common.arrays import read_arrays
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, identity, to_dict
 from repose_jax.common.files import write_whole
@@ -248,12 +249,7 @@ def _write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(path, f"cannot be read ({error})",
-                        "delete it, and its cell is run again") from None
+    return read_arrays(path, "delete it, and its cell is run again")
 
 
 def distance_by(field: Weights) -> Callable[[np.ndarray], jax.Array]:

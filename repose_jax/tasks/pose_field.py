@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from repose_jax.common.arrays import read_arrays
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import write_whole
@@ -128,11 +129,9 @@ def wrong_poses(
 
 def _cached(path: pathlib.Path, make: Callable[[], Poses]) -> Poses:
     if path.exists():
-        try:
-            with np.load(path) as file:
-                return Poses(**{name: file[name] for name in file.files})
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(path, f"cannot be read ({error})", "delete it, it is made again") from None
+        names = [field.name for field in dataclasses.fields(Poses)]
+        arrays = read_arrays(path, "delete it, it is made again", names)
+        return Poses(**{name: arrays[name] for name in names})
     made = make()
     write_whole(path, lambda file: np.savez_compressed(file, **vars(made)))
     return made
@@ -249,12 +248,11 @@ class FieldTask(Task):
 def read_guesses(path: str, skeleton: Skeleton) -> np.ndarray | None:
     if not path:
         return None
-    try:
-        with np.load(path) as file:
-            poses = np.asarray(file["poses"], np.float32)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(path, f"cannot be read ({error})",
-                        'give an .npz file with an array "poses"') from None
+    poses = read_arrays(path, 'give an .npz file with an array "poses"', ("poses",))["poses"]
+    if poses.dtype.kind not in "fiu":
+        raise UserError(path, "has poses that are no numbers", f"give [N, {len(skeleton)}, 3]")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+        poses = np.asarray(poses, np.float32)
     if poses.ndim != 3 or poses.shape[1:] != (len(skeleton), 3) or not np.isfinite(poses).all():
         raise UserError(path, f"has poses of the shape {poses.shape} or not finite",
                         f"give [N, {len(skeleton)}, 3]")

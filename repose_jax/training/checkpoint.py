@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import contextlib
+import gc
 import hashlib
 import json
 import logging
 import os
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -172,18 +174,18 @@ class Checkpoints:
                 "make room and run the same command to resume from the one before it") from None
 
     def _restore(self, step: int, **items: Any) -> Any:
-        try:
-            return self._manager.restore(step, args=ocp.args.Composite(**items))
-        except Exception as error:  # Orbax raises bare ones
-            text = str(error)
-            # Nobody shall delete a good checkpoint because this machine cannot take it.
-            for words in ("RESOURCE_EXHAUSTED", "Too many open files", "Permission denied"):
-                if words in text or words == "RESOURCE_EXHAUSTED" and isinstance(
-                        error, MemoryError):
-                    raise UserError(self.folder / str(step), f"cannot be read ({words})",
-                                    "make memory, files or the right to read it available"
-                                    ) from None
-            raise self._damaged(step, text) from None
+        with _dropped_reads_unheard():
+            try:
+                return self._manager.restore(step, args=ocp.args.Composite(**items))
+            except Exception as error:  # Orbax raises bare ones
+                text, memory = str(error), isinstance(error, MemoryError)
+            gc.collect()
+        # Nobody shall delete a good checkpoint because this machine cannot take it.
+        for words in ("RESOURCE_EXHAUSTED", "Too many open files", "Permission denied"):
+            if words in text or words == "RESOURCE_EXHAUSTED" and memory:
+                raise UserError(self.folder / str(step), f"cannot be read ({words})",
+                                "make memory, files or the right to read it available")
+        raise self._damaged(step, text)
 
     def _damaged(self, step: int, why: str) -> UserError:
         first = (why.strip() or "unreadable").splitlines()[0][:200]
@@ -191,6 +193,23 @@ class Checkpoints:
         hint = ("delete it to start afresh, there is none before it" if before is None else
                 f"delete it to resume from the one before it, {self.folder / str(before)}")
         return UserError(self.folder / str(step), f"damaged checkpoint ({first})", hint)
+
+
+@contextlib.contextmanager
+def _dropped_reads_unheard() -> Iterator[None]:
+    """Where one read fails Orbax drops the others, and Python would tell of each in 60 lines."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        code = getattr(unraisable.object, "cr_code", None)
+        if code is None or f"{os.sep}orbax{os.sep}" not in code.co_filename:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _is_not_orbax(record: logging.LogRecord) -> bool:

@@ -25,9 +25,6 @@ from repose_jax.training.weight_file import export_safetensors, load_safetensors
 from test_checkpoint import CONFIG, PARAMS, assert_same, state_of, written
 from test_loop import Batches, config_of, run
 
-# Orbax drops its other reads when one fails, and Python says so.
-quiet = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 def restored(folder: pathlib.Path, like=None):
     with Checkpoints(folder, config=CONFIG) as checkpoints:
@@ -87,7 +84,6 @@ def test_parameters_that_an_update_ruins_are_never_saved(tmp_path, kind):
         run(tmp_path / "later", config, loss_fn=rises)
 
 
-@quiet
 @pytest.mark.parametrize("how", ["truncate", "empty", "delete"])
 def test_any_file_of_a_checkpoint_may_be_missing_or_cut(tmp_path, how):
     written(tmp_path / "whole", 10, 20)
@@ -137,7 +133,6 @@ def trial(folder: pathlib.Path, whole: pathlib.Path, seed: int) -> bool:
     return refused
 
 
-@quiet
 @pytest.mark.parametrize("trials", [20, pytest.param(400, marks=pytest.mark.slow)])
 def test_a_damaged_bit_is_noticed(tmp_path, trials):
     written(tmp_path / "whole", 10, 20)
@@ -145,7 +140,6 @@ def test_a_damaged_bit_is_noticed(tmp_path, trials):
     assert 0 < refused < trials
 
 
-@quiet
 def test_of_the_only_checkpoint_the_line_says_that_there_is_none_before_it(tmp_path):
     written(tmp_path, 10)
     shutil.rmtree(tmp_path / "10" / "state")

@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import zipfile
 from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
 
+from repose_jax.common.arrays import read_arrays
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import write_whole
 
@@ -129,18 +129,18 @@ def load_gaussian(path: str | os.PathLike[str]) -> Gaussian:
     """Reads what `save_gaussian` or pytorch-fid wrote; the latter lacks count and network.
 
     Raises:
-      UserError: missing, damaged, or without mu and sigma of matching shapes.
+      UserError: missing, damaged, without mu and sigma of matching shapes, or not finite.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            parts = {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise UserError(path, "no such file", _MEND) from None
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(path, f"damaged or no statistics ({error})", _MEND) from None
-    mean, covariance = (np.asarray(parts.get(name, ())) for name in ("mu", "sigma"))
+    parts = read_arrays(path, _MEND)
+    mean, covariance = (parts.get(name, np.zeros(0)) for name in ("mu", "sigma"))
     if mean.ndim != 1 or not mean.size or covariance.shape != 2 * mean.shape or not (
             mean.dtype.kind == covariance.dtype.kind == "f"):
         raise UserError(path, "lacks mu [d] and sigma [d, d]", _MEND)
-    return Gaussian(mean.astype(np.float64), covariance.astype(np.float64),
-                    int(parts.get("count", 0)) or None, str(parts.get("network", "")))
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise UserError(path, "has values that are not finite", _MEND)
+    count, network = parts.get("count", np.array(0)), parts.get("network", np.array(""))
+    if count.shape or network.shape or count.dtype.kind not in "iu" or network.dtype.kind != "U" or (
+            count < 0):
+        raise UserError(path, "has a count or a network that is none", _MEND)
+    return Gaussian(mean.astype(np.float64), covariance.astype(np.float64), int(count) or None,
+                    str(network))
