@@ -60,14 +60,14 @@ def skeleton_flow(
     # Seen from the other side, a person is a mirror image: right of a limb becomes left of it.
     mirrored = jnp.where(
         _facing(source, skeleton) * _facing(target, skeleton) < 0, -1.0, 1.0)[..., None]
+    # Each limb's map is affine: p goes to linear @ (p - target_start) + source_start.
     source_axis = source_limb / source_length[..., None]
     target_axis = target_limb / target_length[..., None]
-    offset = points - target_start[..., None, None, :]
-    along = _dot(offset, target_axis) * stretch[..., None, None]
-    across = _dot(offset, _turn(target_axis)) * (body_scale * mirrored)[..., None, None]
-    origin = (source_start[..., None, None, :]
-              + along[..., None] * source_axis[..., None, None, :]
-              + across[..., None] * _turn(source_axis)[..., None, None, :])
+    linear = (_outer(source_axis, target_axis) * stretch[..., None, None]
+              + _outer(_turn(source_axis), _turn(target_axis))
+              * (body_scale * mirrored)[..., None, None])
+    moves = linear - jnp.eye(2)
+    shift = source_start - jnp.sum(linear * target_start[..., None, :], axis=-1)
 
     distance2, _ = segment_coordinates(points, target_start, target_end)
     reach = spread * image_size[0]
@@ -78,9 +78,13 @@ def skeleton_flow(
     certain = shared * shorter**2 / (shorter**2 + reach**2)
     weight = certain[..., None, None] / (1.0 + distance2 / reach**2) ** 3
     total = jnp.sum(weight, axis=-3) + background
-    moved = jnp.sum(weight[..., None] * (origin - points), axis=-4)
+    # The blend of affine maps is an affine map in each cell: six numbers, blended over the limbs.
+    blended = jnp.einsum("...lhw,...lij->...ijhw", weight, jnp.concatenate(
+        [moves, shift[..., None]], axis=-1))
+    moved = (blended[..., 0, :, :] * points[..., 0] + blended[..., 1, :, :] * points[..., 1]
+             + blended[..., 2, :, :]) / total[..., None, :, :]
     height, width = image_size
-    return moved / total[..., None] / jnp.array([width, height], moved.dtype)
+    return jnp.stack([moved[..., 0, :, :] / width, moved[..., 1, :, :] / height], axis=-1)
 
 
 def _facing(
@@ -97,10 +101,10 @@ def _facing(
     return jnp.where(known, a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], 0.0)
 
 
-def _dot(
-    a: Float[Array, "*batch h w 2"], b: Float[Array, "*batch 2"]
-) -> Float[Array, "*batch h w"]:
-    return jnp.sum(a * b[..., None, None, :], axis=-1)
+def _outer(
+    a: Float[Array, "*batch 2"], b: Float[Array, "*batch 2"]
+) -> Float[Array, "*batch 2 2"]:
+    return a[..., :, None] * b[..., None, :]
 
 
 def _turn(axis: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
