@@ -14,7 +14,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.diffusion.guidance import gradient_guided
 from repose_jax.diffusion.prediction import from_x0
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.models.pose_energy import Guide, GuideParams
+from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
@@ -112,8 +112,8 @@ MODEL = RePoseModel(ModelConfig(
                         dropout=0.0, resample_blocks=False),
         rpa=RPAConfig(iterations=0)),
     schedule=Schedule(kind="cosine", steps=40), prediction="x0"))
-GUIDE = Guide(EstimatorConfig(image_size=SIZE, channels=(8,), patch=2, groups=2),
-              FieldConfig(features=4, width=8, depth=1))
+ESTIMATOR = EstimatorConfig(image_size=SIZE, channels=(8,), patch=2, groups=2)
+FIELD = FieldConfig(features=4, width=8, depth=1)
 
 
 def random_like(init, seed: int, scale: float = 0.3):
@@ -131,17 +131,17 @@ def inputs():
         return np.concatenate([xy, np.ones((3, 14, 1))], -1).astype(np.float32)
 
     params = random_like(MODEL.init, 2)
-    guide_params = GuideParams(random_like(fresh_estimator(GUIDE.estimator), 3),
-                               random_like(fresh_field(GUIDE.field), 4))
+    guide = Guide(random_like(fresh_estimator(ESTIMATOR), 3), random_like(fresh_field(FIELD), 4),
+                  ESTIMATOR, FIELD)
     source = rng.integers(0, 255, (3, *SIZE, 3), dtype=np.uint8)
-    return params, guide_params, source, pose(), pose(), jax.random.split(jax.random.key(0), 3)
+    return params, guide, source, pose(), pose(), jax.random.split(jax.random.key(0), 3)
 
 
 def paint(guidance: GuidanceConfig, rows=slice(None), trajectory=False, **sample):
-    params, guide_params, source, source_pose, target_pose, keys = inputs()
+    params, guide, source, source_pose, target_pose, keys = inputs()
     config = SampleConfig(steps=5, source_weight=1.5, guidance=guidance, **sample)
     return generate(MODEL, params, source[rows], source_pose[rows], target_pose[rows], keys[rows],
-                    config, trajectory, GUIDE, guide_params)
+                    config, trajectory, guide)
 
 
 class TestGenerate:
@@ -187,32 +187,32 @@ class TestGenerate:
         assert np.abs(np.asarray(together[1:2], int) - np.asarray(alone, int)).max() <= 1
 
     def test_a_missing_target_joint_has_no_influence(self):
-        params, guide_params, source, source_pose, target_pose, _ = inputs()
+        params, guide, source, source_pose, target_pose, _ = inputs()
         x0 = jnp.asarray(np.random.default_rng(0).normal(size=(3, *SIZE, 3)), jnp.float32)
         hidden = target_pose.copy()
         hidden[:, 4, 2] = 0
         moved = hidden.copy()
         moved[:, 4, :2] = 99
-        energy = jax.jit(lambda pose: GUIDE.energy(
-            guide_params, pose, SCHEDULE, pif=1.0, target=1.0)(x0, T)[0])
+        energy = jax.jit(lambda pose: guide.energy(
+            pose, SCHEDULE, pif=1.0, target=1.0)(x0, T)[0])
         values = [energy(pose) for pose in (hidden, moved)]
         np.testing.assert_array_equal(*values)
 
     def test_gradient_is_that_of_finite_differences(self):
-        _, guide_params, _, _, target_pose, _ = inputs()
+        _, guide, _, _, target_pose, _ = inputs()
         x0 = jnp.asarray(np.random.default_rng(0).normal(size=(3, *SIZE, 3)), jnp.float32)
-        measure = GUIDE.energy(guide_params, target_pose, SCHEDULE, pif=0.7, target=1.3)
-        held = jax.lax.stop_gradient(GUIDE.estimate(
-            guide_params, x0, jnp.sqrt(1 - SCHEDULE.alpha_bar(T))[:, 0, 0, 0]).confidence)
+        measure = guide.energy(target_pose, SCHEDULE, pif=0.7, target=1.3)
+        held = jax.lax.stop_gradient(guide.estimate(
+            x0, jnp.sqrt(1 - SCHEDULE.alpha_bar(T))[:, 0, 0, 0]).confidence)
         gradient = jax.grad(lambda x: measure(x, T)[0].sum())(x0)
 
         def fixed(x):
             """The energy with the confidences of x0."""
-            found = GUIDE.estimate(guide_params, x, jnp.sqrt(1 - SCHEDULE.alpha_bar(T))[:, 0, 0, 0])
+            found = guide.estimate(x, jnp.sqrt(1 - SCHEDULE.alpha_bar(T))[:, 0, 0, 0])
             away = jnp.sum((found.xy - target_pose[..., :2]) ** 2, -1) / SIZE[0] ** 2
             from repose_jax.networks.pif import PoseField
             pose = jnp.concatenate([found.xy, held[..., None]], -1)
-            f = PoseField(GUIDE.field).apply({"params": guide_params.field}, pose, method="of_pose")
+            f = PoseField(FIELD).apply({"params": guide.field}, pose, method="of_pose")
             return jnp.sum(1.3 * held * away) + 0.7 * jnp.sum(f.distance**2)
 
         fixed = jax.jit(fixed)
@@ -226,11 +226,11 @@ class TestGenerate:
 
     def test_no_gradient_makes_a_joint_unreadable_to_please_the_field(self):
         """The confidences hold still; the places of the joints do not."""
-        _, guide_params, _, _, pose, _ = inputs()
+        _, guide, _, _, pose, _ = inputs()
         sure = jnp.asarray(np.random.default_rng(5).uniform(0.3, 0.9, pose.shape[:2]), jnp.float32)
 
         def total(xy, confidence):
-            return GUIDE.distance(guide_params, PoseEstimate(xy, confidence)).sum()
+            return guide.distance(PoseEstimate(xy, confidence)).sum()
 
         xy = jnp.asarray(pose[..., :2])
         by_place, by_confidence = jax.jit(jax.grad(total, (0, 1)))(xy, sure)

@@ -146,13 +146,13 @@ def test_what_judges_in_training_is_an_argument_of_the_step(tmp_path):
               for name in ("source", "target")}
     params, keys = jax.jit(task.init)(jax.random.key(0)), jax.random.split(jax.random.key(2), 2)
     traced = jax.make_jaxpr(lambda *given: task.loss(*given)[0])(params, task.frozen, batch, keys)
-    leaves = {id(leaf) for leaf in jax.tree.leaves(task.guide.params)}
+    leaves = {id(leaf) for leaf in jax.tree.leaves(task.guide)}
     assert leaves and not leaves & {id(value) for value in traced.consts}
     loss = jax.jit(lambda frozen: task.loss(params, frozen, batch, keys)[1]["field"])
     guide = task.guide
     own = jax.jit(lambda: task.model.loss(
         params, batch, keys, objective,
-        judge=lambda x0, noise: guide.guide.judged(guide.params, x0, noise))[1]["field"])
+        judge=lambda x0, noise: guide.judged(x0, noise))[1]["field"])
     assert float(loss(task.frozen)) == pytest.approx(float(own()), rel=1e-4) and float(own()) > 0
     other = jax.tree.map(lambda leaf: 0 * leaf, task.frozen)
     assert float(loss(other)) != float(own())

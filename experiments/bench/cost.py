@@ -24,7 +24,7 @@ import jax.numpy as jnp
 
 from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.data.people.source import rendered_people
-from repose_jax.models.pose_energy_file import guide_parts, load_guide
+from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
@@ -142,7 +142,7 @@ def main() -> None:
         guide = load_guide(sample.guidance, network)
         runs[name] = functools.partial(
             generate, model, params, pairs["source"], pairs["source_pose"], pairs["target_pose"],
-            keys, sample, False, *guide_parts(guide))
+            keys, sample, False, guide)
     first = {name: seconds(run, 1) for name, run in runs.items()}
     spent = side_by_side(runs, options.repeats)
     result["sampling"] = {name: {

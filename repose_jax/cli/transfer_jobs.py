@@ -15,7 +15,7 @@ from repose_jax.common.fields import identity
 from repose_jax.common.provenance import file_hash, picture_text
 from repose_jax.data.image.files import frame_note, read_image
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
-from repose_jax.models.pose_energy_file import LoadedGuide
+from repose_jax.models.pose_energy import Guide
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.pose.formats import NamedPose, find_photo_pose, pose_beside, read_poses
 from repose_jax.pose.people import Person
@@ -65,7 +65,7 @@ class Photos:
             image, self._poses[job.source], job.pose, name=str(job.source),
             box=self._options.source_box, retarget=self._options.retarget)
 
-    def facts(self, job: Job, sample: SampleConfig, guide: LoadedGuide | None) -> dict[str, str]:
+    def facts(self, job: Job, sample: SampleConfig, guide: Guide | None) -> dict[str, str]:
         """What decides a job's picture, as its file will say; all but that is told by the file."""
         options = self._options
         settings = identity(sample) | {

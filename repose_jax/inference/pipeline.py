@@ -21,7 +21,8 @@ from repose_jax.data.image.resize import fit_pose, letterbox
 from repose_jax.diffusion.samplers import Step
 from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
-from repose_jax.models.pose_energy_file import LoadedGuide, guide_parts, load_guide
+from repose_jax.models.pose_energy import Guide
+from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
@@ -77,7 +78,7 @@ class PoseTransfer:
         self.loaded, self.sample = loaded, sample or loaded.sample
         if detector is not None:
             self.detector = detector
-        self._guides: dict[tuple, LoadedGuide | None] = {}
+        self._guides: dict[tuple, Guide | None] = {}
 
     @classmethod
     def load(cls, name: str | os.PathLike[str],
@@ -268,7 +269,7 @@ class PoseTransfer:
                             "take it away, and the pose is estimated")
         return dataclasses.replace(found, notes=(*passed, *found.notes))
 
-    def guide(self, config: SampleConfig) -> LoadedGuide | None:
+    def guide(self, config: SampleConfig) -> Guide | None:
         """What the gradient guidance of a configuration needs; None where there is none.
 
         Raises:
@@ -309,7 +310,7 @@ class PoseTransfer:
         keys = jax.numpy.broadcast_to(jax.random.key(seed), (len(prepared),))
         return generate(
             self.loaded.model, self.loaded.params, *self._stack(prepared), keys, config,
-            trajectory, *guide_parts(guide), watch)
+            trajectory, guide, watch)
 
     def align(self, prepared: Prepared) -> Alignment:
         """The recurrent pose alignment of one picture, for drawing."""

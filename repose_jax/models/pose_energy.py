@@ -24,60 +24,61 @@ Params = dict
 
 
 @flax.struct.dataclass
-class GuideParams:
-    """Parameters of both networks; the field's are None where it is not used."""
+class Guide:
+    """What reads poses off pictures and judges them: a pytree whose leaves are the parameters.
+
+    Attributes:
+      estimator: parameters of the pose estimator, float32.
+      field: those of the pose interaction field; None where it is not used.
+      estimator_config, field_config: of the networks.
+      files: SHA-256 of each network's file, by "estimator" and "field"; empty for none.
+    """
 
     estimator: Params
     field: Params | None
+    estimator_config: EstimatorConfig = flax.struct.field(pytree_node=False)
+    field_config: FieldConfig | None = flax.struct.field(pytree_node=False, default=None)
+    files: tuple[tuple[str, str], ...] = flax.struct.field(pytree_node=False, default=())
 
+    @property
+    def sha256(self) -> dict[str, str]:
+        """Of the files."""
+        return dict(self.files)
 
-@dataclasses.dataclass(frozen=True)
-class Guide:
-    """Pure functions of `GuideParams`.
-
-    Attributes:
-      estimator: configuration of the pose estimator.
-      field: configuration of the pose interaction field; None where it is not used.
-    """
-
-    estimator: EstimatorConfig
-    field: FieldConfig | None
+    def without_field(self) -> Guide:
+        """The estimator alone."""
+        return dataclasses.replace(self, field=None, field_config=None)
 
     def estimate(
-        self, params: GuideParams, x0: Float[Array, "batch h w 3"], noise: Float[Array, "batch"]
+        self, x0: Float[Array, "batch h w 3"], noise: Float[Array, "batch"]
     ) -> PoseEstimate:
         """The pose in a guess at the clean picture.
 
         Args:
-          params: parameters.
           x0: the guess, [-1, 1] units.
           noise: sqrt(1 - abar) of the noisy picture it was made from; 0 for a finished picture.
         """
-        heatmaps = apply(PoseEstimator(self.estimator), params.estimator, x0, noise)
+        heatmaps = apply(PoseEstimator(self.estimator_config), self.estimator, x0, noise)
         return soft_argmax(heatmaps, (x0.shape[1], x0.shape[2]))
 
-    def distance(
-        self, params: GuideParams, found: PoseEstimate
-    ) -> Float[Array, "batch"]:
+    def distance(self, found: PoseEstimate) -> Float[Array, "batch"]:
         """f(p): the field's distance of estimated poses, the confidences its visibilities.
 
         The confidences are held fixed: no gradient makes a joint unreadable to please the field.
         """
         sure = jax.lax.stop_gradient(found.confidence)
         pose = jnp.concatenate([found.xy, sure[..., None]], axis=-1)
-        assert self.field is not None and params.field is not None  # who asks has checked
-        return apply(PoseField(self.field), params.field, pose,
-                     method="of_pose").distance
+        assert self.field is not None and self.field_config is not None  # who asks has checked
+        return apply(PoseField(self.field_config), self.field, pose, method="of_pose").distance
 
     def judged(
-        self, params: GuideParams, x0: Float[Array, "batch h w 3"], noise: Float[Array, "batch"]
+        self, x0: Float[Array, "batch h w 3"], noise: Float[Array, "batch"]
     ) -> Float[Array, "batch"]:
         """f(p)^2 of the poses read off guesses at the picture: the field as a training loss."""
-        return self.distance(params, self.estimate(params, x0, noise)) ** 2
+        return self.distance(self.estimate(x0, noise)) ** 2
 
     def energy(
         self,
-        params: GuideParams,
         target_pose: Float[Array, "batch joints 3"],
         schedule: Schedule,
         *,
@@ -90,7 +91,6 @@ class Guide:
         unreadable.
 
         Args:
-          params: parameters.
           target_pose: P and v, pixels.
           schedule: of the denoiser whose guesses are judged.
           pif: w_pif.
@@ -104,7 +104,7 @@ class Guide:
         def measure(x0: Float[Array, "batch h w 3"], t: Int[Array, "batch"]):
             height = x0.shape[1]
             noise = jnp.sqrt(1 - schedule.alpha_bar(t))[:, 0, 0, 0]
-            found = self.estimate(params, x0, noise)
+            found = self.estimate(x0, noise)
             sure = jax.lax.stop_gradient(found.confidence)
             visible = (target_pose[..., 2] > 0).astype(x0.dtype)
             distance2 = jnp.sum((found.xy - target_pose[..., :2]) ** 2, axis=-1) / height**2
@@ -113,7 +113,7 @@ class Guide:
                 visible.sum(-1), 1.0)
             info = {"pose_error": mean, "pose": found.pose}
             if self.field is not None:
-                info["field"] = self.distance(params, found)
+                info["field"] = self.distance(found)
                 total = total + pif * info["field"] ** 2
             return total, info
 

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import Any
 
-
 from repose_jax.common.errors import UserError
-from repose_jax.models.pose_energy import Guide, GuideParams
+from repose_jax.models.pose_energy import Guide
 from repose_jax.models.sample_config import GuidanceConfig
 from repose_jax.models.weights import bundled, load_estimator, load_field
 from repose_jax.networks.network import NetworkConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class LoadedGuide:
-    """A guide with its parameters.
-
-    Attributes:
-      guide: the pure functions.
-      params: parameters, float32.
-      sha256: of the files, by "estimator" and "field".
-    """
-
-    guide: Guide
-    params: GuideParams
-    sha256: dict[str, str]
-
-
-def guide_parts(guide: LoadedGuide | None) -> tuple[Guide | None, GuideParams | None]:
-    """What `repose_jax.models.sampling.generate` takes of a guide; nothing of none."""
-    return (None, None) if guide is None else (guide.guide, guide.params)
-
-
-def check_judge(guide: LoadedGuide | None, name: str | os.PathLike[str], sha256: str) -> None:
+def check_judge(guide: Guide | None, name: str | os.PathLike[str], sha256: str) -> None:
     """Refuses, with a UserError, an estimator that would judge what it guided."""
     if guide is not None and guide.sha256["estimator"] == sha256:
         raise UserError(name, "would judge what it guided", "judge with another estimator")
 
 
-def load_guide(config: GuidanceConfig, network: NetworkConfig) -> LoadedGuide | None:
+def load_guide(config: GuidanceConfig, network: NetworkConfig) -> Guide | None:
     """Reads what a guidance needs for a model's pictures.
 
     Args:
@@ -68,10 +46,8 @@ def load_guide(config: GuidanceConfig, network: NetworkConfig) -> LoadedGuide | 
                         f"model for {network.image_size[0]}x{network.image_size[1]}",
                         "name one of the model's size")
     field = read.get("field")
-    return LoadedGuide(
-        Guide(read["estimator"].config, field and field.config),
-        GuideParams(read["estimator"].params, field and field.params),
-        {kind: weights.sha256 for kind, weights in read.items()})
+    return Guide(read["estimator"].params, field and field.params, read["estimator"].config,
+                 field and field.config, tuple((kind, w.sha256) for kind, w in read.items()))
 
 
 def _named(name: str, kind: str) -> str:

@@ -15,7 +15,7 @@ from repose_jax.diffusion.guidance import gradient_guided
 from repose_jax.diffusion.prediction import Denoiser
 from repose_jax.diffusion.samplers import Segment, Step, sample
 from repose_jax.models.conditional_denoiser import ConditionalDenoiser
-from repose_jax.models.pose_energy import Guide, GuideParams
+from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_transfer import Params
 from repose_jax.models.sample_config import SampleConfig, steps_inside
 from repose_jax.models.watching import Watch, told, watching
@@ -33,7 +33,6 @@ def generate(
     config: SampleConfig = SampleConfig(),
     trajectory: bool = False,
     guide: Guide | None = None,
-    guide_params: GuideParams | None = None,
     watch: Watch | None = None,
 ) -> tuple[UInt8[Array, "batch h w 3"], list[Step]]:
     """Paints the people of the sources in the target poses.
@@ -50,7 +49,7 @@ def generate(
       keys: one a picture; a picture depends on its own key alone, not on its neighbours.
       config: steps, sampler, guidance.
       trajectory: also return every step's prediction and what the guidance tells of it.
-      guide, guide_params: what reads and judges poses; needed for gradient guidance.
+      guide: what reads and judges poses; needed for gradient guidance.
       watch: is told of every step as it is done, and may stop; the pictures are then unfinished. It
         is not told of a picture of 0 steps. Without `trajectory` only.
 
@@ -63,23 +62,24 @@ def generate(
     numbers = config.guidance.numbers()
     config = dataclasses.replace(config, guidance=config.guidance.structure())
     if not config.guidance.active:
-        guide = guide_params = None
-    elif guide is None or guide_params is None:
+        guide = None
+    elif guide is None:
         raise ValueError("gradient guidance needs a guide")
-    elif not config.guidance.pif:
-        guide = dataclasses.replace(guide, field=None)
-        guide_params = dataclasses.replace(guide_params, field=None)
-    args = (model, config, trajectory, guide, params, guide_params, numbers, source, source_pose,
-            target_pose, keys)
+    else:
+        # Another file is no other program.
+        guide = dataclasses.replace(
+            guide if config.guidance.pif else guide.without_field(), files=())
+    args = (model, config, trajectory, params, guide, numbers, source, source_pose, target_pose,
+            keys)
     if watch is None:
         return _generate(*args, None)
     with watching(watch) as number:
         return jax.block_until_ready(_generate(*args, number))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _generate(model, config, trajectory, guide, params, guide_params, numbers, source,
-              source_pose, target_pose, keys, watcher):
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _generate(model, config, trajectory, params, guide, numbers, source, source_pose, target_pose,
+              keys, watcher):
     signal = model.encode(params, jnp.asarray(source))
     plain, painted = model.guided_denoiser(
         params, signal, source_pose, target_pose, config.coefficients())
@@ -99,8 +99,8 @@ def _generate(model, config, trajectory, guide, params, guide_params, numbers, s
     table = guidance.course(times[first:end], schedule.steps)
 
     def guided(denoiser: Denoiser) -> Denoiser:
-        energy = guide.energy(guide_params, target_pose, schedule,
-                              pif=numbers["pif"], target=numbers["target"])
+        energy = guide.energy(target_pose, schedule, pif=numbers["pif"],
+                              target=numbers["target"])
         return gradient_guided(
             denoiser, energy, schedule, lambda t: numbers["strength"] * jnp.asarray(table)[t],
             through=guidance.through, normalize=guidance.normalize,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import pathlib
 from typing import Any
@@ -20,7 +19,8 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
-from repose_jax.models.pose_energy_file import LoadedGuide, load_guide
+from repose_jax.models.pose_energy import Guide
+from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_transfer import (
     ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model)
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
@@ -85,7 +85,7 @@ class PoseTransferTask(Task):
             self.given = {name: part for name, part in self.given.items()
                           if name not in experiment.frozen}
         self.guide = guide_of(experiment)
-        self.frozen = {"parts": self._parts, "guide": self.guide and self.guide.params}
+        self.frozen = {"parts": self._parts, "guide": self.guide}
 
     def init(self, key: Key[Array, ""]) -> Params:
         return {name: part for name, part in self.model.init(key).items()
@@ -107,7 +107,7 @@ class PoseTransferTask(Task):
         return {"source": picture, "target": picture, "source_pose": pose, "target_pose": pose}
 
     def loss(self, params, frozen, batch, keys):
-        judge = self.guide and functools.partial(self.guide.guide.judged, frozen["guide"])
+        judge = frozen["guide"] and frozen["guide"].judged
         return self.model.loss({**params, **frozen["parts"]}, batch, keys,
                                self.experiment.objective, judge=judge)
 
@@ -131,7 +131,7 @@ class PoseTransferTask(Task):
         return {"sample": to_dict(self.experiment.sample)}
 
 
-def guide_of(config: ExperimentConfig) -> LoadedGuide | None:
+def guide_of(config: ExperimentConfig) -> Guide | None:
     """What judges poses in training; None where the objective does not ask for it.
 
     Raises:

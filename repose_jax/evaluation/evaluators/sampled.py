@@ -18,7 +18,7 @@ from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.metrics.denoising import (
     DenoisingTable, denoising_table, timestep_at_noise)
 from repose_jax.evaluation.statistics.derangement import can_derange
-from repose_jax.models.pose_energy_file import LoadedGuide, guide_parts
+from repose_jax.models.pose_energy import Guide
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import LoadedModel
@@ -54,7 +54,7 @@ def sampled(
     test: PairSource,
     pairs: Int[np.ndarray, "pairs"],
     sample: SampleConfig,
-    guide: LoadedGuide | None,
+    guide: Guide | None,
     *,
     seed: int = 0,
     batch_size: int = 25,
@@ -78,7 +78,6 @@ def sampled(
     """
     generated: list[np.ndarray] = []
     seconds, timed = 0.0, 0
-    functions, guide_params = guide_parts(guide)
     keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(
         np.arange(len(pairs)))
     for some, real in parts(len(pairs), batch_size):
@@ -88,7 +87,7 @@ def sampled(
             batch["source"], batch["source_pose"], batch["target_pose"], keys[some]))
         pictures, _ = generate(
             loaded.model, loaded.params, source, source_pose, target_pose, own, sample,
-            guide=functions, guide_params=guide_params)
+            guide=guide)
         generated.append(np.asarray(pictures)[:real])
         if done:  # the first batch compiles
             seconds, timed = seconds + time.perf_counter() - begun, timed + len(some)
