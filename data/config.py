@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
-from repose_jax.common.ranges import Natural, Positive, Range, Seed, Workers, check_fields
+from repose_jax.common.ranges import (
+    Natural, Positive, Range, Scene, Seed, Workers, check_fields)
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import Batches, batches
@@ -47,7 +48,7 @@ class DataConfig:
     cache: bool = True
     identities: Positive = 2000
     views: Annotated[int, Range(2, 1000)] = 6
-    scene: Literal["view", "person"] = added("view")
+    scene: Scene = added("view")
     seed: Seed = 0
 
     def __post_init__(self):

@@ -60,3 +60,14 @@ def write(path, content, encoding="utf-8"):
 
 
 COCO, OPENPOSE = COCO17, OPENPOSE18
+
+
+def check(found, *, of=JOINTS, shift=0.0, missing=(), atol=2e-3):
+    """Every joint of the right person is where it should be, and no other is there."""
+    for joint, row in zip(found.skeleton.joints, found.pose, strict=True):
+        if joint not in of or joint in missing:
+            assert not row.any(), joint
+        else:
+            np.testing.assert_allclose(row[:2], np.array(of[joint]) + shift, atol=atol,
+                                       err_msg=joint)
+            assert row[2] > 0

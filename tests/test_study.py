@@ -4,84 +4,22 @@ import base64
 import io
 import json
 import re
-import threading
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from repose_jax.cli import main
+from study_parts import (
+    METHODS, build, content_of, fill, one_line, option_of, pictures_of_methods, score)
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap
 from repose_jax.evaluation.statistics.crossed_bootstrap import crossed_share
-from repose_jax.studies.human.answers import FORMAT
 from repose_jax.studies.human.key import read_key
-from repose_jax.studies.human.serve import make_server
-
-METHODS = ("zebra-net", "quokka-net", "ibex-net")
-PAIRS = 12
 
 
 @pytest.fixture
 def material(tmp_path):
-    """Pictures of three methods, 16x8, real ones and a list of pairs."""
-    rng = np.random.default_rng(0)
-
-    def save(folder, name):
-        path = tmp_path / folder / name
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (16, 8, 3), np.uint8)).save(path)
-
-    lines = ["from,to"]
-    for i in range(PAIRS):
-        save("real", f"wombat{i}_a.png")
-        save("real", f"wombat{i}_b.png")
-        lines.append(f"wombat{i}_a.jpg,wombat{i}_b.jpg")
-        for method, suffix in zip(METHODS, ("", "_vis", "")):
-            save(method, f"wombat{i}_a_2_wombat{i}_b{suffix}.png")
-    (tmp_path / "pairs.csv").write_text("\n".join(lines))
-    return tmp_path
-
-
-def build(material, *more, output="study", methods=METHODS):
-    return main(["study", "build", "--images", *(f"{m}={material / m}" for m in methods),
-                 "--real", str(material / "real"), "--pairs", str(material / "pairs.csv"),
-                 "--output", str(material / output), "--questions", "6", *more])
-
-
-def content_of(page):
-    text = page.read_text()
-    return json.loads(re.search(r'id="content">(.*?)</script>', text, re.S).group(1))
-
-
-def fill(material, participant, choose):
-    """Writes a participant's answers; `choose` gets a question's entry in the key."""
-    key = read_key(material / "study")
-    rows = [{"question": id, "shown": list(entry.options), "choice": choose(entry),
-             "shown_ms": 1000, "answered_ms": 900} for id, entry in key.questions.items()]
-    path = material / f"answers-{participant}.json"
-    path.write_text(json.dumps({
-        "format": FORMAT, "study": key.study, "participant": participant, "started": "",
-        "finished": "", "answers": rows}))
-    return path
-
-
-def score(material, *paths, more=()):
-    code = main(["study", "score", str(material / "study"), "--answers", *map(str, paths),
-                 "--output", str(material / "scores.json"), *more])
-    return code, (json.loads((material / "scores.json").read_text()) if not code else None)
-
-
-def one_line(capsys):
-    line, = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("repose: error: ")
-    return line
-
-
-def option_of(entry, method):
-    return next(id for id, o in entry.options.items() if o.method == method)
+    return pictures_of_methods(tmp_path)
 
 
 def test_the_page_stands_alone_and_tells_nothing(material):
@@ -299,102 +237,6 @@ def test_the_interval_covers_as_often_as_it_says():
         interval = crossed_share(person + picture + rng.normal(size=(30, 30)) > 0, resamples=300)
         covered += interval.low <= 0.5 <= interval.high
     assert covered >= 88
-
-
-@pytest.fixture
-def server(material):
-    assert build(material, "--kind", "best") == 0
-    with make_server(material / "study", "127.0.0.1", 0, lambda text: None) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
-
-
-def post(url, content, **headers):
-    headers = {"Content-Type": "application/json"} | headers
-    try:
-        with urllib.request.urlopen(
-                urllib.request.Request(url, data=content, headers=headers)) as reply:
-            return reply.status, reply.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def test_the_server_keeps_whole_answers_once_and_the_key_to_itself(material, server):
-    with urllib.request.urlopen(f"{server}/") as reply:
-        assert b'content="answers"' in reply.read()
-    for path in ("key.json", "answers/", "../study/key.json", "answers/answers-p1.json"):
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{server}/{path}")
-    sent = fill(material, "p1", lambda e: option_of(e, METHODS[0])).read_bytes()
-    assert post(f"{server}/answers", sent) == (200, "stored")
-    stored = material / "study" / "answers" / "answers-p1.json"
-    assert stored.read_bytes() == sent
-    assert post(f"{server}/answers", sent)[0] == 400
-    assert post(f"{server}/answers", sent.replace(b'"p1"', b'"P1"'))[0] == 400
-    assert post(f"{server}/answers", sent[:-9])[0] == 400
-    assert post(f"{server}/elsewhere", sent)[0] == 400
-    assert [p.name for p in stored.parent.iterdir()] == [stored.name]
-    assert score(material, stored)[0] == 0
-
-
-def test_serving_refuses_a_folder_without_study_and_a_foreign_page(material, capsys):
-    assert main(["study", "serve", str(material)]) == 2
-    assert "key.json" in one_line(capsys)
-    assert build(material) == 0
-    assert build(material, "--seed", "3", output="other") == 0
-    (material / "other" / "index.html").rename(material / "study" / "index.html")
-    assert main(["study", "serve", str(material / "study")]) == 2
-    assert "index.html" in one_line(capsys)
-
-
-def test_other_sites_can_neither_read_nor_post(material, server):
-    sent = fill(material, "p1", lambda e: option_of(e, METHODS[0])).read_bytes()
-    port = server.rpartition(":")[2]
-    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"},
-                    {"Content-Type": "text/plain"}, {"Host": "evil.example"},
-                    {"Host": f"evil.example:{port}", "Origin": f"http://evil.example:{port}"},
-                    {"Host": "[::1"}, {"Origin": f"http://127.0.0.1:{int(port) + 1}"}):
-        assert post(f"{server}/answers", sent, **headers)[0] == 403, headers
-    with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(urllib.request.Request(server, headers={"Host": "evil.example"}))
-    for host in ("localhost", "127.0.0.1", "10.0.0.7:80"):
-        with urllib.request.urlopen(urllib.request.Request(server, headers={"Host": host})) as reply:
-            assert reply.headers["X-Content-Type-Options"] == "nosniff"
-            assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
-    assert not list((material / "study" / "answers").iterdir())
-    assert post(f"{server}/answers", sent, Origin=server) == (200, "stored")
-
-
-@pytest.mark.parametrize("content", [
-    b"", b"{}", b"[" * 100_000, b"9" * 5000, b'{"format": "repose-study-answers-1"}', b"\xff\xfe"])
-def test_bodies_that_are_no_answers_are_answered(server, content):
-    assert post(f"{server}/answers", content)[0] == 400
-
-
-def test_times_without_end_and_a_folder_that_is_gone_are_answered(material, server):
-    sent = fill(material, "p1", lambda e: option_of(e, METHODS[0])).read_bytes()
-    content = json.loads(sent)
-    content["answers"][0]["shown_ms"] = 10**400
-    assert post(f"{server}/answers", json.dumps(content).encode())[0] == 400
-    (material / "study" / "answers").rmdir()
-    (material / "study" / "answers").write_text("")
-    assert post(f"{server}/answers", sent)[0] == 500
-
-
-def test_a_hundred_people_may_come_at_once(material, server):
-    sent = fill(material, "p1", lambda e: option_of(e, METHODS[0])).read_bytes()
-    replies = []
-    people = [threading.Thread(target=lambda n=n: replies.append(post(
-        f"{server}/answers", sent.replace(b'"p1"', f'"p{n}"'.encode())))) for n in range(100)]
-    for person in people:
-        person.start()
-    for person in people:
-        person.join()
-    assert replies == [(200, "stored")] * 100
-    assert len(list((material / "study" / "answers").iterdir())) == 100
 
 
 def test_names_of_methods_are_no_markup():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -12,6 +11,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.people.body import (
     Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
+from repose_jax.common.ranges import Scene
 from repose_jax.data.people.garments import Outfit, sample_outfit
 from repose_jax.data.people.keypoints import JOINTS, as_skeletons, visible_joints
 from repose_jax.data.people.poses import sample_angles
@@ -23,7 +23,6 @@ from repose_jax.data.people.surface import colour_surface, light_surface
 from repose_jax.pose.skeleton import SKELETONS
 
 SMALLEST, LARGEST = (32, 16), (1024, 1024)
-Scene = Literal["view", "person"]
 # Samples per pixel side; coverage of half a pixel's samples makes the mask.
 _FINE = 2
 _IDENTITY, _VIEW, _SCENE = 1, 2, 3

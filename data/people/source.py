@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.ranges import Scene
 from repose_jax.data.pairs.source import PairSource
-from repose_jax.data.people.renderer import Scene, render_person
+from repose_jax.data.people.renderer import render_person
 from repose_jax.pose.skeleton import SKELETONS
 
 # To be counted up when the renderer paints another picture for the same numbers.

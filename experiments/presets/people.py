@@ -5,13 +5,12 @@ Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md.
 """
 
-from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import refining
+from repose_jax.experiments.presets.painter_people import CONFIG as PAINTER
 from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
-    model=refining.model("openpose18", scene=True),
-    data=DataConfig(path="people", identities=3000, views=6, scene="person"),
+    model=PAINTER.model, data=PAINTER.data,
     objective=refining.OBJECTIVE, frozen=PARTS,
     sample=refining.sample("people"),
     train=refining.refiner_train(60_000))

@@ -6,12 +6,12 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Finite, Fraction, Natural, Positive, Seed
+from repose_jax.common.ranges import Finite, Fraction, Natural, Positive, Scene, Seed
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class EvaluateOptions:
     guidance: GuidanceOptions = GuidanceOptions()
     identities: Positive = 200
     views: Positive = 6
-    scene: Literal["view", "person"] = "view"
+    scene: Scene = "view"
     all: bool = False
     baselines: bool = True
     sheet: pathlib.Path | None = None

@@ -69,6 +69,7 @@ Weight = Annotated[float, Range(0)]
 Workers = Annotated[int, Range(0, 1024)]  # processes
 Side = Annotated[int, Range(1, 8192)]  # of a picture, in pixels
 Width = Annotated[int, Range(1, 2**16)]  # of a layer
+Scene = Literal["view", "person"]  # of rendered people: anew in each picture, or each person's own
 Depth = Annotated[int, Range(1, 64)]  # in layers: each is compiled by itself
 
 
