@@ -198,7 +198,8 @@ def address(service):
 
 
 def test_the_page_comes_from_here_alone(address):
-    for path in ("", "app.js", "editor.js", "app.css", "texts.json", "facts"):
+    for path in ("", "common.js", "app.js", "painting.js", "editor.js", "app.css",
+                 "batch.html", "batch.js", "zip.js", "texts.json", "facts"):
         with urllib.request.urlopen(f"{address}/{path}") as reply:
             policy = reply.headers["Content-Security-Policy"]
             text = reply.read().decode()
@@ -260,14 +261,16 @@ def test_every_text_is_there_in_both_languages_and_used():
         assert set(text) == {"en", "ja"} and all(map(str.strip, text.values())), key
         assert re.findall(r"\{\w+\}", text["en"]) == re.findall(r"\{\w+\}", text["ja"]), key
     parser = Keys()
-    parser.feed((PAGE / "index.html").read_text(encoding="utf-8"))
-    script = (PAGE / "app.js").read_text(encoding="utf-8")
+    for path in PAGE.glob("*.html"):
+        parser.feed(path.read_text(encoding="utf-8"))
+    script = "".join(path.read_text(encoding="utf-8") for path in PAGE.glob("*.js"))
     wanted = parser.found | set(re.findall(r'\bt\("([\w.]+)"', script))
     wanted |= set(re.findall(r'dataset\.t = "([\w.]+)"', script))
     wanted |= {f"joint.{joint}" for s in SKELETONS.values() for joint in s.joints}
+    wanted |= {f"batch.{state}" for state in ("waiting", "painting", "done", "failed")}
     wanted |= {f"gallery.{entry['name']}" for entry in GALLERY}
     wanted |= {f"tool.{name}" for name in ("undo", "redo", "remove", "flip", "larger", "smaller",
-                                           "detected")}
+                                           "zoomin", "zoomout", "detected")}
     assert wanted == set(texts)
 
 

@@ -5,12 +5,16 @@ REPOSE_SCREENSHOTS=FOLDER keeps pictures of the pages.
 """
 
 import base64
+import hashlib
 import json
 import pathlib
+import time
+import zipfile
 
 import pytest
 from app_parts import photo, running, tiny_service
 
+import repose_jax.inference.app
 from repose_jax.inference.app.service import AppService
 
 selenium = pytest.importorskip("selenium")
@@ -27,8 +31,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address(market_model):
-    with running(tiny_service(market_model)) as found:
+def service(market_model):
+    return tiny_service(market_model)
+
+
+@pytest.fixture(scope="module")
+def address(service):
+    with running(service) as found:
         yield found
 
 
@@ -171,7 +180,7 @@ def test_a_picture_is_painted_compared_downloaded_and_taken_up_again(page, tmp_p
     drawn = pose(page)
     page.execute_script("document.querySelector('#steps').value = 2")
     click(page, "#paint")
-    until(page, lambda b: find(b, "#result").is_displayed(), 60)
+    until(page, lambda b: find(b, "#result").is_displayed(), 300)
     click(page, "#download")
     file = tmp_path / "a-repose-0.png"
     until(page, lambda b: file.exists())
@@ -192,16 +201,163 @@ def test_a_picture_is_painted_compared_downloaded_and_taken_up_again(page, tmp_p
 def test_what_is_drawn_is_what_is_painted(page):
     """The page asks for the very joints on the canvas, and retargets only when it is told to."""
     page.execute_script("""window.asked = []; const real = window.fetch;
-        window.fetch = (path, what) => { asked.push([path, JSON.parse(what.body)]);
+        window.fetch = (path, what) => { if (what.body) asked.push([path, JSON.parse(what.body)]);
                                          return real(path, what); }""")
     tool(page, "smaller")
     page.execute_script("document.querySelector('#steps').value = 1")
     click(page, "#paint")
-    until(page, lambda b: find(b, "#result").is_displayed(), 60)
+    until(page, lambda b: find(b, "#result").is_displayed(), 300)
     path, asked = page.execute_script("return window.asked[0]")
-    assert path == "/paint" and asked["target"]["joints"] == pose(page) != pose(page, "source")
+    assert path == "/jobs" and asked["target"]["joints"] == pose(page) != pose(page, "source")
     assert asked["source"]["joints"] == pose(page, "source")
     assert asked["retarget"] == "none" and asked["target"]["size"] == [256, 128]
+
+
+@pytest.fixture
+def slow(address, monkeypatch, request):
+    """The same model, whose every step takes a while."""
+    transfer = request.getfixturevalue("service").transfer(request.getfixturevalue("market_model").name)
+    real = transfer.run
+
+    def run(prepared, seed, config, watch=None):
+        return real(prepared, seed, config, watch and (
+            lambda step, pictures: (time.sleep(0.3), watch(step, pictures))[1]))
+    monkeypatch.setattr(transfer, "run", run)
+
+
+def test_a_picture_is_watched_and_stopped_in_the_middle(page, slow):
+    page.execute_script("document.querySelector('#steps').value = 40")
+    click(page, "#paint")
+    until(page, lambda b: "left" in find(b, "#status").text, 300)
+    assert 0 < page.execute_script("return document.querySelector('#progress').value") < 1
+    assert find(page, "#preview").is_displayed()
+    shoot(page, "painting")
+    click(page, "#cancel")
+    until(page, lambda b: find(b, "#status").text == "Stopped", 10)
+    assert not find(page, "#coming").is_displayed() and not find(page, "#result").is_displayed()
+    page.execute_script("document.querySelector('#steps').value = 2")
+    click(page, "#paint")
+    until(page, lambda b: find(b, "#result").is_displayed(), 300)
+
+
+def test_a_grid_of_seeds_and_where_a_picture_comes_from(page):
+    page.execute_script("""document.querySelector('#steps').value = 2;
+        document.querySelector('#variants').value = 3; document.querySelector('#seed').value = 5""")
+    click(page, "#paint")
+    until(page, lambda b: len(b.find_elements(By.CSS_SELECTOR, "#grid button")) == 3, 300)
+    shown = [e.text for e in page.find_elements(By.CSS_SELECTOR, "#grid button")]
+    assert shown == ["5", "6", "7"]
+    sources = page.execute_script("return [...document.querySelectorAll('#grid img')].map(i => i.src)")
+    assert len(set(sources)) == 3
+    click(page, "#grid button:first-child")
+    assert page.execute_script("return document.querySelector('#after').src") == sources[0]
+    assert find(page, "#download").get_property("download") == "a-repose-5.png"
+    click(page, "#explain")
+    until(page, lambda b: find(b, "#explained").is_displayed(), 300)
+    assert page.execute_script("return document.querySelector('#alignment').naturalWidth") > 200
+
+
+def test_limbs_and_head_are_scaled_and_the_view_is_enlarged(page):
+    before = pose(page)
+    page.execute_script("editors.target.chosen = 'left_elbow'; editors.target.scale(1.5)")
+    after = pose(page)
+    from_, old, new = (p[j] for p, j in ((before, "left_shoulder"), (before, "left_elbow"),
+                                         (after, "left_elbow")))
+    assert new == pytest.approx([from_[i] + 1.5 * (old[i] - from_[i]) for i in (0, 1)])
+    forearm = [[p["left_wrist"][i] - p["left_elbow"][i] for i in (0, 1)] for p in (before, after)]
+    assert forearm[0] == pytest.approx(forearm[1]), "the forearm kept its length"
+    assert {j for j in before if before[j] != after[j]} == {"left_elbow", "left_wrist"}
+    tool(page, "undo")
+    assert pose(page) == before
+    page.execute_script("editors.target.chosen = 'head_top'")
+    tool(page, "larger")
+    assert {j for j in before if before[j] != pose(page)[j]} == {"head_top"}
+    tool(page, "undo")
+    factor = page.execute_script("return editors.target.factor")
+    page.execute_script("editors.target.chosen = 'left_wrist'")
+    tool(page, "zoomin")
+    assert page.execute_script("return editors.target.factor") == pytest.approx(1.5 * factor)
+    drag(page, "left_wrist", (30, -15))
+    moved = pose(page)["left_wrist"]
+    assert moved == pytest.approx([before["left_wrist"][0] + 20 / factor,
+                                   before["left_wrist"][1] - 10 / factor], abs=0.01)
+    for _ in range(2):
+        tool(page, "zoomout")
+    assert page.execute_script("return editors.target.factor") == pytest.approx(factor)
+
+
+def test_keys_alone_paint_a_picture(page):
+    """From the canvas on, with Tab, Enter and letters, as without mouse or finger."""
+    page.execute_script("document.querySelector('#target canvas').focus()")
+    for key in ("n", Keys.ARROW_UP, "]", "+", "-", "["):
+        press(page, key)
+    for _ in range(80):
+        press(page, Keys.TAB)
+        if page.execute_script("return document.activeElement.id") == "steps":
+            press(page, Keys.BACKSPACE)
+            press(page, "2")
+        if page.execute_script("return document.activeElement.id") == "paint":
+            break
+    press(page, Keys.ENTER)
+    until(page, lambda b: find(b, "#result").is_displayed(), 300)
+
+
+def test_a_batch_is_paused_resumed_and_saved(browser, address, tmp_path):
+    people, made = tmp_path / "in", tmp_path / "repose.zip"
+    people.mkdir()
+    for name in ("a.png", "b.png"):
+        (people / name).write_bytes(base64.b64decode(photo()["base64"]))
+    (people / "none.png").write_bytes(b"no picture")
+    gallery = json.loads((pathlib.Path(repose_jax.inference.app.__file__).with_name(
+        "gallery.json")).read_text())
+    for entry in gallery[:2]:
+        (people / f"{entry['name']}.json").write_text(json.dumps(entry["pose"]))
+    poses = [people / f"{entry['name']}.json" for entry in gallery[:2]]
+    (people / "pairs.csv").write_text("photo,pose\n" + "\n".join(
+        f"{name},{poses[0].name}" for name in ("a.png", "none.png", "b.png")))
+    browser.get(f"{address}/batch.html")
+    until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#model option"))
+    find(browser, "#photos").send_keys("\n".join(str(people / n) for n in ("a.png", "none.png")))
+    find(browser, "#poses").send_keys("\n".join(map(str, poses)))
+    find(browser, "#pairs").send_keys(str(people / "pairs.csv"))
+    click(browser, "#run")
+    until(browser, lambda b: "b.png: is in the list" in find(b, "#problem").text)
+    find(browser, "#photos").send_keys("\n".join(
+        str(people / n) for n in ("a.png", "b.png", "none.png")))
+    until(browser, lambda b: find(b, "#photos-said").text.startswith("3"))
+    click(browser, "#run")
+    click(browser, "#pause")
+    until(browser, lambda b: find(b, "#resume").is_displayed(), 300)
+    states = browser.execute_script("return batch.rows.map(row => row.state)")
+    assert states == ["done", "waiting", "waiting"]
+    click(browser, "#resume")
+    until(browser, lambda b: browser.execute_script(
+        "return batch.rows.every(row => ['done', 'failed'].includes(row.state))"), 300)
+    states = browser.execute_script("return batch.rows.map(row => [row.state, row.error || ''])")
+    assert [s for s, _ in states] == ["done", "failed", "done"] and "none.png" in states[1][1]
+    shoot(browser, "batch")
+    until(browser, lambda b: find(b, "#zip").is_displayed())
+    click(browser, "#zip")
+    until(browser, lambda b: made.exists())
+    with zipfile.ZipFile(made) as found:
+        assert found.testzip() is None
+        lines = [json.loads(line) for line in found.read("manifest.jsonl").splitlines()]
+        assert [line["source"] for line in lines] == ["a.png", "b.png"]
+        for line in lines:
+            assert hashlib.sha256(found.read(line["file"])).hexdigest() == line["sha256"]
+    severe = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+    assert not [line for line in severe if "status of 400" not in line]
+    assert browser.execute_script(
+        "return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_token_comes_with_the_address(browser, market_model):
+    with running(tiny_service(market_model), token="s3cret") as address:
+        browser.get(f"{address}/#token=s3cret")
+        until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#gallery button"))
+        browser.get("about:blank")
+        browser.get(address)
+        until(browser, lambda b: "Authorization" in find(b, "#problem").text)
 
 
 def test_a_mistake_is_one_line_and_the_page_goes_on(page, tmp_path):

@@ -153,6 +153,20 @@ def test_a_killed_server_goes_on_with_its_jobs(painter, tmp_path):
         queue(Painter(), tmp_path)
 
 
+def test_closing_ends_a_picture_in_the_middle_and_keeps_it(painter, tmp_path):
+    jobs = queue(painter, tmp_path)
+    job = jobs.submit(b"one")
+    painter.gate.release(2)
+    eventually(lambda: job.step == 2)
+    threading.Timer(0.3, painter.gate.release).start()
+    jobs.close()
+    assert job.step == 3 and not jobs._worker.is_alive()
+    other = Painter()
+    again = queue(other, tmp_path)
+    other.gate.release(5)
+    assert again.get(job.id).finished.wait(10) and again.get(job.id).state == "done"
+
+
 def test_what_is_done_is_forgotten_in_time(painter, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEPT", 2)
     jobs = queue(painter, tmp_path)

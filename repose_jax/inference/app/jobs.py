@@ -28,6 +28,7 @@ MOST_OF_ONE = 32  # unfinished jobs of a client
 MOST_WAITING = 128
 MOST_WAITING_BYTES = 256 << 20
 KEPT = 512  # finished jobs
+_PATIENCE_S = 20.0
 
 Paint = Callable[[bytes, Watch], dict[str, Any]]
 _STATES = ("waiting", "painting", "done", "stopped", "failed")
@@ -155,10 +156,12 @@ class Jobs:
                        for other in self._jobs.values())
 
     def close(self) -> None:
-        """Lets the painter end after the picture that it is at; what waits stays in the folder."""
+        """Ends the painter at its next step; a folder keeps that picture and those that wait."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        # A thread that is inside of a program when Python ends makes it end badly.
+        self._worker.join(_PATIENCE_S)
 
     def _add(self, job: Job) -> None:
         self._jobs[job.id] = job
@@ -182,8 +185,10 @@ class Jobs:
                 job.state = "painting"
             try:
                 answer = self._painted(job)
-                whole = bool(job.steps) and job.step >= job.steps
-                state = "stopped" if job.stop and not whole else "done"
+                unfinished = job.step < job.steps
+                state = "stopped" if job.stop and (unfinished or not job.steps) else "done"
+                if unfinished and not job.stop:
+                    return  # closed in the middle: a server with the same folder begins it anew
             except UserError as error:
                 answer, state = {"error": str(error)}, "failed"
             except Exception as error:  # noqa: BLE001  # told here and there, and the queue goes on
@@ -204,7 +209,7 @@ class Jobs:
             job.step, job.preview = step, pictures[0]
             if len(first) > 1:  # the first step's time is mostly the compiler's
                 job.seconds_left = (job.steps - step) * (first[-1] - first[0]) / (len(first) - 1)
-            return not job.stop
+            return not (job.stop or self._closed)
 
         return self._paint(job.body, watch)
 

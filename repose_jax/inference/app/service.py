@@ -23,7 +23,8 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
-from repose_jax.common.provenance import Seal, checked_note, picture_text, png_content
+from repose_jax.common.picture_manifest import pixels_hash
+from repose_jax.common.provenance import Seal, checked_note, details, picture_text, png_content
 from repose_jax.data.image.files import encode_png, is_picture, read_image
 from repose_jax.data.image.resize import fit_pose, unfit_pose
 from repose_jax.inference.app.requests import (
@@ -187,7 +188,10 @@ class AppService:
                 "source_pose": ["page", source.digest()] if request.source is not None else [
                     transfer.detector.name, None]},
             guide=guide.sha256 if guide else {}, consent=checked_note(request.consent, "consent"))
-        return {"picture": _base64(png_content(picture, text, self._seal, [content])),
+        png = png_content(picture, text, self._seal, [content])
+        about = {"sha256": hashlib.sha256(png).hexdigest(),
+                 "pixels_sha256": pixels_hash(picture)} | details(text)
+        return {"picture": _base64(png), "about": about,
                 "source": _base64(encode_png(prepared.source)),
                 "seconds": round(seconds, 2), "notes": list(prepared.notes)}
 

@@ -1,62 +1,16 @@
 "use strict";
-/* The page: what is chosen, what the server is asked, what is shown. The pose is edited by editor.js. */
-const $ = id => document.getElementById(id);
+/* The page: what is chosen, what the server is asked, what is shown. Poses are edited by
+   editor.js, pictures are painted and shown by painting.js. */
 const SETTINGS = ["steps", "source_weight", "target_weight", "pif_weight"];
-const MOST_BYTES = 22 << 20;  // base64 makes it a third larger, see serve.py
-const KEPT = 30;  // pictures of the history
-const app = { facts: null, model: null, photo: null, size: null, preview: null, texts: {}, lang: "en",
-  shown: null, asking: null };
+Object.assign(app, { facts: null, model: null, photo: null, size: null, preview: null, shown: null,
+  step: null, job: null, stopped: false });
 const editors = {};
-
-function t(key, values = {}) {
-  const text = (app.texts[key] || {})[app.lang] || key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-}
 
 function translate() {
   document.documentElement.lang = app.lang;
   for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
   for (const editor of Object.values(editors)) editor.said();
   if (app.facts) gallery();
-}
-
-function problem(text) {
-  $("problem").hidden = !text;
-  $("problem").textContent = text || "";
-}
-
-async function ask(path, values, signal) {
-  let reply;
-  try {
-    reply = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(values), signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Error(t("error.gone"));
-  }
-  const answer = await reply.json();
-  if (!reply.ok) throw new Error(answer.error);
-  return answer;
-}
-
-/* Runs what may fail; its error is one line on the page. */
-async function attempt(work) {
-  problem("");
-  try {
-    await work();
-  } catch (error) {
-    if (error.name !== "AbortError") problem(error.message);
-  }
-}
-
-function read(file) {
-  if (file.size > MOST_BYTES) throw new Error(t("error.large", { name: file.name }));
-  return new Promise((done, fail) => {
-    const reader = new FileReader();
-    reader.onload = () => done({ name: file.name, base64: reader.result.replace(/^[^,]*,?/, "") });
-    reader.onerror = () => fail(new Error(t("error.unread", { name: file.name })));
-    reader.readAsDataURL(file);
-  });
 }
 
 function load(url) {
@@ -68,8 +22,6 @@ function load(url) {
   });
 }
 
-/* A picture in base64, of whichever of the two formats the server sends. */
-const url = base64 => `data:image/${base64.startsWith("/9j/") ? "jpeg" : "png"};base64,${base64}`;
 const points = pose => Object.fromEntries(
   Object.entries(pose.joints).map(([joint, point]) => [joint, point.slice(0, 2)]));
 const ours = (name, pose) => ({ name, skeleton: app.model.skeleton, unit: "pixels", size: app.size,
@@ -160,87 +112,6 @@ function number(name) {
   return value === "" ? null : Number(value);
 }
 
-async function paint() {
-  const values = { model: app.model.name, photo: app.photo,
-    source: ours("source", editors.source.pose), target: ours("target", editors.target.pose),
-    retarget: $("retarget").value, seed: number("seed") || 0, consent: $("consent").value };
-  for (const name of SETTINGS) values[name] = $(name).disabled ? null : number(name);
-  const began = performance.now();
-  const clock = setInterval(() => {
-    $("status").textContent = t("status.painting", {
-      seconds: Math.round((performance.now() - began) / 1000) });
-  }, 250);
-  $("paint").disabled = true;
-  $("cancel").hidden = false;
-  app.asking = new AbortController();
-  try {
-    const answer = await ask("/paint", values, app.asking.signal);
-    $("status").textContent = t("status.painted", { seconds: answer.seconds });
-    const { photo, size, preview, model } = app;
-    remember({ values, answer, photo, size, preview, model });
-  } catch (error) {
-    $("status").textContent = "";
-    throw error;
-  } finally {
-    clearInterval(clock);
-    $("paint").disabled = false;
-    $("cancel").hidden = true;
-  }
-}
-
-function show({ values, answer }) {
-  app.shown = answer;
-  $("result").hidden = false;
-  $("before").src = url(answer.source);
-  $("after").src = url(answer.picture);
-  $("before").alt = t("before");
-  $("after").alt = t("after");
-  $("download").href = url(answer.picture);
-  $("download").download = `${values.photo.name.replace(/\.[^.]*$/, "")}-repose-${values.seed}.png`;
-  list($("notes"), answer.notes);
-  slide();
-}
-
-/* The picture joins the history, from which its photo, poses and settings can be taken up again. */
-function remember(step) {
-  const button = document.createElement("button");
-  const image = document.createElement("img");
-  image.src = url(step.answer.picture);
-  image.alt = "";
-  button.append(image, t("history.step", { seed: step.values.seed, steps: step.values.steps ?? "" }));
-  button.onclick = () => {
-    const { values, photo, size, preview, model } = step;
-    Object.assign(app, { photo, size, preview, model });
-    $("model").value = model.name;
-    editors.source.start(size, model, preview, values.source.joints);
-    editors.target.start(size, model, preview, values.target.joints);
-    $("retarget").value = values.retarget;
-    $("seed").value = values.seed;
-    $("consent").value = values.consent;
-    setSettings(values);
-    show(step);
-  };
-  // Copies: the editors go on changing theirs.
-  step.values = structuredClone(step.values);
-  $("history").prepend(button);
-  while ($("history").children.length > KEPT) $("history").lastChild.remove();
-  show(step);
-}
-
-function slide() {
-  const at = $("compare").value;
-  $("before").style.clipPath = `inset(0 ${100 - at}% 0 0)`;
-  $("line").style.left = `${at}%`;
-}
-
-function download(name, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
 /* Canvas, tools and missing joints of one of the two poses. */
 function makeEditor(name, tools) {
   const box = $(name);
@@ -257,7 +128,8 @@ function makeEditor(name, tools) {
   const editor = new PoseEditor(canvas, () => editor.said());
   for (const [key, act] of Object.entries({ undo: () => editor.undo(), redo: () => editor.redo(),
     remove: () => editor.remove(), flip: () => editor.flip(), larger: () => editor.scale(1.05),
-    smaller: () => editor.scale(1 / 1.05), ...tools(editor) })) {
+    smaller: () => editor.scale(1 / 1.05), zoomin: () => editor.enlarge(1.5),
+    zoomout: () => editor.enlarge(1 / 1.5), ...tools(editor) })) {
     const button = document.createElement("button");
     button.dataset.t = `tool.${key}`;
     button.dataset.tool = key;
@@ -307,16 +179,10 @@ function slider(editor) {
 }
 
 async function begin() {
-  const [texts, facts] = await Promise.all(
-    ["/texts.json", "/facts"].map(path => fetch(path).then(reply => reply.json())));
-  if (facts.error) throw new Error(facts.error);
-  Object.assign(app, { texts, facts });
-  const wanted = navigator.languages.map(word => word.slice(0, 2)).find(word => ["en", "ja"].includes(word));
-  app.lang = wanted || "en";
-  $("language").value = app.lang;
-  $("model").replaceChildren(...facts.models.map(({ name, size }) =>
+  app.facts = await facts();
+  $("model").replaceChildren(...app.facts.models.map(({ name, size }) =>
     new Option(`${name} (${size.join(" × ")})`, name)));
-  app.model = facts.models[0];
+  app.model = app.facts.models[0];
   makeEditor("source", () => ({}));
   makeEditor("target", editor => ({ detected: () => editor.set(editors.source.pose) }));
   editors.target.opacity = 0.35;
@@ -325,10 +191,6 @@ async function begin() {
   translate();
 }
 
-$("language").onchange = () => {
-  app.lang = $("language").value;
-  translate();
-};
 $("photo").onchange = () => attempt(async () => {
   const [file] = $("photo").files;
   $("photo").value = "";  // the same file may be chosen again
@@ -357,10 +219,12 @@ $("pose-file").onchange = () => attempt(async () => {
 });
 $("save").onclick = () => attempt(async () => {
   const { text } = await ask("/save", { pose: ours("pose", editors.target.pose), format: "openpose" });
-  download("pose.json", text);
+  download("pose.json", new Blob([text], { type: "application/json" }));
 });
 $("paint").onclick = () => attempt(paint);
-$("cancel").onclick = () => app.asking.abort();
+$("cancel").onclick = () => attempt(stop);
+$("explain").onclick = () => attempt(explain);
+$("batch").href = `batch.html${location.hash}`;
 $("steps").oninput = guidable;
 $("compare").oninput = slide;
 attempt(begin);

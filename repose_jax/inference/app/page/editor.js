@@ -23,6 +23,8 @@ class PoseEditor {
     this.past = [];
     this.future = [];
     this.drag = null;
+    this.zoom = 1;
+    this.centre = null;  // what is looked at where it is enlarged
     canvas.tabIndex = 0;
     canvas.addEventListener("pointerdown", event => this.#down(event));
     canvas.addEventListener("pointermove", event => this.#move(event));
@@ -40,6 +42,8 @@ class PoseEditor {
     this.past = [];
     this.future = [];
     this.chosen = null;
+    this.zoom = 1;
+    this.centre = null;
     this.home = structuredClone(pose);
     this.pose = structuredClone(pose);  // another editor may have the same
     this.#changed();
@@ -92,17 +96,46 @@ class PoseEditor {
     this.#changed();
   }
 
-  /* Makes the person larger or smaller about their lowest joint and middle. */
+  /* Makes what is chosen larger or smaller: a limb with what hangs on it moving along, or the head; with
+     nothing chosen, the person, about their lowest joint and middle. */
   scale(factor) {
     const points = Object.values(this.pose);
     if (!points.length) return;
     this.#remember();
+    if (this.chosen && this.#scalePart(factor)) return this.#changed();
     const xs = points.map(point => point[0]);
     const middle = (Math.min(...xs) + Math.max(...xs)) / 2;
     const ground = Math.max(...points.map(point => point[1]));
     this.pose = Object.fromEntries(Object.entries(this.pose).map(([joint, [x, y]]) =>
       [joint, [middle + factor * (x - middle), ground + factor * (y - ground)]]));
     this.#changed();
+  }
+
+  /* Whether the chosen joint ends a limb, or is of the head, which is then scaled. */
+  #scalePart(factor) {
+    const head = Object.keys(this.pose).filter(joint => /(^|_)(nose|eye|ear|head_top)$/.test(joint));
+    const parent = (this.skeleton.limbs.find(([a, b]) => b === this.chosen && a in this.pose) || [])[0];
+    const from = this.pose[head.includes(this.chosen) && "neck" in this.pose ? "neck" : parent];
+    if (!from) return false;
+    if (head.includes(this.chosen) && "neck" in this.pose) {
+      for (const joint of head) {
+        this.pose[joint] = this.pose[joint].map((at, axis) => from[axis] + factor * (at - from[axis]));
+      }
+      return true;
+    }
+    const by = this.pose[this.chosen].map((at, axis) => (factor - 1) * (at - from[axis]));
+    for (const joint of this.#hanging(this.chosen)) {
+      this.pose[joint] = this.pose[joint].map((at, axis) => at + by[axis]);
+    }
+    return true;
+  }
+
+  /* Enlarges what is seen, about the chosen joint or the middle; 1 is the whole photo. */
+  enlarge(factor) {
+    this.zoom = Math.min(Math.max(this.zoom * factor, 1), 8);
+    if (this.chosen) this.centre = [...this.pose[this.chosen]];
+    if (this.zoom === 1) this.centre = null;
+    this.draw();
   }
 
   missing() { return this.skeleton.joints.filter(joint => !(joint in this.pose)); }
@@ -120,9 +153,14 @@ class PoseEditor {
     if (!width) return;
     const [high, wide] = this.size;
     const margin = PoseEditor.MARGIN * Math.max(high, wide);
-    this.factor = Math.min(width / (wide + 2 * margin), 560 / (high + 2 * margin));
-    const height = Math.round((high + 2 * margin) * this.factor);
-    this.offset = [(width - wide * this.factor) / 2, margin * this.factor];
+    const whole = Math.min(width / (wide + 2 * margin), 560 / (high + 2 * margin));
+    const height = Math.round((high + 2 * margin) * whole);
+    this.factor = whole * this.zoom;
+    this.offset = [(width - wide * this.factor) / 2, margin * whole];
+    if (this.zoom > 1) {
+      const [x, y] = this.centre || [wide / 2, high / 2];
+      this.offset = [width / 2 - (x + 0.5) * this.factor, height / 2 - (y + 0.5) * this.factor];
+    }
     const dense = window.devicePixelRatio || 1;
     canvas.style.height = `${height}px`;
     canvas.width = Math.round(width * dense);
@@ -197,18 +235,29 @@ class PoseEditor {
       const [x, y] = this.#toPhoto(event);
       const point = this.pose[this.chosen];
       this.drag = { grip: [point[0] - x, point[1] - y], before: structuredClone(this.pose) };
+    } else if (this.zoom > 1) {
+      this.canvas.setPointerCapture(event.pointerId);
+      this.look = this.#toPhoto(event);
     }
     this.#changed();
   }
 
   #move(event) {
-    if (!this.drag) return;
     const [x, y] = this.#toPhoto(event);
+    if (this.look) {  // what is under the finger stays under it
+      const [high, wide] = this.size;
+      const [a, b] = this.centre || [wide / 2, high / 2];
+      this.centre = [Math.min(Math.max(a + this.look[0] - x, 0), wide),
+        Math.min(Math.max(b + this.look[1] - y, 0), high)];
+      return this.draw();
+    }
+    if (!this.drag) return;
     this.#to([x + this.drag.grip[0], y + this.drag.grip[1]]);
     this.draw();
   }
 
   #up() {
+    this.look = null;
     if (!this.drag) return;
     const { before } = this.drag;
     this.drag = null;
@@ -259,6 +308,8 @@ class PoseEditor {
       this.#to([x + reach * arrows[event.key][0], y + reach * arrows[event.key][1]]);
       this.#changed();
     } else if ((event.key === "Delete" || event.key === "Backspace") && this.chosen) this.remove();
+    else if (event.key === "+" || event.key === "-") this.enlarge(event.key === "+" ? 1.5 : 1 / 1.5);
+    else if (event.key === "]" || event.key === "[") this.scale(event.key === "]" ? 1.05 : 1 / 1.05);
     else if (event.key === "Escape") {
       this.chosen = null;
       this.#changed();

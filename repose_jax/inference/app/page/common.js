@@ -1,0 +1,75 @@
+"use strict";
+/* What the pages share: texts, questions to the server, files. Each page has a function translate(). */
+const $ = id => document.getElementById(id);
+const MOST_BYTES = 22 << 20;  // base64 makes it a third larger, see serve.py
+const TOKEN = location.hash.startsWith("#token=") ? location.hash.slice(7) : "";
+const app = { texts: {}, lang: "en" };
+
+function t(key, values = {}) {
+  const text = (app.texts[key] || {})[app.lang] || key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+function problem(text) {
+  $("problem").hidden = !text;
+  $("problem").textContent = text || "";
+}
+
+/* What the server answers: to what is posted where there are values, else to the question. */
+async function ask(path, values = null, method = values ? "POST" : "GET") {
+  const headers = { "Content-Type": "application/json" };
+  if (TOKEN) headers.Authorization = `Bearer ${TOKEN}`;
+  let reply;
+  try {
+    reply = await fetch(path, { method, headers, body: values && JSON.stringify(values) });
+  } catch {
+    throw Object.assign(new Error(t("error.gone")), { gone: true });
+  }
+  const answer = await reply.json();
+  if (!reply.ok) throw new Error(answer.error);
+  return answer;
+}
+
+/* Runs what may fail; its error is one line on the page. */
+async function attempt(work) {
+  problem("");
+  try {
+    await work();
+  } catch (error) {
+    problem(error.message);
+  }
+}
+
+function read(file) {
+  if (file.size > MOST_BYTES) throw new Error(t("error.large", { name: file.name }));
+  return new Promise((done, fail) => {
+    const reader = new FileReader();
+    reader.onload = () => done({ name: file.name, base64: reader.result.replace(/^[^,]*,?/, "") });
+    reader.onerror = () => fail(new Error(t("error.unread", { name: file.name })));
+    reader.readAsDataURL(file);
+  });
+}
+
+/* A picture in base64, of whichever of the two formats the server sends. */
+const url = base64 => `data:image/${base64.startsWith("/9j/") ? "jpeg" : "png"};base64,${base64}`;
+
+function download(name, content) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/* Texts in the language of the browser, and what the server offers. */
+async function facts() {
+  const [texts, found] = await Promise.all([ask("/texts.json"), ask("/facts")]);
+  const wanted = navigator.languages.map(word => word.slice(0, 2)).find(word => ["en", "ja"].includes(word));
+  Object.assign(app, { texts, lang: wanted || "en" });
+  $("language").value = app.lang;
+  $("language").onchange = () => {
+    app.lang = $("language").value;
+    translate();
+  };
+  return found;
+}
