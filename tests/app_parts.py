@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import threading
+import time
 
 import numpy as np
 from PIL import Image
@@ -42,6 +43,24 @@ def tiny_service(model, seal=None):
     """A service of one model; its pictures are painted for real, in the model's few pixels."""
     service = AppService([str(model)], seal)
     service.transfer(model.name).detector = KnownPose()
+    return service
+
+
+def quick_service(model, seconds=0.5):
+    """The same, whose pictures are noise of their seed, and every step takes some time."""
+    service = tiny_service(model)
+    transfer = service.transfer(model.name)
+
+    def run(prepared, seed, config, watch=None):
+        pictures = np.random.default_rng(seed).integers(0, 256, (1, *transfer.size, 3), np.uint8)
+        for step in range(1, config.steps + 1):
+            time.sleep(seconds)
+            if watch and not watch(step, pictures):
+                break
+        return pictures
+
+    transfer.run = run
+    service.alignment = lambda request: {"picture": photo()["base64"]}
     return service
 
 

@@ -19,7 +19,7 @@ import repose_jax.inference.app
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.inference.app.requests import (
-    PaintRequest, PhotoRequest, PoseRequest, SaveRequest, parse)
+    AlignmentRequest, PaintRequest, PhotoRequest, PoseRequest, SaveRequest, parse)
 from repose_jax.inference.app.service import AppService
 from repose_jax.pose.formats import read_pose
 from repose_jax.pose.proportions import proportions
@@ -93,6 +93,17 @@ def test_the_picture_is_that_of_the_pipeline_and_says_what_it_is(service, model)
     assert np.array_equal(np.asarray(ours), pixels(answer["picture"]))
     assert painted(service, model, seed=5)["picture"] == answer["picture"]
     assert painted(service, model, seed=6)["picture"] != answer["picture"]
+
+
+def test_where_a_picture_comes_from_is_drawn(service, model):
+    answer = painted(service, model)
+    pose = found_in(service, model)["pose"]
+    made = {"model": model, "photo": photo(), "source": pose, "target": pose, "steps": 2}
+    drawn = service.alignment(request(AlignmentRequest, painted=made,
+                                      picture=file("a.png", base64.b64decode(answer["picture"]))))
+    assert pixels(drawn["picture"]).shape[0] > 500  # rows of levels
+    with pytest.raises(UserError, match="is not of the model's size"):
+        service.alignment(request(AlignmentRequest, painted=made, picture=photo()))
 
 
 def test_the_picture_is_signed_with_the_photo_as_what_it_was_painted_from(market_model, tmp_path):

@@ -8,11 +8,10 @@ import base64
 import hashlib
 import json
 import pathlib
-import time
 import zipfile
 
 import pytest
-from app_parts import photo, running, tiny_service
+from app_parts import photo, quick_service, running, tiny_service
 
 import repose_jax.inference.app
 from repose_jax.inference.app.service import AppService
@@ -31,13 +30,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def service(market_model):
-    return tiny_service(market_model)
-
-
-@pytest.fixture(scope="module")
-def address(service):
-    with running(service) as found:
+def address(market_model):
+    with running(tiny_service(market_model)) as found:
         yield found
 
 
@@ -46,9 +40,8 @@ def browser(request, tmp_path):
     yield from chromium(request.param, tmp_path)
 
 
-@pytest.fixture
-def page(browser, address, tmp_path):
-    """The page with a photo on it."""
+def opened(browser, address, tmp_path):
+    """The page with a photo on it; looks at its end whether all was well."""
     path = tmp_path / "a.png"
     path.write_bytes(base64.b64decode(photo()["base64"]))
     browser.get(address)
@@ -63,6 +56,23 @@ def page(browser, address, tmp_path):
     assert asked and all(name.startswith((address, "data:", "blob:")) for name in asked), asked
     assert browser.execute_script(
         "return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.fixture
+def page(browser, address, tmp_path):
+    yield from opened(browser, address, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def quick_address(market_model):
+    with running(quick_service(market_model)) as found:
+        yield found
+
+
+@pytest.fixture
+def quick(browser, quick_address, tmp_path):
+    """The page before a painter whose pictures are noise, which costs nothing."""
+    yield from opened(browser, quick_address, tmp_path)
 
 
 def pose(browser, name="target"):
@@ -213,48 +223,36 @@ def test_what_is_drawn_is_what_is_painted(page):
     assert asked["retarget"] == "none" and asked["target"]["size"] == [256, 128]
 
 
-@pytest.fixture
-def slow(address, monkeypatch, request):
-    """The same model, whose every step takes a while."""
-    transfer = request.getfixturevalue("service").transfer(request.getfixturevalue("market_model").name)
-    real = transfer.run
-
-    def run(prepared, seed, config, watch=None):
-        return real(prepared, seed, config, watch and (
-            lambda step, pictures: (time.sleep(0.3), watch(step, pictures))[1]))
-    monkeypatch.setattr(transfer, "run", run)
-
-
-def test_a_picture_is_watched_and_stopped_in_the_middle(page, slow):
-    page.execute_script("document.querySelector('#steps').value = 40")
-    click(page, "#paint")
-    until(page, lambda b: "left" in find(b, "#status").text, 300)
-    assert 0 < page.execute_script("return document.querySelector('#progress').value") < 1
-    assert find(page, "#preview").is_displayed()
-    shoot(page, "painting")
-    click(page, "#cancel")
-    until(page, lambda b: find(b, "#status").text == "Stopped", 10)
-    assert not find(page, "#coming").is_displayed() and not find(page, "#result").is_displayed()
-    page.execute_script("document.querySelector('#steps').value = 2")
-    click(page, "#paint")
-    until(page, lambda b: find(b, "#result").is_displayed(), 300)
+def test_a_picture_is_watched_and_stopped_in_the_middle(quick):
+    quick.execute_script("document.querySelector('#steps').value = 40")
+    click(quick, "#paint")
+    until(quick, lambda b: "left" in find(b, "#status").text, 300)
+    assert 0 < quick.execute_script("return document.querySelector('#progress').value") < 1
+    assert find(quick, "#preview").is_displayed()
+    shoot(quick, "painting")
+    click(quick, "#cancel")
+    until(quick, lambda b: find(b, "#status").text == "Stopped", 10)
+    assert not find(quick, "#coming").is_displayed() and not find(quick, "#result").is_displayed()
+    quick.execute_script("document.querySelector('#steps').value = 2")
+    click(quick, "#paint")
+    until(quick, lambda b: find(b, "#result").is_displayed(), 300)
 
 
-def test_a_grid_of_seeds_and_where_a_picture_comes_from(page):
-    page.execute_script("""document.querySelector('#steps').value = 2;
+def test_a_grid_of_seeds_and_where_a_picture_comes_from(quick):
+    quick.execute_script("""document.querySelector('#steps').value = 2;
         document.querySelector('#variants').value = 3; document.querySelector('#seed').value = 5""")
-    click(page, "#paint")
-    until(page, lambda b: len(b.find_elements(By.CSS_SELECTOR, "#grid button")) == 3, 300)
-    shown = [e.text for e in page.find_elements(By.CSS_SELECTOR, "#grid button")]
+    click(quick, "#paint")
+    until(quick, lambda b: len(b.find_elements(By.CSS_SELECTOR, "#grid button")) == 3, 300)
+    shown = [e.text for e in quick.find_elements(By.CSS_SELECTOR, "#grid button")]
     assert shown == ["5", "6", "7"]
-    sources = page.execute_script("return [...document.querySelectorAll('#grid img')].map(i => i.src)")
+    sources = quick.execute_script("return [...document.querySelectorAll('#grid img')].map(i => i.src)")
     assert len(set(sources)) == 3
-    click(page, "#grid button:first-child")
-    assert page.execute_script("return document.querySelector('#after').src") == sources[0]
-    assert find(page, "#download").get_property("download") == "a-repose-5.png"
-    click(page, "#explain")
-    until(page, lambda b: find(b, "#explained").is_displayed(), 300)
-    assert page.execute_script("return document.querySelector('#alignment').naturalWidth") > 200
+    click(quick, "#grid button:first-child")
+    assert quick.execute_script("return document.querySelector('#after').src") == sources[0]
+    assert find(quick, "#download").get_property("download") == "a-repose-5.png"
+    click(quick, "#explain")
+    until(quick, lambda b: find(b, "#explained").is_displayed(), 300)
+    assert quick.execute_script("return document.querySelector('#alignment').naturalWidth") == 128
 
 
 def test_limbs_and_head_are_scaled_and_the_view_is_enlarged(page):
@@ -286,23 +284,23 @@ def test_limbs_and_head_are_scaled_and_the_view_is_enlarged(page):
     assert page.execute_script("return editors.target.factor") == pytest.approx(factor)
 
 
-def test_keys_alone_paint_a_picture(page):
+def test_keys_alone_paint_a_picture(quick):
     """From the canvas on, with Tab, Enter and letters, as without mouse or finger."""
-    page.execute_script("document.querySelector('#target canvas').focus()")
+    quick.execute_script("document.querySelector('#target canvas').focus()")
     for key in ("n", Keys.ARROW_UP, "]", "+", "-", "["):
-        press(page, key)
+        press(quick, key)
     for _ in range(80):
-        press(page, Keys.TAB)
-        if page.execute_script("return document.activeElement.id") == "steps":
-            press(page, Keys.BACKSPACE)
-            press(page, "2")
-        if page.execute_script("return document.activeElement.id") == "paint":
+        press(quick, Keys.TAB)
+        if quick.execute_script("return document.activeElement.id") == "steps":
+            press(quick, Keys.BACKSPACE)
+            press(quick, "2")
+        if quick.execute_script("return document.activeElement.id") == "paint":
             break
-    press(page, Keys.ENTER)
-    until(page, lambda b: find(b, "#result").is_displayed(), 300)
+    press(quick, Keys.ENTER)
+    until(quick, lambda b: find(b, "#result").is_displayed(), 300)
 
 
-def test_a_batch_is_paused_resumed_and_saved(browser, address, tmp_path):
+def test_a_batch_is_paused_resumed_and_saved(browser, quick_address, tmp_path):
     people, made = tmp_path / "in", tmp_path / "repose.zip"
     people.mkdir()
     for name in ("a.png", "b.png"):
@@ -315,7 +313,7 @@ def test_a_batch_is_paused_resumed_and_saved(browser, address, tmp_path):
     poses = [people / f"{entry['name']}.json" for entry in gallery[:2]]
     (people / "pairs.csv").write_text("photo,pose\n" + "\n".join(
         f"{name},{poses[0].name}" for name in ("a.png", "none.png", "b.png")))
-    browser.get(f"{address}/batch.html")
+    browser.get(f"{quick_address}/batch.html")
     until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#model option"))
     find(browser, "#photos").send_keys("\n".join(str(people / n) for n in ("a.png", "none.png")))
     find(browser, "#poses").send_keys("\n".join(map(str, poses)))
