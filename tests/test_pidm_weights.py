@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import flax.traverse_util
@@ -13,9 +14,15 @@ import pytest
 from repose_jax.cli import main
 from repose_jax.common import torch_file
 from repose_jax.common.errors import UserError
+from repose_jax.data.config import DataConfig
+from repose_jax.data.image.files import read_image
+from repose_jax.experiments.presets.pidm_rpa import CONFIG
 from repose_jax.models.pidm_weights import read_pidm
 from repose_jax.models.pose_transfer import RePoseModel
+from repose_jax.models.weights import load_model
 from repose_jax.networks.unet import UNetConfig
+from repose_jax.tasks.fit import fit
+from repose_jax.training.config import LoopConfig
 
 CHANNELS, SIZE = (32, 32, 64), (32, 32)
 
@@ -158,6 +165,70 @@ class TestReading:
         assert main(["import", "pidm", str(path), "-o", str(tmp_path / "out")]) == 2
         told = capsys.readouterr().err
         assert said in told and len(told.splitlines()) == 1
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def imported(checkpoint, tmp_path_factory):
+    """Folder of the model that the command makes, with an alignment."""
+    folder = tmp_path_factory.mktemp("imported") / "model"
+    assert main(["import", "pidm", str(checkpoint), "-o", str(folder), "--rpa", "1",
+                 "--size", *map(str, SIZE)]) == 0
+    return folder
+
+
+@pytest.fixture
+def tuning():
+    """The preset that fine-tunes, with the widths and the size of the file at hand."""
+    network = dataclasses.replace(
+        CONFIG.model.network, image_size=SIZE,
+        unet=UNetConfig(channels=CHANNELS, attention=(1, 2)),
+        rpa=dataclasses.replace(CONFIG.model.network.rpa, iterations=1))
+    return dataclasses.replace(
+        CONFIG, model=dataclasses.replace(CONFIG.model, network=network),
+        data=DataConfig(path="people", identities=2, views=2),
+        sample=dataclasses.replace(CONFIG.sample, steps=1),
+        train=LoopConfig(total_images=4, batch_size=2))
+
+
+class TestUse:
+    """An imported model goes wherever a model does."""
+
+    def test_transfer(self, imported, tmp_path):
+        """What is painted is the picture of the network that was read, of its size."""
+        out = tmp_path / "out.png"
+        assert main(["transfer", "examples/person-a.png", "--pose", "examples/pose-arms.json",
+                     "--model", str(imported), "--steps", "2", "--output", str(out),
+                     "--source-pose", "examples/person-a.json"]) == 0
+        assert read_image(out).shape == (*SIZE, 3)
+        assert np.asarray(read_image(out), float).std() > 1
+
+    @pytest.mark.slow
+    def test_evaluate(self, imported, tmp_path):
+        assert main(["evaluate", "--model", str(imported), "--data", "people", "--pairs", "8",
+                     "--steps", "1", "--no-baselines", "--output", str(tmp_path / "a.json")]) == 0
+        assert (tmp_path / "a.html").exists()
+
+    def test_fine_tuning_begins_with_its_weights(self, imported, tuning):
+        """The preset's architecture is what the command writes, the widths apart."""
+        loaded = load_model(imported)
+        assert tuning.model == loaded.model.config
+        jax.tree.map(np.testing.assert_array_equal, tuning.task(imported).given, loaded.params)
+
+    @pytest.mark.slow
+    def test_fine_tuning_moves_what_is_injected(self, imported, tuning, tmp_path):
+        """Two careful steps: PIDM's weights are where they were, the alignment begins to speak."""
+        fit(tuning.task(imported), tmp_path, progress=False)
+        before, after = (flax.traverse_util.flatten_dict(load_model(folder).params, sep="/")
+                         for folder in (imported, tmp_path))
+        moved = {name: float(jnp.abs(after[name] - before[name]).max()) for name in before}
+        assert max(moved.values()) < 0.01
+        assert any(moved[name] > 0 for name in moved if name.startswith("unet/injection"))
+
+    def test_a_size_that_its_levels_do_not_divide_is_a_line(self, checkpoint, tmp_path, capsys):
+        assert main(["import", "pidm", str(checkpoint), "-o", str(tmp_path / "out"),
+                     "--size", "30", "32"]) == 2
+        assert "multiples of 4" in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 
 

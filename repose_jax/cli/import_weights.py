@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from repose_jax.cli.terminal import parse, say
-from repose_jax.common.ranges import Range
+from repose_jax.common.ranges import Range, Side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +27,14 @@ class ImportOptions:
       weights: the average of the weights, by which PIDM samples, or the weights themselves.
       rpa: iterations of a recurrent pose alignment to add for fine-tuning; the output is PIDM's
         until training changes it.
+      size: height and width of the pictures that the weights are for.
     """
 
     file: tyro.conf.Positional[pathlib.Path]
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=["-o"])]
     weights: Literal["ema", "model"] = "ema"
     rpa: Annotated[int, Range(0, 32)] = 0
+    size: tuple[Side, Side] = (256, 256)
 
 
 def import_pidm(argv: Sequence[str]) -> int:
@@ -44,7 +46,7 @@ def import_pidm(argv: Sequence[str]) -> int:
     from repose_jax.models.sample_config import SampleConfig
     from repose_jax.models.weights import FILE_NAME, save_model
 
-    read = read_pidm(options.file, options.weights, options.rpa)
+    read = read_pidm(options.file, options.weights, options.rpa, options.size)
     with options.file.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     options.output.mkdir(parents=True, exist_ok=True)

@@ -14,27 +14,27 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from repose_jax.cli.detector import BoxOption, Kind, load_detector, which_person
+from repose_jax.cli.detector import BoxOption, Kind, load_detector
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
-from repose_jax.cli.transfer_jobs import Job, Photos
+from repose_jax.cli.transfer_jobs import Job, Photos, is_one_file, jobs_of
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import check_writable
 from repose_jax.common.picture_manifest import PictureManifest
-from repose_jax.common.provenance import check_png, details, file_content, text_of, write_png
+from repose_jax.common.provenance import details, file_content, text_of, write_png
 from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
-from repose_jax.data.image.files import is_picture, read_image
-from repose_jax.data.image.names import flattened
+from repose_jax.data.image.files import read_image
 from repose_jax.inference.draw_alignment import draw_alignment
 from repose_jax.inference.draw_trajectory import draw_trajectory
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 from repose_jax.pose.draw import draw_skeleton
-from repose_jax.pose.formats import NamedPose, read_pose
 from repose_jax.pose.retarget import Mode
 
 _BATCH = 8
+_NAMED = 100
+"""Of more files than this only the number is told."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +42,12 @@ class TransferOptions:
     """Paint the person of each source in each pose.
 
     Attributes:
-      sources: photos of people.
+      sources: photos of people, and folders, whose photos are taken in the order of their names.
       pose: file with the target pose: CSV, OpenPose, COCO or MediaPipe JSON, 18 lines of x y, or
         our own JSON; or a photo of a person in that pose, which is then found as the source's is.
+      pairs: list of pairs, lines from,to of photos in the folder that is given as SOURCE: each is
+        painted once, in the pose that --pose has in the row of the second photo's name, or without
+        --pose in that which the second photo shows.
       output: the PNG to write; with several results, a folder.
       source_pose: pose in the source; by default that of a pose file of the photo's own name beside
         it, or else it is estimated.
@@ -87,8 +90,9 @@ class TransferOptions:
 
     sources: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(
         metavar="SOURCE")]
-    pose: pathlib.Path
     output: pathlib.Path
+    pose: pathlib.Path | None = None
+    pairs: pathlib.Path | None = None
     source_pose: pathlib.Path | None = None
     source_pose_name: str | None = None
     source_box: BoxOption = None
@@ -154,11 +158,11 @@ def run(
     transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)
     guide = transfer.guide(sample)
-    jobs, photos = _jobs(transfer, options), Photos(transfer, options)
+    jobs, photos = jobs_of(transfer, options), Photos(transfer, options)
     grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
     _check_outputs(jobs, options, grid)
     seal = seal_of(options.provenance, say)
-    listed = None if _is_one_file(options) else PictureManifest(options.output)
+    listed = None if is_one_file(options) else PictureManifest(options.output)
 
     def facts(job: Job) -> dict[str, str]:
         return photos.facts(job, sample, guide)
@@ -200,8 +204,11 @@ def run(
         drawn = draw_grid(transfer, jobs, [photos.prepared(job) for job in jobs])
         sources = [file_content(path) for path in dict.fromkeys(job.source for job in jobs)]
         write_png(grid, np.asarray(drawn), facts(jobs[-1]), seal, sources)
-    for path in _written(todo, options, grid):
+    written = _written(todo, options, grid)
+    for path in written if len(written) <= _NAMED else ():
         say(f"wrote {path}")
+    if len(written) > _NAMED:
+        say(f"wrote {len(written)} files to {options.output}")
     return [job.output for job in jobs]
 
 
@@ -229,7 +236,7 @@ def _is_done(job: Job, options: TransferOptions, facts: Callable[[Job], dict[str
     Raises:
       UserError: it is there and was made otherwise, which --overwrite allows.
     """
-    if options.overwrite or _is_one_file(options) or not job.output.exists():
+    if options.overwrite or is_one_file(options) or not job.output.exists():
         return False
     wanted, found = facts(job), text_of(job.output)
     name = next((name for name in wanted if found.get(name) != wanted[name]), None)
@@ -238,40 +245,6 @@ def _is_done(job: Job, options: TransferOptions, facts: Callable[[Job], dict[str
                         "another", "give --overwrite, or another folder")
     beside = [_beside(job.output, word) for word in ("explain", "trajectory")]
     return not options.explain or all(path.exists() for path in beside)
-
-
-def _is_one_file(options: TransferOptions) -> bool:
-    return options.output.suffix.lower() == ".png" and not options.output.is_dir()
-
-
-def _jobs(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
-    if not options.sources:
-        raise UserError("repose transfer", "got no photo", "name one or more")
-    one_file = _is_one_file(options)
-    if not one_file and options.output.suffix and not options.output.is_dir():
-        check_png(options.output)
-    if options.source_box and len(options.sources) > 1:
-        raise UserError("--source-box", f"is one box for {len(options.sources)} photos",
-                        "name one photo")
-    if one_file and len(options.sources) * len(options.pose_name or (None,)) > 1:
-        raise UserError(options.output, "is one file for several pictures", "name a folder")
-    poses = [dataclasses.replace(pose, pose=np.array(pose.pose))
-             for pose in _target_poses(transfer, options)]
-    return [Job(source, pose, options.output if one_file else
-                options.output / f"{source.stem}_2_{flattened(pose.name)}.png")
-            for source in options.sources for pose in poses]
-
-
-def _target_poses(transfer: PoseTransfer, options: TransferOptions) -> list[NamedPose]:
-    person = which_person(options.pose_person, options.pose_box, "--pose-box")
-    if not is_picture(options.pose):
-        return [read_pose(options.pose, row=row, person=person,
-                          min_confidence=options.min_confidence)
-                for row in options.pose_name or (None,)]
-    if options.pose_name:
-        raise UserError(options.pose, "is a picture and has no named poses",
-                        "leave --pose-name out")
-    return [transfer.photo_pose(options.pose, person=person)]
 
 
 def _written(
@@ -287,7 +260,8 @@ def _written(
 def _check_outputs(jobs: list[Job], options: TransferOptions, grid: pathlib.Path) -> None:
     paths = _written(jobs, options, grid)
     times = collections.Counter(paths)
-    given = {path.resolve() for path in (*options.sources, options.pose)}
+    given = {path.resolve() for path in (
+        *(job.source for job in jobs), options.pose, options.pairs) if path}
     for path in paths:
         if path.resolve() in given:
             raise UserError(path, "would replace what was given", "choose another output")

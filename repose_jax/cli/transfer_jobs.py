@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
+from repose_jax.cli.detector import which_person
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import identity
-from repose_jax.common.provenance import file_hash, picture_text
-from repose_jax.data.image.files import frame_note, read_image
+from repose_jax.common.provenance import check_png, file_hash, picture_text
+from repose_jax.data.image.files import frame_note, is_picture, read_image
+from repose_jax.data.image.names import flattened, pictures_below
+from repose_jax.data.pairs.list import read_pair_list
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.pose.formats import NamedPose, find_photo_pose, pose_beside, read_poses
+from repose_jax.pose.formats import (
+    NamedPose, find_photo_pose, pose_beside, read_pose, read_poses)
 from repose_jax.pose.people import Person
 
 if TYPE_CHECKING:
@@ -100,8 +105,9 @@ def _source_pose(
             raise UserError("--source-pose-name", f"names a row, and no pose file lies beside {source}",
                             "give --source-pose too")
     several = len(set(read_poses(path, size=size).pictures)) > 1
-    if len(options.sources) > 1 and options.source_pose and (row is not None or not several):
-        raise UserError(path, f"gives one pose for {len(options.sources)} photos",
+    many = len(options.sources) > 1 or options.sources[0].is_dir()
+    if many and options.source_pose and (row is not None or not several):
+        raise UserError(path, "gives one pose for several photos",
                         "give a file with a row named after each photo, or lay a pose file of its "
                         "name beside each")
     found = find_photo_pose(path, source, size, row=row, person=person,
@@ -109,3 +115,96 @@ def _source_pose(
     if found is None:
         raise UserError(path, f"shows nobody in {source}", "give the pose in this photo")
     return found
+
+
+def is_one_file(options: TransferOptions) -> bool:
+    """Whether the output is the name of a picture, not of a folder."""
+    return options.output.suffix.lower() == ".png" and not options.output.is_dir()
+
+
+def jobs_of(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
+    """The pictures that a command asks for, each once.
+
+    Raises:
+      UserError: sources, poses and output do not make up a task.
+    """
+    one_file = is_one_file(options)
+    if not one_file and options.output.suffix and not options.output.is_dir():
+        check_png(options.output)
+    wanted = [(source, _own(pose)) for source, pose in (
+        _product(transfer, options) if options.pairs is None else _listed(transfer, options))]
+    if options.source_box and len({source for source, _ in wanted}) > 1:
+        raise UserError("--source-box", f"is one box for {len(wanted)} photos", "name one photo")
+    if one_file and len(wanted) > 1:
+        raise UserError(options.output, "is one file for several pictures", "name a folder")
+    return [Job(source, pose, options.output if one_file else
+                options.output / f"{source.stem}_2_{flattened(pose.name)}.png")
+            for source, pose in wanted]
+
+
+def _own(pose: NamedPose) -> NamedPose:
+    """A copy: what was read is a view of all the poses of its file."""
+    return dataclasses.replace(pose, pose=np.array(pose.pose))
+
+
+def _product(
+    transfer: PoseTransfer, options: TransferOptions
+) -> list[tuple[pathlib.Path, NamedPose]]:
+    """Every source in every pose."""
+    if not options.sources:
+        raise UserError("repose transfer", "got no photo", "name one or more")
+    if options.pose is None:
+        raise UserError("--pose", "is missing", "name the target pose's file, or --pairs LIST")
+    sources = [photo for path in options.sources for photo in (
+        pictures_below(path).values() if path.is_dir() else (path,))]
+    person = which_person(options.pose_person, options.pose_box, "--pose-box")
+    if not is_picture(options.pose):
+        poses = [read_pose(options.pose, row=row, person=person,
+                           min_confidence=options.min_confidence)
+                 for row in options.pose_name or (None,)]
+    elif options.pose_name:
+        raise UserError(options.pose, "is a picture and has no named poses",
+                        "leave --pose-name out")
+    else:
+        poses = [transfer.photo_pose(options.pose, person=person)]
+    return list(itertools.product(sources, poses))
+
+
+def _listed(
+    transfer: PoseTransfer, options: TransferOptions
+) -> list[tuple[pathlib.Path, NamedPose]]:
+    """The pairs of a list."""
+    pairs = options.pairs or pathlib.Path()
+    if len(options.sources) != 1 or not options.sources[0].is_dir():
+        raise UserError("--pairs", "names photos of a folder",
+                        "give the folder, and nothing else, as SOURCE")
+    if options.pose_name or options.pose_box or options.pose_person != "largest":
+        raise UserError("--pairs", "says whose pose is taken",
+                        "leave --pose-name, --pose-person and --pose-box out")
+    if options.pose is not None and is_picture(options.pose):
+        raise UserError(options.pose, "is a picture, and --pairs names the target poses by photos",
+                        "give a file with a pose for each, or leave --pose out")
+    photos, found = pictures_below(options.sources[0]), {}
+
+    def pose_of(name: str, line: int) -> NamedPose:
+        if options.pose is not None:
+            return read_pose(options.pose, row=name, min_confidence=options.min_confidence)
+        return dataclasses.replace(transfer.photo_pose(photo_of(name, line)), name=name)
+
+    def photo_of(name: str, line: int) -> pathlib.Path:
+        if flattened(name) not in photos:
+            raise UserError(pairs, f"line {line} names {name:.100}, which is no photo in "
+                            f"{options.sources[0]}", "put the photo there, or drop the line")
+        return photos[flattened(name)]
+
+    wanted: dict[tuple[pathlib.Path, str], tuple[pathlib.Path, NamedPose]] = {}
+    for line, source, target in read_pair_list(pairs):
+        photo = photo_of(source, line)
+        if (photo, target) in wanted:
+            raise UserError(pairs, f"line {line} says a pair again", "drop the line")
+        if target not in found:
+            found[target] = _own(pose_of(target, line))
+        wanted[photo, target] = photo, found[target]
+    if not wanted:
+        raise UserError(pairs, "has no pair", "give lines from,to")
+    return list(wanted.values())

@@ -21,7 +21,7 @@ from jaxtyping import Float
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_torch
-from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel
+from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig, decoder_plan, encoder_plan
@@ -149,9 +149,11 @@ def _config(
                       if f"input_blocks.{k * (blocks + 1) + blocks}.1.to_q.weight" in state)
     alignment = _BASELINE if not rpa else dataclasses.replace(
         _BASELINE, iterations=rpa, hidden=64, inject=True)
-    return ModelConfig(prediction="epsilon", network=NetworkConfig(
+    config = ModelConfig(prediction="epsilon", network=NetworkConfig(
         image_size=image_size, skeleton="openpose18", maps="pidm", learned_variance=True,
         unet=UNetConfig(channels=tuple(widths), attention=attention), rpa=alignment))
+    check_model(config)
+    return config
 
 
 def _placed(

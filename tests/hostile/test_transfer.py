@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import pathlib
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from PIL import Image
 from repose_jax.cli import main
 from repose_jax.cli import transfer as command
 from repose_jax.common.errors import UserError
+from repose_jax.data.image.names import generated_pictures
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 
 COUNT = 12
@@ -109,3 +114,92 @@ def test_a_wrong_source_is_found_before_the_first_is_painted(photos, market_mode
     assert paint([*photos, str(broken)], market_model, tmp_path) == 2
     assert not list(tmp_path.iterdir())
     broken.unlink()
+
+
+@pytest.fixture(scope="module")
+def pairs(photos) -> tuple[pathlib.Path, pathlib.Path]:
+    """The folder of the photos, and a list of pairs of them."""
+    folder = pathlib.Path(photos[0]).parent
+    path = folder / "pairs.txt.csv"
+    path.write_text("from,to\n" + "".join(
+        f"p{i:02d}.jpg,p{(5 * i + 1) % COUNT:02d}.jpg\n" for i in range(COUNT)))
+    return folder, path
+
+
+def listed(pairs, model, output, *more) -> list[str]:
+    folder, path = map(str, pairs)
+    return ["transfer", folder, "--pairs", path, "--source-pose", f"{folder}/poses.csv", "--pose",
+            f"{folder}/poses.csv", "--model", str(model), "--steps", "2", "--output", str(output),
+            *more]
+
+
+def test_a_list_of_pairs_paints_each_once(photos, pairs, market_model, tmp_path, capsys):
+    """The pictures of one source and one pose each, by the names that evaluation asks for."""
+    assert main(listed(pairs, market_model, tmp_path / "out")) == 0
+    found = generated_pictures(tmp_path / "out", [
+        (f"p{i:02d}.jpg", f"p{(5 * i + 1) % COUNT:02d}.jpg") for i in range(COUNT)])
+    assert len(found) == COUNT
+    poses = pathlib.Path(photos[0]).with_name("poses.csv")
+    # In a batch of other neighbours, which may round otherwise.
+    assert main(["transfer", photos[3], "--source-pose", str(poses), "--pose", str(poses),
+                 "--pose-name", "p04.jpg", "--source-pose-name", "p03.jpg", "--model",
+                 str(market_model), "--steps", "2", "--output", str(tmp_path / "one.png")]) == 0
+    a, b = (np.asarray(Image.open(path), int) for path in (found[3], tmp_path / "one.png"))
+    assert found[3].stem == "p03_2_p04" and np.abs(a - b).max() <= 1
+    capsys.readouterr()
+    assert main(listed(pairs, market_model, tmp_path / "out")) == 0
+    assert f"{COUNT} of {COUNT} pictures are there" in capsys.readouterr().out
+
+
+def test_a_folder_is_its_photos(photos, market_model, tmp_path, capsys):
+    folder = pathlib.Path(photos[0]).parent
+    assert main(["transfer", str(folder), "--source-pose", str(folder / "poses.csv"), "--pose",
+                 str(folder / "poses.csv"), "--pose-name", "p00.jpg", "--model",
+                 str(market_model), "--steps", "1", "--output", str(tmp_path)]) == 0
+    assert len(list(tmp_path.glob("*.png"))) == COUNT
+
+
+@pytest.mark.parametrize("text, said", [
+    ("from,to\np00.jpg,nobody.jpg\n", "nobody.jpg"),
+    ("from,to\nnobody.jpg,p00.jpg\n", "line 2 names nobody.jpg, which is no photo in"),
+    ("p00.jpg,p01.jpg\np00.jpg,p01.jpg\n", "line 2 says a pair again"),
+    ("p00.jpg\n", "line 1 has 1 fields"), ("from,to\n", "has no pair")])
+def test_a_wrong_list_is_a_line(pairs, market_model, tmp_path, capsys, text, said):
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text(text)
+    assert main(listed((pairs[0], wrong), market_model, tmp_path / "out")) == 2
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_list_stands_alone(photos, pairs, market_model, tmp_path, capsys):
+    for more in (["--pose-name", "p00.jpg"], ["--pose", photos[0]]):
+        assert main(listed(pairs, market_model, tmp_path, *more)) == 2
+    wrong = listed(pairs, market_model, tmp_path)
+    wrong[1] = photos[0]
+    assert main(wrong) == 2
+    assert main(["transfer", photos[0], "--model", str(market_model), "--output",
+                 str(tmp_path / "out.png")]) == 2
+    assert "--pose: is missing; name the target pose's file" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_run_loses_and_repeats_nothing(pairs, market_model, tmp_path):
+    """SIGKILL once some pictures are there; the same command paints the others, and only those."""
+    out = tmp_path / "out"
+    started = subprocess.Popen(
+        [sys.executable, "-m", "repose_jax.cli", *listed(pairs, market_model, out)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not list(out.glob("*.png")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    started.kill()
+    started.wait()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    assert before
+    assert main(listed(pairs, market_model, out)) == 0
+    assert len(list(out.glob("*.png"))) == COUNT
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+    lines = (out / "manifest.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["file"] for line in lines}) == len(lines) == COUNT
