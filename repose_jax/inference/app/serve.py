@@ -68,6 +68,11 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
             "/openapi.json": lambda: document(_POSTED, bool(token))}
     places = threading.BoundedSemaphore(_AT_ONCE)
 
+    def allowed(path: str) -> str:
+        """The methods that a path knows; none of a path that is not here."""
+        return ("GET, HEAD" if path in files or path in told else "POST" if path in _POSTED
+                else "GET, HEAD, DELETE" if path.startswith("/jobs/") else "")
+
     class Handler(LocalHandler):
         policy = _POLICY
 
@@ -106,15 +111,16 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
             self._json(200, _view(jobs, self._job(path)))
 
         def _posted(self) -> None:
+            path = self.path.partition("?")[0]
+            if self.is_for_us() and allowed(path) and "POST" not in allowed(path):
+                raise _Refused(405, "request", "is for nothing that is posted to",
+                               "see /openapi.json")
             if not self.is_for_us() or not self.is_of_the_page():
                 raise _Refused(403, "request", "is not from the page itself, or not JSON",
                                "use the page that `repose app` shows, or application/json")
             self._check_token()
-            path = self.path.partition("?")[0]
             if path not in _POSTED:
-                known = path in told or path in files or path.startswith("/jobs/")
-                raise _Refused(405 if known else 404, "request", "is for nothing that is posted to",
-                               "see /openapi.json")
+                raise _Refused(404, "request", "is for nothing that is here", "see /openapi.json")
             length = self.length(MOST_BYTES)
             if length is None:
                 raise _Refused(413, "request", f"is larger than {MOST_BYTES >> 20} MB or does not "
@@ -187,7 +193,8 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
                                           "please report it"))
 
         def _fail(self, status: int, error: UserError) -> None:
-            more = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": "GET, HEAD, POST, DELETE"},
+            path = getattr(self, "path", "").partition("?")[0]
+            more = {401: {"WWW-Authenticate": "Bearer"}, 405: {"Allow": allowed(path)},
                     429: {"Retry-After": "5"}, 503: {"Retry-After": "1"}}
             self._json(status, {"error": str(error)}, more.get(status))
 
