@@ -62,9 +62,10 @@ params = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype),
                       jax.eval_shape(model.init, jax.random.key(0)))
 loaded = LoadedModel("tiny", model, params, {}, CONFIG.sample, "")
 people = rendered_people(identities=4, views=4, size=(32, 16))
-pictures, _ = sampled(loaded, people, np.arange(11), CONFIG.sample, None, batch_size=4)
-assert pictures.shape == (11, 32, 16, 3) and pictures.std() > 1
-np.save(sys.argv[2], pictures)
+for size in map(int, sys.argv[3:]):
+    pictures, _ = sampled(loaded, people, np.arange(24), CONFIG.sample, None, batch_size=size)
+    assert pictures.shape == (24, 32, 16, 3) and pictures.std() > 1
+    np.save(f"{sys.argv[2]}-{size}.npy", pictures)
 """
 
 
@@ -74,9 +75,52 @@ def test_eight_devices_train_as_one():
 
 
 @pytest.mark.slow
-def test_eight_devices_paint_what_one_paints(tmp_path):
-    for count in (1, 8):
-        on_devices(count, SAMPLE, str(count), str(tmp_path / f"{count}.npy"))
-    one, eight = (np.load(tmp_path / f"{count}.npy").astype(int) for count in (1, 8))
-    # Rounding may differ in the last place of a step, and so by a grey level or two in the end.
-    assert np.abs(one - eight).max() <= 2 and np.abs(one - eight).mean() < 0.01
+def test_neither_batch_nor_devices_change_a_picture_by_more_than_a_level(tmp_path):
+    """Batches of 1, 3, 8 and 11 on one device, of 8 and 11 (raised to 16) on eight."""
+    for count, sizes in ((1, ("1", "3", "8", "11")), (8, ("8", "11"))):
+        on_devices(count, SAMPLE, str(count), str(tmp_path / str(count)), *sizes, timeout=3000)
+    pictures = {path.stem: np.load(path).astype(int) for path in tmp_path.glob("*.npy")}
+    assert len(pictures) == 6
+    reference = pictures["1-8"]
+    for name, other in sorted(pictures.items()):
+        apart = np.abs(other - reference)
+        print(f"{name}: {(apart > 0).sum()} of {apart.size} differ, by {apart.max()} at most")
+        # Means of normalisation and attention are summed in another order, see docs/reliability.md; a
+        # value next to the middle of two levels then falls to the other side.
+        assert apart.max() <= 1 and (apart > 0).mean() < 1e-3
+
+
+# What in a network depends on how many samples a program was compiled for, and what does not.
+PARTS = """
+import jax, jax.numpy as jnp, numpy as np
+from jax import lax
+rng = np.random.default_rng(0)
+kernel = rng.normal(size=(3, 3, 32, 32)).astype(np.float32) / 17
+matrix = rng.normal(size=(32, 64)).astype(np.float32) / 6
+
+def conv(x):
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME",
+                                    dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+def norm(x):
+    return (x - x.mean((1, 2), keepdims=True)) * lax.rsqrt(x.var((1, 2), keepdims=True) + 1e-6)
+
+def attention(x):
+    x = x.reshape(len(x), -1, x.shape[-1])
+    return jax.nn.softmax(jnp.einsum("nqc,nkc->nqk", x, x) / 6) @ x
+
+for height, width in ((16, 8), (4, 2)):
+    x = rng.normal(size=(24, height, width, 32)).astype(np.float32)
+    for name, part in (("conv", conv), ("dense", lambda x: x @ matrix), ("silu", jax.nn.silu),
+                       ("norm", norm), ("attention", attention)):
+        found = [np.concatenate([np.asarray(jax.jit(part)(x[i:i + size]))
+                                 for i in range(0, 24, size)]) for size in (8, 1, 3, 24)]
+        print(name, max(np.abs(other - found[0]).max() for other in found[1:]))
+"""
+
+
+def test_a_sample_s_numbers_depend_on_its_batch_in_sums_alone():
+    for line in on_devices(1, PARTS).splitlines():
+        name, apart = line.split()
+        assert float(apart) < 5e-6
+        assert name in ("norm", "attention") or float(apart) == 0, line

@@ -1,6 +1,7 @@
 """The server of the human study: what it takes, what it keeps, whom it refuses."""
 
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -111,3 +112,25 @@ def test_a_hundred_people_may_come_at_once(material, server):
         person.join()
     assert replies == [(200, "stored")] * 100
     assert len(list((material / "study" / "answers").iterdir())) == 100
+
+
+def test_slow_clients_keep_nobody_waiting(material, server):
+    """Half a request line, half the headers, nothing, half a body, and silence: 300 of them."""
+    sent = fill(material, "p1", lambda e: option_of(e, METHODS[0])).read_bytes()
+    port = int(server.rpartition(":")[2])
+    halves = (b"GE", b"GET / HTTP/1.1\r\nHost: local", b"", (
+        f"POST /answers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(sent)}\r\n\r\n").encode() + sent[:9])
+    slow = []
+    try:
+        for number in range(300):
+            slow.append(socket.create_connection(("127.0.0.1", port), timeout=60))
+            slow[-1].sendall(halves[number % 4])
+        # Well before the first of them is given up, which is what the others do not wait for.
+        with urllib.request.urlopen(f"{server}/", timeout=25) as reply:
+            assert reply.status == 200
+        assert post(f"{server}/answers", sent) == (200, "stored")
+    finally:
+        for connection in slow:
+            connection.close()
+    assert [path.name for path in (material / "study" / "answers").iterdir()] == ["answers-p1.json"]

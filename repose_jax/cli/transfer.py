@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -182,23 +183,22 @@ def run(
                 said.add(note)
     count = f"{len(todo)} picture{'s' * (len(todo) != 1)}, {sample.steps} steps"
     say(f"model {options.model}: {count}; the first run on a machine also compiles the sampler")
-    bar = progress(len(todo))
     # Of one size whatever is left to do: another could round otherwise.
     size = min(_BATCH, len(jobs))
-    for part in _parts(todo):
-        prepared = [photos.prepared(job) for job in part]
-        filled = prepared + prepared[:1] * (size - len(part))
-        painted = transfer.run(filled, options.seed, sample)
-        for job, ready, picture in zip(part, prepared, painted, strict=False):
-            text, sources = facts(job), [file_content(job.source)]
-            if options.explain:  # the picture itself comes last: where it is, all of it is
-                for word, drawn in _explain(transfer, ready, picture, sample, options.seed):
-                    write_png(_beside(job.output, word), drawn, text, seal, sources)
-            write_png(job.output, picture, text, seal, sources)
-            if listed:
-                listed.add(job.output, _line(job, text))
-        bar.update(len(part))
-    bar.close()
+    with contextlib.closing(progress(len(todo))) as bar:  # also where a picture cannot be written
+        for part in _parts(todo):
+            prepared = [photos.prepared(job) for job in part]
+            filled = prepared + prepared[:1] * (size - len(part))
+            painted = transfer.run(filled, options.seed, sample)
+            for job, ready, picture in zip(part, prepared, painted, strict=False):
+                text, sources = facts(job), [file_content(job.source)]
+                if options.explain:  # the picture itself comes last: where it is, all of it is
+                    for word, drawn in _explain(transfer, ready, picture, sample, options.seed):
+                        write_png(_beside(job.output, word), drawn, text, seal, sources)
+                write_png(job.output, picture, text, seal, sources)
+                if listed:
+                    listed.add(job.output, _line(job, text))
+            bar.update(len(part))
     if options.grid:
         # The grid holds pictures of several sources; what they share is in the last one's text.
         drawn = draw_grid(transfer, jobs, [photos.prepared(job) for job in jobs])

@@ -37,7 +37,7 @@ if kind == "toy":
 
     def batch_of(position):
         return {"x": np.random.default_rng(position).normal(size=(8, side)).astype(np.float32)}
-    rate = 30.0
+    rate, orders = 30.0, 2
 else:
     from repose_jax.data.pairs.stream import examples
     from repose_jax.data.people.source import rendered_people
@@ -56,7 +56,7 @@ else:
         return examples(people, (np.arange(8) * 6 + position) % len(people.pairs))
     # Nothing of a tiny network is large, so that all is made so.
     loop.data_parallel = functools.partial(loop.data_parallel, fsdp_min_bytes=256)
-    rate = 0.05
+    rate, orders = 0.05, 1  # its steps take long to compile
 
 class Batches:
     position = 0
@@ -87,18 +87,16 @@ def apart(one, other):
     return float(max(np.abs(np.asarray(a, np.float64) - b).max() for a, b in zip(
         jax.tree.leaves(one), jax.tree.leaves(other), strict=True)))
 
-whole = {mode: run(f"whole-{mode}", mode, 6)[0] for mode in ("pmap", "jit", "fsdp")}
-moved = apart(whole["pmap"].params, params)
+whole = run("whole", "pmap", 8)[0]
+moved = apart(whole.params, params)
 found = {"moved": moved}
-for mode in ("jit", "fsdp"):
-    found[f"pmap or {mode}, all along"] = apart(whole["pmap"], whole[mode]) / moved
-for order in (("fsdp", "jit", "pmap"), ("pmap", "jit", "fsdp"), ("fsdp", "pmap", "fsdp")):
+for order in (("fsdp", "jit", "pmap", "fsdp"), ("pmap", "fsdp", "jit", "jit"))[:orders]:
     name = " -> ".join(order)
     for count, mode in enumerate(order, 1):
         state, told = run(name, mode, 2 * count)
         assert count == 1 or told[0] == ("resume", {"images": 16 * (count - 1)})
-    assert int(state.step) == 6
-    found[name] = apart(state, whole["pmap"]) / moved
+    assert int(state.step) == 8
+    found[name] = apart(state, whole) / moved
 print(json.dumps(found))
 """
 
@@ -106,5 +104,6 @@ print(json.dumps(found))
 @pytest.mark.parametrize("kind", ["toy", pytest.param("tiny", marks=pytest.mark.slow)])
 def test_fsdp_jit_pmap_and_back(tmp_path, kind):
     found = json.loads(on_devices(8, SCRIPT, kind, str(tmp_path), timeout=3000).splitlines()[-1])
+    print(found)
     assert found.pop("moved") > 1e-3
     assert max(found.values()) < 1e-4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -108,6 +109,37 @@ def test_only_a_batch_of_pictures_is_held_at_a_time(photos, market_model, tmp_pa
     monkeypatch.setattr(PoseTransfer, "run", counting)
     assert paint(photos, market_model, tmp_path) == 0
     assert len(most) == COUNT / 2 and max(most) <= 4
+
+
+@pytest.mark.slow
+def test_two_at_once_share_a_cache_of_compiled_programs(photos, market_model, tmp_path):
+    """Both begin with an empty one, so that both write the same entries; then with one cut short."""
+    poses = pathlib.Path(photos[0]).with_name("poses.csv")
+    words = ["transfer", *photos[:2], "--source-pose", str(poses), "--pose", str(poses),
+             "--pose-name", "p00.jpg", "--model", str(market_model), "--steps", "2", "--output"]
+
+    def start(name: str, cache: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "repose_jax.cli", *words, str(tmp_path / name)],
+            env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / cache)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def end(*running: subprocess.Popen) -> list[str]:
+        said = [process.communicate(timeout=3000)[1] for process in running]
+        assert [process.returncode for process in running] == [0] * len(running), said
+        return said
+
+    for said in end(start("a", "cache"), start("b", "cache")):
+        assert "Traceback" not in said and "Error" not in said
+    entries = [path for path in (tmp_path / "cache").iterdir() if path.name.endswith("-cache")]
+    assert entries
+    end(start("c", "cache"))  # reads what the two wrote
+    for entry in entries:
+        os.truncate(entry, entry.stat().st_size // 2)
+    (said,) = end(start("d", "cache"))
+    assert "Traceback" not in said
+    pictures = [contents(tmp_path / name) for name in "abcd"]
+    assert len(pictures[0]) == 2 and pictures == 4 * pictures[:1]
 
 
 def test_a_wrong_source_is_found_before_the_first_is_painted(photos, market_model, tmp_path):
