@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from repose_jax.networks import blocks
-from repose_jax.networks.blocks import CrossAttention, Dropout, ResBlock, group_norm, sinusoids
+from repose_jax.networks.blocks import (
+    CrossAttention, Dropout, ResBlock, attention_kernel, group_norm, sinusoids)
 from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import (
-    UNet, UNetConfig, attended_features, decoder_plan, encoder_plan, level_features)
+    UNet, UNetConfig, attended_features, decoder_plan, encoder_plan, level_features,
+    rematerialised)
 
 SIZE = (16, 8)
 TINY = UNetConfig(channels=(4, 6, 8), blocks=1, attention=(1, 2), groups=2, dropout=0.0)
@@ -172,6 +174,22 @@ class TestResBlock:
         assert np.mean((one == 0) == (two == 0)) == pytest.approx(1 - 2 * 0.25 * 0.75, abs=0.02)
         np.testing.assert_array_equal(Two().apply({}, x, None)[0], x)
 
+    def test_recomputing_changes_the_work_and_not_the_gradient(self):
+        """Blocks: nothing kept, the convolution runs again; kept, it does not."""
+        def gradient(**config):
+            block = rematerialised(dataclasses.replace(TINY, **config))(4, groups=2)
+            params = fill(shapes_of(block, self.x))
+            found = jax.grad(lambda p, x: jnp.sum(jnp.sin(apply(block, p, x))), argnums=(0, 1))
+            jaxpr = str(jax.make_jaxpr(found)(params, self.x))
+            return jaxpr.count("conv_general_dilated["), jax.jit(found)(params, self.x)
+
+        plain, nothing, kept = (gradient(**config) for config in (
+            {}, {"remat": True}, {"remat": True, "remat_keep": "convolution"}))
+        assert nothing[0] == plain[0] + 1 and kept[0] == plain[0]
+        for _, other in (nothing, kept):
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+                         plain[1], other)
+
     def test_bfloat16_computes_in_it_and_keeps_parameters_in_float32(self):
         block = ResBlock(4, groups=2, dtype=jnp.bfloat16)
         x = self.x.astype(jnp.bfloat16)
@@ -216,6 +234,14 @@ class TestCrossAttention:
         keys_values = (normal(7, 2, 16, 8), normal(8, 2, 16, 8))
         params = fresh(layer, self.x, keys_values)
         np.testing.assert_array_equal(apply(layer, params, self.x, keys_values), self.x)
+
+
+def test_cudnn_attends_only_where_it_can(monkeypatch):
+    wide = [("auto", 64, jnp.bfloat16), ("auto", 512, jnp.bfloat16), ("auto", 64, jnp.float32),
+            ("auto", 12, jnp.bfloat16), ("xla", 64, jnp.bfloat16), ("cudnn", 512, jnp.float32)]
+    assert [attention_kernel(*case) for case in wide] == ["xla"] * 5 + ["cudnn"]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert [attention_kernel(*case) for case in wide] == ["cudnn", *["xla"] * 4, "cudnn"]
 
 
 class TestPlans:

@@ -7,7 +7,7 @@ import typing
 from typing import Any
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import expectation, shown
+from repose_jax.common.ranges import added as added, expectation, shown
 
 
 def to_dict(config: Any) -> Any:
@@ -17,11 +17,6 @@ def to_dict(config: Any) -> Any:
     if isinstance(config, (tuple, list)):
         return [to_dict(item) for item in config]
     return config
-
-
-def added(default: Any) -> Any:
-    """A dataclass field that older files lack: `identity` leaves it out while it has its default."""
-    return dataclasses.field(default=default, metadata={"added": True})
 
 
 def identity(config: Any) -> Any:

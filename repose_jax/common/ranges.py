@@ -28,6 +28,12 @@ _MANY = 2**53
 """More than anything that is counted here; floats count exactly up to it."""
 
 
+def added(default: Any) -> Any:
+    """A dataclass field that older files lack: `repose_jax.common.fields.identity` leaves it out while
+    it has its default."""
+    return dataclasses.field(default=default, metadata={"added": True})
+
+
 @dataclasses.dataclass(frozen=True)
 class Range:
     """The finite numbers from `low` to `high`.

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import math
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Key, Num
 
 from repose_jax.networks.conv import Conv
 
 Dtype = Any
+Kernel = Literal["auto", "xla", "cudnn"]
+CONVOLVED = "convolved"
+"""What of a residual block may be kept where the rest is recomputed: its first convolution's output.
+All else of a block is normalisation and activation, or not needed for the gradient."""
 KeysValues = tuple[Float[Array, "batch _n _c"], Float[Array, "batch _n _c"]]
 
 
@@ -107,6 +112,7 @@ class ResBlock(nn.Module):
         h = nn.silu(group_norm(x.shape[-1], self.groups, "norm_in")(x)).astype(self.dtype)
         h, x = resample(h, self.resample), resample(x, self.resample)
         h = Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_in")(h)
+        h = checkpoint_name(h, CONVOLVED)
         h = group_norm(self.channels, self.groups, "norm_out")(h)
         if embedding is not None:
             scale_shift = nn.Dense(2 * self.channels, name="embedding")(nn.silu(embedding))
@@ -121,6 +127,17 @@ class ResBlock(nn.Module):
         return x + h
 
 
+def attention_kernel(kernel: Kernel, width: int, dtype: Dtype) -> Literal["xla", "cudnn"]:
+    """Who computes attention for heads of a width: "auto" takes cuDNN's where a GPU is and it can.
+
+    It can where the type has 16 bits and a head up to 128 channels, a multiple of 8.
+    """
+    if kernel != "auto":
+        return kernel
+    fits = jnp.dtype(dtype).itemsize == 2 and width <= 128 and width % 8 == 0
+    return "cudnn" if fits and jax.default_backend() == "gpu" else "xla"
+
+
 class CrossAttention(nn.Module):
     """F_out = W softmax(Q K^T / sqrt(C)) V + F_in (docs/method.md, equation 3; PIDM section 3.2).
 
@@ -132,12 +149,14 @@ class CrossAttention(nn.Module):
       heads: number of heads; `channels` must be a multiple of it.
       groups: groups of the normalisation.
       dtype: compute type; the softmax is float32.
+      kernel: who computes it, see `attention_kernel`.
     """
 
     channels: int
     heads: int = 1
     groups: int = 32
     dtype: Dtype = jnp.float32
+    kernel: Kernel = "auto"
 
     def setup(self):
         self.norm = group_norm(self.channels, self.groups)
@@ -161,7 +180,8 @@ class CrossAttention(nn.Module):
 
         query = self.query(rearrange(self.norm(x), "b h w c -> b (h w) c").astype(self.dtype))
         key, value = keys_values
-        attended = jax.nn.dot_product_attention(split(query), split(key), split(value),
-                                                implementation="xla")
+        attended = jax.nn.dot_product_attention(
+            split(query), split(key), split(value), implementation=attention_kernel(
+                self.kernel, channels // self.heads, self.dtype))
         out = self.out(attended.reshape(batch, h * w, channels))
         return x + out.reshape(x.shape)

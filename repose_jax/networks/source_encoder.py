@@ -8,9 +8,9 @@ from __future__ import annotations
 import flax.linen as nn
 from jaxtyping import Array, Float, Key
 
-from repose_jax.networks.blocks import ResBlock, resample, space_to_depth
+from repose_jax.networks.blocks import resample, space_to_depth
 from repose_jax.networks.conv import Conv
-from repose_jax.networks.unet import UNetConfig, encoder_plan
+from repose_jax.networks.unet import UNetConfig, encoder_plan, rematerialised
 
 
 class SourceEncoder(nn.Module):
@@ -33,7 +33,7 @@ class SourceEncoder(nn.Module):
         """Returns the feature maps in the order of `encoder_plan`."""
         cfg = self.config
         h = space_to_depth(source, cfg.patch).astype(cfg.dtype)
-        features = []
+        residual, features = rematerialised(cfg), []
         for i, block in enumerate(encoder_plan(cfg)):
             wide = block.level - 1 if block.kind == "down" else block.level
             if block.kind == "down" and not cfg.resample_blocks:
@@ -41,7 +41,7 @@ class SourceEncoder(nn.Module):
             elif block.kind == "stem":
                 h = Conv(self.channels[0], (3, 3), dtype=cfg.dtype, name="stem")(h)
             else:
-                h = ResBlock(self.channels[wide], "down" if block.kind == "down" else "none",
+                h = residual(self.channels[wide], "down" if block.kind == "down" else "none",
                              cfg.dropout, cfg.groups, cfg.dtype, name=f"block_{i}")(
                                  h, None, dropout_keys)
             features.append(h)

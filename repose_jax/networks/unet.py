@@ -9,16 +9,17 @@ channels at every level. Both depend on the source alone; `condition` makes them
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Literal
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, Num
 
-from repose_jax.common.ranges import Depth, Natural, Range, Width, check_fields
+from repose_jax.common.ranges import Depth, Natural, Range, Width, added, check_fields
 from repose_jax.networks.blocks import (
-    CrossAttention, KeysValues, ResBlock, depth_to_space, group_norm, resample, sinusoids,
-    space_to_depth)
+    CONVOLVED, CrossAttention, Kernel, KeysValues, ResBlock, depth_to_space, group_norm, resample,
+    sinusoids, space_to_depth)
 from repose_jax.networks.conv import Conv
 
 
@@ -40,6 +41,10 @@ class UNetConfig:
       dropout: dropout inside the residual blocks.
       bfloat16: compute convolutions and attention in bfloat16; parameters stay float32.
       remat: recompute residual blocks in the backward pass to save memory.
+      remat_keep: what of them is kept all the same: "nothing", or the output of their first
+        "convolution", so that no convolution is done twice.
+      attention_kernel: who computes attention: "xla", "cudnn" on a GPU, or "auto", which is cuDNN's
+        where that can: in bfloat16, with heads of up to 128 channels.
     """
 
     channels: tuple[Width, ...] = (128, 128, 256, 256, 512, 512)
@@ -53,6 +58,8 @@ class UNetConfig:
     dropout: Annotated[float, Range(0, 1, open_high=True)] = 0.1
     bfloat16: bool = False
     remat: bool = False
+    remat_keep: Literal["nothing", "convolution"] = added("nothing")
+    attention_kernel: Kernel = added("auto")
 
     def __post_init__(self):
         check_fields(self, "model.network.unet")
@@ -136,6 +143,15 @@ def level_features(config: UNetConfig) -> tuple[int, ...]:
                  for level in range(len(config.channels)))
 
 
+def rematerialised(config: UNetConfig) -> type[nn.Module]:
+    """The residual block, recomputed in the backward pass where the configuration asks for it."""
+    if not config.remat:
+        return ResBlock
+    policy = None if config.remat_keep == "nothing" else (
+        jax.checkpoint_policies.save_only_these_names(CONVOLVED))
+    return nn.remat(ResBlock, policy=policy)
+
+
 class UNet(nn.Module):
     """Denoiser network.
 
@@ -153,13 +169,14 @@ class UNet(nn.Module):
 
     def setup(self):
         cfg = self.config
-        block = nn.remat(ResBlock) if cfg.remat else ResBlock
+        block = rematerialised(cfg)
 
         def residual(channels, resample="none", name=None):
             return block(channels, resample, cfg.dropout, cfg.groups, cfg.dtype, name=name)
 
         def attention(channels):
-            return CrossAttention(channels, cfg.heads, cfg.groups, cfg.dtype)
+            return CrossAttention(channels, cfg.heads, cfg.groups, cfg.dtype,
+                                  cfg.attention_kernel)
 
         self.time_in = nn.Dense(cfg.embedding)
         self.time_out = nn.Dense(cfg.embedding)
