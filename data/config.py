@@ -90,6 +90,15 @@ class DataConfig:
         return batches(source, batch_size=batch_size, seed=self.seed, flip=self.flip,
                        augment=self.augment, workers=self.workers)
 
+    def held_out_batches(self, batch_size: int, *, skeleton: str | None = None,
+                         size: tuple[int, int] | None = None) -> Batches | None:
+        """Batches of pairs of those whom training leaves out, neither mirrored nor changed; None
+        where it leaves out nobody."""
+        if not self.hold_out:
+            return None
+        return batches(self.held_out(skeleton=skeleton, size=size), batch_size=batch_size,
+                       seed=self.seed, flip=False)
+
     @property
     def name(self) -> str:
         """What model files call the data: the last part of the path."""

@@ -8,10 +8,16 @@ import re
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from repose_jax.cli import main
-from repose_jax.tasks.plan import CHIPS, Plan, collectives
+from repose_jax.common.errors import UserError
+from repose_jax.tasks.plan import Plan, collectives, estimate
+from repose_jax.tasks.task import Task
+from repose_jax.training.chips import CHIPS
+from repose_jax.training.config import LoopConfig
 
 PROGRAM = """
   %a = (f32[128]{0}, bf16[2,3]{1,0}) all-reduce(%x, %y), replica_groups={}
@@ -33,10 +39,51 @@ def test_time_is_operations_over_the_share_of_the_peak():
     assert plan.step_s(CHIPS["v5e"], 0.5) == pytest.approx(2.0) and plan.peak == 7
 
 
-@pytest.mark.parametrize("topology", ["v5e", "h100:x", "moon:4x4", "h100:0"])
+class Layer(Task):
+    """One matrix, whose step can be counted by hand."""
+
+    kind = "layer"
+
+    def __init__(self, **loop):
+        self.loop = LoopConfig(total_images=100, batch_size=64, **loop)
+
+    def init(self, key):
+        return {"w": jnp.zeros((512, 256))}
+
+    def data(self, folder):
+        raise NotImplementedError
+
+    def batch_shapes(self):
+        return {"x": jax.ShapeDtypeStruct((64, 512), jnp.float32)}
+
+    def loss(self, params, frozen, batch, keys):
+        return jnp.mean(jnp.sin(batch["x"] @ params["w"])), {}
+
+
+def test_an_estimate_counts_what_can_be_counted():
+    whole, parts = estimate(Layer(), 1), estimate(Layer(), 4)
+    weights = 512 * 256
+    assert whole.parameters == weights and parts.devices == 4
+    # Parameters, average and two moments of Adam in float32, two counters and the step.
+    assert whole.memory["state"] == pytest.approx(16 * weights, abs=16)
+    assert whole.memory["frozen and batch"] == 4 * 64 * 512
+    # The product with the batch, and that of the batch with the gradient; Adam's are some thirty each.
+    products = 2 * 2 * 64 * weights
+    assert products < whole.flops < products + 60 * weights
+    assert whole.flops - parts.flops == pytest.approx(0.75 * products, rel=0.05)
+    # Beside the batch the cosine is kept, 64 rows of 256.
+    assert whole.memory["kept for the backward pass"] == pytest.approx(4 * 64 * 256, rel=0.05)
+    assert parts.memory["kept for the backward pass"] == pytest.approx(4 * 16 * 256, rel=0.05)
+    assert whole.collectives == {"all-reduce": (1, 4 * weights)}
+    accumulated = estimate(Layer(accumulate=4), 1)
+    assert accumulated.memory["kept for the backward pass"] == pytest.approx(4 * 16 * 256, rel=0.05)
+    assert estimate(Layer(parallel="fsdp"), 4).collectives == {}
+    with pytest.raises(UserError, match="cannot be split evenly over 3 devices"):
+        estimate(Layer(), 3)
+
+
+@pytest.mark.parametrize("topology", ["v5e", "h100:x", "moon:4x4", "h100:0", "v5e:4", "v5p:0x4"])
 def test_an_unknown_topology_is_one_line(topology, capsys):
-    if topology == "v5e" and importlib.util.find_spec("libtpu"):
-        pytest.skip("loads libtpu into this process")
     assert main(["plan", "tiny", "--topology", topology]) == 2
     assert "topology" in capsys.readouterr().err
 

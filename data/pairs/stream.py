@@ -6,7 +6,7 @@ import atexit
 import errno
 import functools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import grain
 import numpy as np
@@ -102,9 +102,10 @@ def _no_flip(pair: int) -> tuple[int, bool]:
 class Batches(Iterator[Batch]):
     """An iterator of batches whose state is a position, the same for any number of workers."""
 
-    def __init__(self, drawn: grain.MapDataset, collect: Callable[..., Batch], workers: int,
+    def __init__(self, drawn: grain.MapDataset, collect: functools.partial[Batch], workers: int,
                  rows: slice = slice(None)):
-        """Takes batches of numbers, what makes a batch of some `rows=` of them, and its workers."""
+        """Takes batches of numbers, `_collect` with a source, which makes some `rows=` of a batch of
+        them, and its workers."""
         self._drawn, self._collect, self._workers, self._rows = drawn, collect, workers, rows
         self._position, self._running = 0, None
         if workers:
@@ -148,6 +149,12 @@ class Batches(Iterator[Batch]):
         limited = Batches(self._drawn, self._collect, self._workers, rows)
         limited._position = self._position
         return limited
+
+    def names(self, state: Mapping[str, int]) -> list[str]:
+        """"source -> target" of each example, of all rows, of the batch that follows a state."""
+        source = self._collect.keywords["source"]
+        pairs = source.pairs[np.asarray(self._drawn[int(state["next_batch"])][0], np.int64)]
+        return [f"{source.names[a]} -> {source.names[b]}" for a, b in np.asarray(pairs).tolist()]
 
     def get_state(self) -> dict[str, int]:
         """The position, as JSON can hold it."""

@@ -27,7 +27,8 @@ COMMANDS = {
     "study build": "study:study_build", "study serve": "study:study_serve",
     "study score": "study:study_score",
     "import pidm": "import_weights:import_pidm",
-    "models": "models:models", "plan": "plan:plan", "show-config": "train:show_config"}
+    "models": "models:models", "runs": "runs:runs", "plan": "plan:plan",
+    "show-config": "train:show_config"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

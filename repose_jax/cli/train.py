@@ -16,8 +16,10 @@ import tyro
 from repose_jax.cli.presets import load_preset, preset_names
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.common.fields import to_dict
 from repose_jax.training.distributed import DistributedConfig, is_first, joined
 from repose_jax.training.stderr_relay import LINE
+from repose_jax.training.trackers import Name, tracker
 
 PACKAGE, ATTRIBUTE = "repose_jax.experiments.presets", "CONFIG"
 
@@ -51,12 +53,15 @@ class TrainOptions(Generic[Config]):
       config: the preset, of the package or of a file of yours.
       output: folder for checkpoints, log, loss curve, samples and the model file.
       init: start from a model: a bundled name, a file, or the folder of a run.
+      track: also tell the log's figures to "tensorboard" (files in the folder) or "wandb"; extras of
+        the package.
       distributed: how several processes that train together find each other.
     """
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     output: pathlib.Path
     init: str | None = None
+    track: tuple[Name, ...] = ()
     distributed: DistributedConfig = DistributedConfig()
 
 
@@ -70,9 +75,14 @@ def train(argv: Sequence[str]) -> int:
                     f"train {argv[0]}", rest,
                     default=TrainOptions(config=preset, output=tyro.MISSING))
 
+    listeners = [tracker(name, options.output, to_dict(options.config))
+                 for name in dict.fromkeys(options.track)]
+
     def tell(name: str, facts: dict) -> None:
         if name in ("note", "resume", "end"):
             say(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+        for listener in listeners:
+            listener(name, facts)
 
     with joined(options.distributed):
         try:
@@ -80,6 +90,9 @@ def train(argv: Sequence[str]) -> int:
         except Exception as error:
             _end_alone(error)
             raise
+        finally:
+            for listener in listeners:
+                listener.close()
         if is_first():
             say(f"wrote {path}")
     return 0
@@ -109,8 +122,6 @@ def show_config(argv: Sequence[str]) -> int:
     preset, rest = preset_of(argv, "show-config")
     config = parse(type(preset), f"show-config {argv[0]}", rest, default=preset)
     import jax
-
-    from repose_jax.common.fields import to_dict
 
     shapes = jax.eval_shape(config.task().init, jax.random.key(0))
     count = {part: sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -62,3 +62,21 @@ def _is(file: BinaryIO, path: pathlib.Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def in_use(folder: str | os.PathLike[str]) -> bool:
+    """Whether a process is in a folder, see `alone`; it is not kept out of it.
+
+    Raises:
+      OSError: the lock cannot be read.
+    """
+    try:
+        file = open(pathlib.Path(folder, "lock"), "rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go with the file
+        except BlockingIOError:
+            return True
+    return False

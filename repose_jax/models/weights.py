@@ -30,7 +30,7 @@ from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
 from repose_jax.networks.reid import ReidConfig, fresh_reid
 from repose_jax.training.weight_file import WeightFile, export_safetensors
 
-FILE_NAME = "model.safetensors"
+FILE_NAME, BEST_NAME = "model.safetensors", "best.safetensors"
 
 _HINT = "fetch or export it again, or give a file that `repose train` wrote"
 _BUNDLED = pathlib.Path(__file__).parents[1] / "weights"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 
-from repose_jax.models.weights import FILE_NAME, save_weights
+from repose_jax.models.weights import BEST_NAME, FILE_NAME, save_weights
 from repose_jax.tasks.task import Task
 from repose_jax.training.distributed import is_first
 from repose_jax.training.loop import train
@@ -34,7 +34,8 @@ def fit(
       on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
 
     Returns:
-      The model file: the averaged parameters of the last step, complete or interrupted.
+      The model file: the averaged parameters of the last step, complete or interrupted. Beside it
+      lies, where there was a validation, that of the best.
 
     Raises:
       UserError: data, a model or the folder cannot be used, or the folder holds another run.
@@ -43,23 +44,36 @@ def fit(
     stream = task.data(folder)
     for subject, text in stream.notes if is_first() else ():
         tell("note", {subject: text})
+    held_out = None
+    if task.loop.validate_every_images and stream.held_out is not None:
+        held_out = stream.held_out()
     frozen = task.frozen
 
     def loss(params, batch, keys, frozen=None):
         return task.loss(params, frozen, batch, keys)
 
+    def validation_loss(params, batch, keys, frozen=None):
+        return task.validation_loss(params, frozen, batch, keys)
+
     def draw(params: Params, images: int):
         return task.draw(params)
+
+    def save(name: str, params: Params, images: int, **facts: float) -> pathlib.Path:
+        save_weights(folder / name, task.kind, task.config, task.finish(params),
+                     task.facts(images) | facts, **task.more())
+        return folder / name
+
+    def save_best(params: Params, images: int, loss: float) -> None:
+        save(BEST_NAME, params, images, validation_loss=loss)
 
     fresh = functools.partial(jax.jit(task.init), jax.random.key(task.loop.seed))
     trained = train(
         task.loop, params=fresh if task.given is None else task.given, loss_fn=loss,
         batches=stream.batches, folder=folder, frozen=frozen,
         metadata=task.identity() | {"content": dict(stream.identity)},
+        held_out=held_out, validation_loss_fn=validation_loss, best_fn=save_best,
         sample_fn=None if type(task).draw is Task.draw else draw,
         on_event=on_event, progress=progress)
-    path = folder / FILE_NAME
     if is_first():
-        save_weights(path, task.kind, task.config, task.finish(trained.average),
-                     task.facts(trained.images), **task.more())
-    return path
+        save(FILE_NAME, trained.average, trained.images)
+    return folder / FILE_NAME

@@ -137,7 +137,9 @@ class PainterTask(Task):
         self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
         self.given = self._trained(self._whole, jax.random.key(self.loop.seed))
         return Stream(data.batches(self.source, self.loop.batch_size), self.source.identity,
-                      [("data", text) for text in self.source.notes])
+                      [("data", text) for text in self.source.notes],
+                      functools.partial(data.held_out_batches, self.loop.batch_size,
+                                        skeleton=network.skeleton, size=network.image_size))
 
     def loss(self, params, frozen, batch, keys):
         return loss(self.model, self.experiment.objective, params, batch, keys)

@@ -8,33 +8,20 @@ import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.tasks.task import Task
-from repose_jax.training.parallel import data_parallel
-from repose_jax.training.state import create_state, make_optimizer
-from repose_jax.training.step import make_train_step
+from repose_jax.training.chips import Chip, counted_once
+from repose_jax.training.parallel import (
+    StepFactory, check_batch_size, data_parallel, fsdp_spec, operations)
+from repose_jax.training.state import TrainState, create_state, make_optimizer
+from repose_jax.training.step import LossFn, make_train_step, sample_keys
 
 
-@dataclasses.dataclass(frozen=True)
-class Chip:
-    """A kind of device, as its maker states it.
-
-    Attributes:
-      flops: peak of bfloat16 multiplications and additions a second.
-      memory: bytes.
-    """
-
-    flops: float
-    memory: float
-
-
-CHIPS = {"v4": Chip(275e12, 32 * 2**30), "v5e": Chip(197e12, 16 * 2**30),
-         "v5p": Chip(459e12, 95 * 2**30), "v6e": Chip(918e12, 32 * 2**30),
-         "a100": Chip(312e12, 80e9), "h100": Chip(989e12, 80e9), "h200": Chip(989e12, 141e9)}
 _BITS = {"pred": 8, "bf16": 16}
 _COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all")
 _CALL = re.compile(rf"= (.*?) ({'|'.join(_COLLECTIVES)})(?:-start)?\(")
@@ -43,14 +30,14 @@ _ARRAY = re.compile(r"\b([a-z]+[0-9]*)\[([0-9,]*)\]")
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What the compiled step says, a device.
+    """What a step needs, a device.
 
     Attributes:
       devices: how many there are.
       parameters: numbers that are trained.
-      memory: bytes by what they are for: "state", "frozen and batch", "temporary", "program"; their
-        sum is the peak.
-      flops: operations a step; those inside loops counted once.
+      memory: bytes by what they are for: "state", "frozen and batch", and of a compiled step
+        "temporary" and "program", of an estimate "kept for the backward pass"; their sum is the peak.
+      flops: operations a step.
       collectives: kind -> (how many a step, bytes of their results).
     """
 
@@ -70,38 +57,107 @@ class Plan:
         return self.flops / (chip.flops * utilisation)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Shapes:
+    """A task's step and the shapes of what it is given."""
+
+    loss: LossFn
+    factory: StepFactory
+    state: TrainState
+    batch: dict[str, jax.ShapeDtypeStruct]
+    key: jax.ShapeDtypeStruct
+    frozen: Any
+
+    @classmethod
+    def of(cls, task: Task) -> _Shapes:
+        """UserError where the task does not say what a batch is."""
+        batch = task.batch_shapes()
+        if batch is None:
+            raise UserError("plan", f"does not know a batch of this kind of training, {task.kind}",
+                            "plan a diffusion model, or give the task a method batch_shapes")
+        optimizer = make_optimizer(task.loop.schedule(), task.loop.batch_size)
+
+        def loss(params, batch, keys, frozen=None):
+            return task.loss(params, frozen, batch, keys)
+
+        return cls(
+            loss, functools.partial(make_train_step, loss, optimizer, ema_decay=task.loop.ema_decay,
+                                    accumulate=task.loop.accumulate),
+            jax.eval_shape(lambda: create_state(task.init(jax.random.key(0)), optimizer)), batch,
+            jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: task.frozen))
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are trained."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
+
 def plan(task: Task, devices: Sequence[jax.Device]) -> Plan:
     """Compiles a task's step for devices, which need not be there.
 
     Raises:
       UserError: the batch cannot be split over them, or the task does not say what a batch is.
     """
-    shapes = task.batch_shapes()
-    if shapes is None:
-        raise UserError("plan", f"does not know a batch of this kind of training, {task.kind}",
-                        "plan a diffusion model, or give the task a method batch_shapes")
-    optimizer = make_optimizer(task.loop.schedule(), task.loop.batch_size)
-
-    def loss(params, batch, keys, frozen=None):
-        return task.loss(params, frozen, batch, keys)
-
-    parallel = data_parallel(
-        functools.partial(make_train_step, loss, optimizer, ema_decay=task.loop.ema_decay,
-                          accumulate=task.loop.accumulate), task.loop.parallel, devices=devices)
+    shapes = _Shapes.of(task)
+    parallel = data_parallel(shapes.factory, task.loop.parallel, devices=devices)
     parallel.check_batch_size(task.loop.batch_size, task.loop.accumulate)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    state = jax.eval_shape(lambda: create_state(task.init(jax.random.key(0)), optimizer))
-    compiled = parallel.lower(state, shapes, key, jax.eval_shape(lambda: task.frozen)).compile()
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-    cost = cost[0] if isinstance(cost, list) else cost
-    program = compiled.as_text()
-    assert memory is not None and cost is not None and program is not None  # TPUs and CPUs tell
+    compiled = parallel.lower(shapes.state, shapes.batch, shapes.key, shapes.frozen).compile()
+    memory, program = compiled.memory_analysis(), compiled.as_text()
+    assert memory is not None and program is not None  # TPUs and CPUs tell
     return Plan(
-        len(devices), sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        len(devices), shapes.parameters,
         {"state": memory.alias_size_in_bytes,
          "frozen and batch": memory.argument_size_in_bytes - memory.alias_size_in_bytes,
          "temporary": memory.temp_size_in_bytes, "program": memory.generated_code_size_in_bytes},
-        float(cost.get("flops", math.nan)), collectives(program))
+        counted_once(operations(compiled) or math.nan, task.loop.accumulate), collectives(program))
+
+
+def estimate(task: Task, devices: int) -> Plan:
+    """What can be said of a task's step on so many devices without compiling it.
+
+    State and batch are as they will be; operations are counted before the compiler's changes. The
+    activations are all that differentiation keeps, which a compiler undercuts where it fuses, and what
+    it needs in between comes on top. Of collectives the reduction of the gradients is known, where the
+    state is not split.
+
+    Raises:
+      UserError: as `plan`.
+    """
+    shapes, loop = _Shapes.of(task), task.loop
+    check_batch_size(loop.batch_size, devices, loop.accumulate)
+    rows = loop.batch_size // devices
+
+    def some(count: int) -> dict[str, jax.ShapeDtypeStruct]:
+        return {name: jax.ShapeDtypeStruct((count, *leaf.shape[1:]), leaf.dtype)
+                for name, leaf in shapes.batch.items()}
+
+    def backward(params, batch, key, frozen):
+        return jax.vjp(lambda params: shapes.loss(
+            params, batch, sample_keys(key, batch), frozen), params, has_aux=True)[1]
+
+    lowered = jax.jit(shapes.factory(axis_name=None)).lower(
+        shapes.state, some(rows), shapes.key, shapes.frozen)
+    # What is kept of the arguments themselves stands in state and batch already.
+    traced = jax.make_jaxpr(backward)(
+        shapes.state.params, some(rows // loop.accumulate), shapes.key, shapes.frozen).jaxpr
+    given = set(traced.invars)
+    kept = [value.aval for value in traced.outvars
+            if not hasattr(value, "val") and value not in given]  # literals have a value
+    split = devices if loop.parallel == "fsdp" else 1
+    state = sum(_bytes(leaf) // (split if any(fsdp_spec(
+        leaf.shape, leaf.dtype.itemsize, split)) else 1) for leaf in jax.tree.leaves(shapes.state))
+    weights = sum(map(_bytes, jax.tree.leaves(shapes.state.params)))
+    return Plan(
+        devices, shapes.parameters,
+        {"state": state,
+         "frozen and batch": sum(map(_bytes, jax.tree.leaves((some(rows), shapes.frozen)))),
+         "kept for the backward pass": sum(map(_bytes, kept))},
+        counted_once(operations(lowered) or math.nan, loop.accumulate),
+        {} if loop.parallel == "fsdp" else {"all-reduce": (1, weights)})
+
+
+def _bytes(leaf: Any) -> int:
+    return leaf.size * (leaf.dtype.itemsize if hasattr(leaf.dtype, "itemsize") else 8)
 
 
 def collectives(program: str) -> dict[str, tuple[int, int]]:

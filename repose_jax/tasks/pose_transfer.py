@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
 from typing import Any
@@ -98,7 +99,9 @@ class PoseTransferTask(Task):
         self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
         return Stream(data.batches(self.source, self.loop.batch_size),
                       self.source.identity | (self.guide.sha256 if self.guide else {}),
-                      [("data", text) for text in self.source.notes])
+                      [("data", text) for text in self.source.notes],
+                      functools.partial(data.held_out_batches, self.loop.batch_size,
+                                        skeleton=network.skeleton, size=network.image_size))
 
     def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
         network, count = self.config.network, self.loop.batch_size
@@ -106,10 +109,13 @@ class PoseTransferTask(Task):
         pose = jax.ShapeDtypeStruct((count, len(SKELETONS[network.skeleton].joints), 3), np.float32)
         return {"source": picture, "target": picture, "source_pose": pose, "target_pose": pose}
 
-    def loss(self, params, frozen, batch, keys):
+    def loss(self, params, frozen, batch, keys, train=True):
         judge = frozen["guide"] and frozen["guide"].judged
         return self.model.loss({**params, **frozen["parts"]}, batch, keys,
-                               self.experiment.objective, judge=judge)
+                               self.experiment.objective, train, judge=judge)
+
+    def validation_loss(self, params, frozen, batch, keys):
+        return self.loss(params, frozen, batch, keys, train=False)
 
     def draw(self, params: Params) -> Image.Image:
         return sample_picture(self.model, {**params, **self._parts}, self.source,

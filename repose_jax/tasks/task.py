@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -34,11 +34,14 @@ class Stream:
       identity: digests by what they are of, such as `PairSource.identity`: a resumed run must learn
         from the same, wherever it lies.
       notes: (subject, sentence) for the user, on what was left out or found.
+      held_out: opens batches of whom training leaves out, to measure the loss on; None, it or what it
+        gives, where there are none.
     """
 
     batches: Batches
     identity: Mapping[str, str]
     notes: Sequence[tuple[str, str]] = ()
+    held_out: Callable[[], Batches | None] | None = None
 
 
 class Task(abc.ABC):
@@ -75,6 +78,12 @@ class Task(abc.ABC):
         self, params: Params, frozen: Params | None, batch: Batch, keys: Key[Array, "batch"]
     ) -> tuple[Float[Array, ""], Metrics]:
         """The mean loss of a batch and scalars to log; sample i draws only from key i."""
+
+    def validation_loss(
+        self, params: Params, frozen: Params | None, batch: Batch, keys: Key[Array, "batch"]
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """What is measured on `Stream.held_out`; the loss, where nothing else is said."""
+        return self.loss(params, frozen, batch, keys)
 
     def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct] | None:
         """What a batch of all devices will be, without opening the data; None where that is not

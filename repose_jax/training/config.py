@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Natural, Positive, Range, Seed, Weight, check_fields
 from repose_jax.training.parallel import Mode
 from repose_jax.training.state import OptimizerConfig
@@ -24,6 +25,15 @@ class LoopConfig:
         none before it.
       keep: how many checkpoints to keep.
       sample_every_images: a sample picture; 0 = only at the end.
+      validate_every_images: measure the loss on the people that training holds out
+        (`--data.hold-out`), and keep the model that did best on them beside the last; 0 = never.
+      validation_batches: batches of them to measure it on, the same each time.
+      bad_steps: what follows a step whose loss or gradient is not finite, or whose loss is a spike;
+        such a step is never applied. "stop" ends the run, "skip" goes on with the next batch, "back"
+        goes on with it from the newest checkpoint.
+      spike: a loss above so many times the median of the last 100 is a spike; 0 = none is.
+      prefetch: batches that are on their way to the devices while these compute; None = 2 on GPUs and
+        TPUs, 0 on CPUs, where there is no way.
       max_minutes: end, with a checkpoint, after this wall time (resumed runs count together).
       accumulate: parts of a batch whose gradients are averaged one after the other: as the whole
         batch, in less memory.
@@ -39,6 +49,11 @@ class LoopConfig:
     checkpoint_every_images: Natural = 10_000
     keep: Positive = 3
     sample_every_images: Natural = 10_000
+    validate_every_images: Natural = 0
+    validation_batches: Positive = 8
+    bad_steps: Literal["stop", "skip", "back"] = "stop"
+    spike: Annotated[float, Range(0)] = 0.0
+    prefetch: Natural | None = None
     max_minutes: Weight | None = None
     accumulate: Positive = 1
     parallel: Mode = "pmap"
@@ -47,6 +62,8 @@ class LoopConfig:
 
     def __post_init__(self):
         check_fields(self, "train")
+        if 0 < self.spike <= 1:
+            raise UserError("train.spike", f"is {self.spike}", "give a number above 1, or 0 for none")
 
     def schedule(self) -> OptimizerConfig:
         """The optimizer, its decay as long as the training unless it has a length of its own."""

@@ -20,10 +20,10 @@ from repose_jax.common.files import cannot_write, write_content
 
 
 class TrainingLog:
-    """`log.jsonl` and `loss.png` in a folder. Each row has "images" and "loss"."""
+    """`log.jsonl`, or rows of another name, and `loss.png` in a folder. Each row has "images"."""
 
-    def __init__(self, folder: str | os.PathLike[str]):
-        self._path = pathlib.Path(folder) / "log.jsonl"
+    def __init__(self, folder: str | os.PathLike[str], name: str = "log.jsonl"):
+        self._path = pathlib.Path(folder) / name
         self._plot = pathlib.Path(folder) / "loss.png"
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -54,20 +54,17 @@ class TrainingLog:
         text = "".join(json.dumps(row) + "\n" for row in kept)
         write_content(self._path, text)
 
-    def plot(self) -> None:
-        """Draws the loss over images, both axes readable whatever the range."""
+    def plot(self, validation: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Draws the loss over images, both axes readable whatever the range.
+
+        Args:
+          validation: rows of the loss on held-out people, to be drawn beside it.
+        """
         rows = self.rows()
         if rows:
-            curve = _loss_curve([row["images"] for row in rows], [row["loss"] for row in rows])
+            curve = _loss_curve(*([row[name] for row in some] for some in (rows, validation)
+                                  for name in ("images", "loss")))
             write_content(self._plot, curve)
-
-
-class NonFiniteLoss(Exception):
-    """The step that ended at `images` had a loss or gradient that is not finite."""
-
-    def __init__(self, images: int):
-        super().__init__(images)
-        self.images = images
 
 
 class Meter:
@@ -77,57 +74,65 @@ class Meter:
       begun: when the run began, by `time.monotonic`.
       batch_size: images a step.
       every: images between two rows.
-      on_step: gets the loss of each step.
+      on_step: gets images and loss of each step that was applied.
+      on_bad: gets images and loss of a step that was not; it may raise.
       on_row: gets the row: "images", "step", each metric's mean since the row before,
         "images_per_s", "waiting" (share of that time in which the batch was waited for),
-        "first_step_s" (seconds from `begun` to the end of the first step) and the peak memory.
+        "first_step_s" (seconds from `begun` to the end of the first step), the peak memory, and
+        "mfu", the share of the devices' peak operations, where `full_speed` is known.
+
+    Attributes:
+      full_speed: images/s at the devices' peak; None where that is not known.
     """
 
+    full_speed: float | None = None
+
     def __init__(self, begun: float, batch_size: int, every: int,
-                 on_step: Callable[[float], None],
+                 on_step: Callable[[int, float], None],
+                 on_bad: Callable[[int, float], None],
                  on_row: Callable[[dict[str, Any]], None]):
         self._batch_size, self._every = batch_size, every
-        self._on_step, self._on_row = on_step, on_row
+        self._on_step, self._on_bad, self._on_row = on_step, on_bad, on_row
         self._begun = self._since = begun
         self._pending: tuple[int, Any] | None = None
         self._values: list[dict[str, float]] = []
-        self._images = self._untimed = 0
+        self._images = self._untimed = self._steps = 0
         self._waited_s = 0.0
         self._first_step_s: float | None = None
 
     def push(self, images: int, metrics: Any) -> None:
-        """Takes the metrics of the step that ends at `images`, and reads those of the one before.
-
-        Raises:
-          NonFiniteLoss: as `settle`.
-        """
-        self.settle()
-        self._pending = (images, metrics)
+        """Takes the metrics of the step that ends at `images`, and reads those of the one before."""
+        try:
+            self.settle()
+        finally:  # also where `on_bad` raises for the step before
+            self._pending = (images, metrics)
         if self._first_step_s is None:
             self.settle()
 
     def settle(self) -> None:
-        """Reads what is pending, waiting for it; gives out a row if one is due.
-
-        Raises:
-          NonFiniteLoss: the step was not finite.
-        """
+        """Reads what is pending, waiting for it; gives out a row if one is due."""
         if self._pending is None:
             return
         (images, metrics), self._pending = self._pending, None
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        if not values.pop("finite"):
-            raise NonFiniteLoss(images)
         if self._first_step_s is None:
             self._since = time.monotonic()
             self._first_step_s = round(self._since - self._begun, 3)
             self._waited_s = 0.0
             self._untimed = 1  # compiling says nothing about images_per_s
-        self._values.append(values)
-        self._on_step(values["loss"])
+        self._steps += 1
         self._images = images
+        if values.pop("finite"):
+            self._values.append(values)
+            self._on_step(images, values["loss"])
+        else:
+            self._on_bad(images, values["loss"])
         if crossed(images, self._every, self._batch_size):
             self.flush()
+
+    def drop(self) -> None:
+        """Forgets the step that is pending."""
+        self._pending = None
 
     def flush(self) -> None:
         """Gives out a row of the steps read since the one before, if there are any."""
@@ -150,16 +155,20 @@ class Meter:
 
     def _row(self, images: int) -> dict[str, Any]:
         now = time.monotonic()
-        timed = (len(self._values) - self._untimed) * self._batch_size
+        timed = (self._steps - self._untimed) * self._batch_size
+        speed = timed / max(now - self._since, 1e-9)
         row = {
             "images": images, "step": images // self._batch_size,
             **{name: float(np.mean([values[name] for values in self._values]))
                for name in self._values[0]},
-            "images_per_s": round(timed / max(now - self._since, 1e-9), 3) if timed else None,
+            "images_per_s": round(speed, 3) if timed else None,
             "waiting": (round(min(self._waited_s / max(now - self._since, 1e-9), 1.0), 3)
                         if timed else None),
             "first_step_s": self._first_step_s, **peak_memory_mb()}
+        if timed and self.full_speed:
+            row["mfu"] = round(speed / self.full_speed, 4)
         self._values, self._since, self._untimed, self._waited_s = [], now, 0, 0.0
+        self._steps = 0
         return row
 
 
@@ -179,7 +188,8 @@ def peak_memory_mb() -> dict[str, float]:
     return peak
 
 
-def _loss_curve(images: Sequence[int], loss: Sequence[float]) -> bytes:
+def _loss_curve(images: Sequence[int], loss: Sequence[float],
+                held_out_images: Sequence[int] = (), held_out_loss: Sequence[float] = ()) -> bytes:
     # The object interface: pyplot would choose a backend for the whole process.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -193,6 +203,10 @@ def _loss_curve(images: Sequence[int], loss: Sequence[float]) -> bytes:
     if width > 1:
         smooth = np.convolve(y, np.ones(width) / width, mode="valid")
         axes.plot(x[width - 1:], smooth, color="C0", label=f"mean of {width} rows")
+    if len(held_out_loss):
+        axes.plot(held_out_images, held_out_loss, "o-", color="C1", markersize=3,
+                  label="held-out people")
+    if width > 1 or len(held_out_loss):
         axes.legend()
     if (y > 0).all():
         axes.set_yscale("log")

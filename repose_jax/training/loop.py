@@ -8,8 +8,6 @@ import functools
 import hashlib
 import json
 import pathlib
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -22,19 +20,28 @@ from tqdm import tqdm
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import cannot_write, check_writable, clear_leftovers, write_whole
 from repose_jax.common.lock import alone
+from repose_jax.training.bad_steps import BadStep, BadSteps
 from repose_jax.training.checkpoint import Checkpoints
+from repose_jax.training.chips import chip_of, counted_once
 from repose_jax.training.config import LoopConfig
-from repose_jax.training.distributed import (
-    all_well, is_first, same_everywhere, stop_agreed, stop_all)
-from repose_jax.training.log import Meter, NonFiniteLoss, TrainingLog, crossed
-from repose_jax.training.parallel import data_parallel
+from repose_jax.training.distributed import all_well, is_first, same_everywhere
+from repose_jax.training.log import Meter, TrainingLog, crossed
+from repose_jax.training.parallel import DataParallel, data_parallel
+from repose_jax.training.prefetch import Prefetched
 from repose_jax.training.state import (
     Params, TrainState, create_state, learning_rate, make_optimizer)
 from repose_jax.training.step import Batches, LossFn, make_train_step, own_rows
+from repose_jax.training.stop_request import StopRequest
+from repose_jax.training.validation import Validation
 
 
 SampleFn = Callable[[Params, int], "Image.Image | np.ndarray"]
 """(averaged parameters on the host, images seen) -> a picture, uint8 [height, width, 3]."""
+
+
+BestFn = Callable[[Params, int, float], None]
+"""(averaged parameters on the host, images seen, their loss on held-out people), where it is the
+lowest so far; called in the first process alone."""
 
 
 class Trained(NamedTuple):
@@ -60,6 +67,9 @@ def train(
     folder: str | pathlib.Path,
     metadata: Mapping[str, Any],
     frozen: Params | None = None,
+    held_out: Batches | None = None,
+    validation_loss_fn: LossFn | None = None,
+    best_fn: BestFn | None = None,
     sample_fn: SampleFn | None = None,
     on_event: Callable[[str, dict[str, Any]], None] | None = None,
     progress: bool = True,
@@ -74,13 +84,19 @@ def train(
       params: the initial parameters, left as they are; or a function that makes them, so that a
         large model is born split over the devices.
       loss_fn: see `repose_jax.training.step.LossFn`.
-      batches: batches of `config.batch_size`; of several processes each takes its own rows.
-      folder: gets checkpoints/, samples/, log.jsonl, loss.png.
+      batches: batches of `config.batch_size`; of several processes each takes its own rows. With a
+        method `names(state)` lines on bad steps name the pictures that follow a state.
+      folder: gets checkpoints/, samples/, log.jsonl, loss.png, and where they are asked for
+        validation.jsonl and bad_steps.jsonl.
       metadata: JSON-able facts on model and data; must be equal when a run is resumed, but for
         "content", digests of what is learnt from, which older runs lack: they go on with a note.
       frozen: parameters that the loss uses and nothing moves; see `LossFn`.
+      held_out: batches of whom training leaves out; needed where `config` asks for validation.
+      validation_loss_fn: what is measured on them; None = `loss_fn`.
+      best_fn: keeps the parameters that did best on them.
       sample_fn: draws a picture.
-      on_event: is told ("resume" | "note" | "log" | "checkpoint" | "sample" | "end", facts).
+      on_event: is told ("resume" | "note" | "log" | "validation" | "checkpoint" | "sample" | "end",
+        facts).
       progress: show a progress bar.
 
     Returns:
@@ -88,12 +104,11 @@ def train(
 
     Raises:
       UserError: the folder holds another run, is in use by one or cannot be written, the batch size
-        does not fit the devices, the data end, the processes were not given the same, or the loss
-        or the parameters stop being finite (the newest checkpoint is then still good).
+        does not fit the devices, the data end, the processes were not given the same, there is
+        nobody held out to validate on, or a bad step ends the run (see `LoopConfig.bad_steps`; the
+        newest checkpoint is then still good).
     """
     started = time.monotonic()
-    first = is_first()
-    tell = on_event if on_event and first else (lambda name, facts: None)
     folder = pathlib.Path(folder)
     optimizer = make_optimizer(config.schedule(), config.batch_size)
     devices = data_parallel(
@@ -104,11 +119,19 @@ def train(
     identity = {**metadata, **config.identity()}
     same_everywhere(folder, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest())
     batches = own_rows(batches, config.batch_size, devices.rows(config.batch_size))
+    validation = None
+    if config.validate_every_images:
+        if held_out is None:
+            raise UserError("train.validate_every_images", "has nobody to measure on",
+                            "hold people out with --data.hold-out, or leave it out")
+        validation = Validation(
+            held_out, config.validation_batches, config.batch_size, validation_loss_fn or loss_fn,
+            devices, key, folder, is_first())
 
     with (
         _alone(folder),
         Checkpoints(folder / "checkpoints", config=identity, keep=config.keep) as checkpoints,
-        _StopRequest() as stop,
+        StopRequest() as stop,
     ):
         if callable(params):
             state = devices.init(lambda: create_state(params(), optimizer))
@@ -117,92 +140,215 @@ def train(
             state = devices.init(lambda tree: create_state(tree, optimizer), devices.get(params))
         if frozen is not None:
             frozen = devices.put(devices.get(frozen))
-        images, wall_before = 0, 0.0
-        restored = checkpoints.restore_latest(state)
-        if restored is not None:
-            state, images = restored.state, restored.images
-            wall_before = restored.extra["wall_s"]
-            batches.set_state(restored.data_state)
-            tell("resume", {"images": images})
-            if restored.unknown:
-                tell("note", {"data": "the run was begun by a version that did not record what it "
-                              "learnt from; that these are the same data cannot be told"})
-        log = TrainingLog(folder)
-        if first:
-            log.cut(images)
-        bar = tqdm(total=config.total_images, initial=images, unit="image", unit_scale=True,
-                   disable=not (progress and first), dynamic_ncols=True)
+        run = _Run(config, devices, state, batches, checkpoints, folder, started, validation, key,
+                   frozen, sample_fn, best_fn, on_event, progress)
+        run.finish(run.until_end(stop))
+        return Trained(run.state, devices.get(run.state.ema), run.images)
 
-        def step_done(loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-            bar.update(config.batch_size)
 
-        def row_done(facts: dict[str, Any]) -> None:
-            row = {**facts, "learning_rate": float(learning_rate(
-                config.schedule(), config.batch_size, facts["step"] - 1)), "wall_s": wall_s()}
-            if first:
-                log.append(row)
-            tell("log", row)
+class _Run:
+    """A training under way: what changes, and what is done with it every so often."""
 
-        def wall_s() -> float:
-            return round(wall_before + time.monotonic() - started, 3)
+    def __init__(
+        self, config: LoopConfig, devices: DataParallel, state: TrainState, batches: Batches,
+        checkpoints: Checkpoints, folder: pathlib.Path, started: float,
+        validation: Validation | None, key: Any, frozen: Params | None,
+        sample_fn: SampleFn | None, best_fn: BestFn | None,
+        on_event: Callable[[str, dict[str, Any]], None] | None, progress: bool,
+    ):
+        self.config, self.devices, self.state = config, devices, state
+        self.checkpoints, self.folder, self.validation = checkpoints, folder, validation
+        self.key, self.frozen, self.sample_fn, self.best_fn = key, frozen, sample_fn, best_fn
+        self.first = is_first()
+        self.tell = on_event if on_event and self.first else (lambda name, facts: None)
+        self._like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=leaf.sharding), state)
+        self._started, self._wall_before, self.images = started, 0.0, 0
+        self._compiled = False
+        self.bad_steps = BadSteps(config, folder, getattr(batches, "names", None), self.first)
+        self._resume(batches)
+        self._resumed_at = self.images
+        self.log = TrainingLog(folder)
+        if self.first:
+            self.log.cut(self.images)
+            self.bad_steps.cut(self.images)
+        ahead = config.prefetch
+        if ahead is None:
+            ahead = 0 if devices.mesh.devices.flat[0].platform == "cpu" else 2
+        self.batches = Prefetched(
+            batches, devices.put_batch, ahead=ahead, rows=config.batch_size // devices.processes,
+            batch_size=config.batch_size, images=self.images, total_images=config.total_images)
+        self._bar = tqdm(total=config.total_images, initial=self.images, unit="image",
+                         unit_scale=True, disable=not (progress and self.first),
+                         dynamic_ncols=True)
+        self._shown: dict[str, str] = {}
+        self.meter = Meter(started, config.batch_size, config.log_every_images, self._step_done,
+                           self._step_bad, self._row_done)
 
-        def save() -> None:
-            meter.settle()
-            checkpoints.save(devices.shared(state), images=images, data_state=batches.get_state(),
-                             extra={"wall_s": wall_s(), "loop": dataclasses.asdict(config)})
-            if first:
-                log.plot()
-            tell("checkpoint", {"images": images})
-
-        def sample() -> None:
-            if sample_fn is not None:
-                average = devices.get(state.ema)
-                if first:
-                    _write_picture(folder / "samples" / f"{images:08d}.png",
-                                   sample_fn(average, images))
-                tell("sample", {"images": images})
-
-        meter = Meter(started, config.batch_size, config.log_every_images, step_done, row_done)
-        reason = "complete"
+    def until_end(self, stop: StopRequest) -> str:
+        """Steps until there is a reason to end, which it returns."""
+        config, reason = self.config, "complete"
         try:
-            while images < config.total_images:
-                late = config.max_minutes is not None and wall_s() >= 60 * config.max_minutes
-                if stop.wanted(images // config.batch_size, late and first):
+            while self.images < config.total_images:
+                late = (config.max_minutes is not None
+                        and self.wall_s() >= 60 * config.max_minutes)
+                if stop.wanted(self.images // config.batch_size, late and self.first):
                     reason = "out of time" if late else "interrupted"
                     break
-                with meter.waiting():
-                    batch: Any = _next(  # on its way to the devices
-                        batches, config.batch_size // devices.processes, images)
-                state, metrics = devices.step(state, batch, key, frozen)
-                images += config.batch_size
-                meter.push(images, metrics)
-                if images < config.total_images:
-                    with meter.paused():
-                        if crossed(images, config.checkpoint_every_images, config.batch_size):
-                            save()
-                        if crossed(images, config.sample_every_images, config.batch_size):
-                            sample()
-            meter.settle()
-            meter.flush()
-        except NonFiniteLoss as error:
-            checkpoints.wait()
-            good = checkpoints.latest()
-            raise UserError(
-                folder, f"non-finite loss at image {error.images}; the last good checkpoint is "
-                f"{good or 'none, as none was due yet'}",
-                "lower the learning rate or lengthen the warm-up and train in a new folder"
-            ) from None
+                with self._bad_steps_told():
+                    self.step()
+            with self._bad_steps_told():
+                self.meter.settle()
+            self.meter.flush()
         finally:
-            bar.close()
-        if restored is None or images > restored.images:
-            save()
+            self._bar.close()
+        return reason
+
+    def finish(self, reason: str) -> None:
+        """Leaves what a run leaves at its end."""
+        if not self._resumed or self.images > self._resumed_at:
+            if reason == "complete" and self.validation is not None:
+                self.validate()
+            self.save()
             # Of several processes only the first has looked at the clock.
-            if reason == "complete" or (reason == "out of time" and devices.processes == 1):
-                sample()
-        checkpoints.wait()
-        tell("end", {"images": images, "reason": reason})
-        return Trained(state, devices.get(state.ema), images)
+            if reason == "complete" or (reason == "out of time" and self.devices.processes == 1):
+                self.sample()
+        self.checkpoints.wait()
+        self.tell("end", {"images": self.images, "reason": reason})
+
+    def step(self) -> None:
+        """One step, and what is due after it."""
+        config = self.config
+        with self.meter.waiting():
+            place, batch = self.batches.next()
+        ends_at = self.images + config.batch_size
+        self.bad_steps.drawn(ends_at, place)
+        limit = self.bad_steps.limit(ends_at)
+        self.state, metrics = self.devices.step(self.state, batch, self.key, self.frozen, limit)
+        self.images = ends_at
+        with self.meter.waiting():
+            self.batches.fill()
+        self.meter.push(self.images, metrics)
+        if not self._compiled:
+            self._compiled = True
+            self.meter.full_speed = self._full_speed(batch, limit)
+        if self.images < config.total_images:
+            with self.meter.paused():
+                if crossed(self.images, config.validate_every_images, config.batch_size):
+                    self.validate()
+                if crossed(self.images, config.checkpoint_every_images, config.batch_size):
+                    self.save()
+                if crossed(self.images, config.sample_every_images, config.batch_size):
+                    self.sample()
+
+    def save(self) -> None:
+        """A checkpoint and the loss curve."""
+        self.meter.settle()
+        extra = {"wall_s": self.wall_s(), "loop": dataclasses.asdict(self.config),
+                 "recent_losses": self.bad_steps.get_state(),
+                 "best_validation": self.validation and self.validation.best}
+        self.checkpoints.save(
+            self.devices.shared(self.state), images=self.images,
+            data_state=self.batches.get_state(), extra=extra)
+        self.bad_steps.saved()
+        if self.first:
+            self.log.plot(self.validation.rows if self.validation else ())
+        self.tell("checkpoint", {"images": self.images})
+
+    def sample(self) -> None:
+        """A sample picture."""
+        if self.sample_fn is not None:
+            average = self.devices.get(self.state.ema)
+            if self.first:
+                _write_picture(self.folder / "samples" / f"{self.images:08d}.png",
+                               self.sample_fn(average, self.images))
+            self.tell("sample", {"images": self.images})
+
+    def validate(self) -> None:
+        """The loss on held-out people; keeps the model where it is the best."""
+        assert self.validation is not None  # it is asked for
+        self.meter.settle()
+        row, better = self.validation.measure(self.state.ema, self.frozen, self.images)
+        if better and self.best_fn is not None:
+            average = self.devices.get(self.state.ema)
+            if self.first:
+                self.best_fn(average, self.images, row["loss"])
+        self._shown["held out"] = f"{row['loss']:.4g}"
+        self.tell("validation", {**row, "best": better})
+
+    def wall_s(self) -> float:
+        """Seconds of the run, resumed ones together."""
+        return round(self._wall_before + time.monotonic() - self._started, 3)
+
+    def _resume(self, batches: Batches) -> None:
+        restored = self.checkpoints.restore_latest(self.state)
+        self._resumed = restored is not None
+        if restored is not None:
+            self.state, self.images = restored.state, restored.images
+            self._wall_before = restored.extra["wall_s"]
+            batches.set_state(restored.data_state)
+            self.bad_steps.set_state(restored.extra.get("recent_losses", ()))
+            self.tell("resume", {"images": self.images})
+            if restored.unknown:
+                self.tell("note", {
+                    "data": "the run was begun by a version that did not record what it "
+                    "learnt from; that these are the same data cannot be told"})
+        if self.validation is not None:
+            self.validation.resume(
+                self.images, restored and restored.extra.get("best_validation"))
+
+    @contextlib.contextmanager
+    def _bad_steps_told(self) -> Iterator[None]:
+        """Where a bad step is not skipped: goes back to the newest checkpoint, or ends the run."""
+        try:
+            yield
+            return
+        except BadStep as error:
+            bad = error
+        self.checkpoints.wait()
+        good = self.checkpoints.latest()
+        if self.config.bad_steps == "back" and good is not None:
+            self.meter.drop()
+            restored = self.checkpoints.restore_latest(self._like)
+            assert restored is not None  # `latest` is one
+            self.state = restored.state
+            self.tell("note", {"training": f"{bad.why}; goes on from {good}"})
+            return
+        raise UserError(
+            self.folder, f"{bad.why}; the last good checkpoint is "
+            f"{good or 'none, as none was due yet'}",
+            "lower the learning rate or lengthen the warm-up and train in a new folder, or go on "
+            "with --train.bad-steps skip or back")
+
+    def _full_speed(self, batch: Any, limit: Any) -> float | None:
+        """Images/s at the peak of the devices, where that is known."""
+        chip = chip_of(self.devices.mesh.devices.flat[0].device_kind)
+        if chip is None:
+            return None
+        flops = self.devices.step_operations(self.state, batch, self.key, self.frozen, limit)
+        if flops is None:
+            return None
+        return self.config.batch_size * chip.flops / counted_once(flops, self.config.accumulate)
+
+    def _step_done(self, images: int, loss: float) -> None:
+        self.bad_steps.good(images, loss)
+        self._bar.set_postfix(loss=f"{loss:.4g}", **self._shown, refresh=False)
+        self._bar.update(self.config.batch_size)
+
+    def _step_bad(self, images: int, loss: float) -> None:
+        self._bar.update(self.config.batch_size)
+        why = self.bad_steps.bad(images, loss)
+        self.tell("note", {"training": f"{why}; skipped"})
+
+    def _row_done(self, facts: dict[str, Any]) -> None:
+        config = self.config
+        row = {**facts, "learning_rate": float(learning_rate(
+            config.schedule(), config.batch_size, facts["step"] - 1)), "wall_s": self.wall_s()}
+        if "mfu" in facts:
+            self._shown["mfu"] = f"{facts['mfu']:.1%}"
+        if self.first:
+            self.log.append(row)
+        self.tell("log", row)
 
 
 @contextlib.contextmanager
@@ -224,60 +370,6 @@ def _alone(folder: pathlib.Path) -> Iterator[None]:
                 failed = error
         all_well(folder, failed)
         yield
-
-
-class _StopRequest:
-    """Turns the first Ctrl-C or SIGTERM into a wish to end after this step; the second one acts.
-
-    Several processes have to end after the same step, or some would wait for ever: JAX takes SIGTERM,
-    given to any of them, and finds the step.
-    """
-
-    def __init__(self):
-        self.requested = False
-        self._several = jax.process_count() > 1
-        self._old: dict[int, Any] = {}
-
-    def wanted(self, step: int, late: bool) -> bool:
-        """Whether to end before a step; `late` asks for it."""
-        if not self._several:
-            return self.requested or late
-        if late and not self.requested:
-            self.requested = True
-            stop_all()
-        return stop_agreed(step)
-
-    def __enter__(self) -> _StopRequest:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT,) if self._several else (signal.SIGINT, signal.SIGTERM):
-                self._old[number] = signal.signal(number, self._request)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _request(self, number: int, frame: object) -> None:
-        self.requested = True
-        self._restore()
-        if self._several:
-            stop_all()
-
-    def _restore(self) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        self._old = {}
-
-
-def _next(batches: Batches, batch_size: int, images: int) -> Mapping[str, np.ndarray]:
-    try:
-        batch = next(batches)
-    except StopIteration:
-        raise UserError("data", f"end after {images} images", "repeat them without end") from None
-    size = jax.tree.leaves(batch)[0].shape[0]
-    if size != batch_size:
-        raise UserError("data", f"give a batch of {size} where {batch_size} is asked for",
-                        "make the two batch sizes equal")
-    return batch
 
 
 def _write_picture(path: pathlib.Path, picture: Image.Image | np.ndarray) -> None:

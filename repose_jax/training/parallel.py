@@ -34,6 +34,12 @@ class StepFactory(Protocol):
     def __call__(self, *, axis_name: str | None) -> TrainStep: ...
 
 
+class EvaluationFactory(Protocol):
+    """`functools.partial(make_evaluation, loss_fn)` is one."""
+
+    def __call__(self, *, axis_name: str | None) -> Callable[..., Metrics]: ...
+
+
 class DataParallel:
     """A train step over a one-axis mesh of devices; made by `data_parallel`.
 
@@ -53,17 +59,15 @@ class DataParallel:
         self.process = numbers.index(jax.process_index())
         self._fsdp_min_bytes = fsdp_min_bytes
         self._step = factory(axis_name=AXIS if mode == "pmap" else None)
-        self._compiled: Callable[..., Any] | None = None
+        self._compiled: Any = None
+        # What is handed to `jax.pmap` are a process's own arrays, to the others those of all.
+        batch_mesh = self.mesh if mode != "pmap" else Mesh(np.array(
+            [device for device in devices if device.process_index == jax.process_index()]), (AXIS,))
+        self._batch_sharding = NamedSharding(batch_mesh, PartitionSpec(AXIS))
 
     def check_batch_size(self, batch_size: int, accumulate: int = 1) -> None:
         """Raises UserError if a batch cannot be split evenly, also into parts to accumulate."""
-        count = self.mesh.size * accumulate
-        if batch_size < 1 or batch_size % count:
-            parts = f" times {accumulate} parts" if accumulate > 1 else ""
-            raise UserError(
-                f"batch size {batch_size}",
-                f"cannot be split evenly over {self.mesh.size} devices{parts}",
-                f"use a multiple of {count}")
+        check_batch_size(batch_size, self.mesh.size, accumulate)
 
     def rows(self, batch_size: int) -> slice:
         """Which rows of a batch of all devices this process hands in."""
@@ -101,23 +105,49 @@ class DataParallel:
             lambda leaf: jax.make_array_from_single_device_arrays(
                 leaf.shape, everywhere, [shard.data for shard in leaf.addressable_shards]), tree)
 
-    def step(self, state: TrainState, batch: Batch, key: Key[Array, ""], frozen: Any = None
-             ) -> tuple[TrainState, Metrics]:
+    def step(self, state: TrainState, batch: Batch, key: Key[Array, ""], frozen: Any = None,
+             limit: np.float32 | None = None) -> tuple[TrainState, Metrics]:
         """One update; `state` is donated, so only the returned one is valid.
 
-        `batch` is the whole batch, or of several processes this one's rows of it.
+        `batch` is the whole batch, or of several processes this one's rows of it; or what `put_batch`
+        gave for it.
         `frozen` is what the loss uses and nothing moves, from `put`; None where there is none.
+        `limit` is the highest loss with which the state moves.
 
         Raises:
           UserError: the batch cannot be split evenly.
         """
-        self.check_batch_size(jax.tree.leaves(batch)[0].shape[0] * self.processes)
         if self._compiled is None:
             self._compiled = self._compile(state)
-        if self.processes > 1 and self.mode != "pmap":
-            key = jax.random.wrap_key_data(
-                self.put(np.asarray(jax.random.key_data(key))), impl=jax.random.key_impl(key))
-        return self._compiled(state, self._split(batch), key, frozen)
+        return self._compiled(state, self.put_batch(batch), self._key(key), frozen, limit)
+
+    def evaluator(self, factory: EvaluationFactory) -> Callable[..., Metrics]:
+        """`evaluate(params, batch, key, frozen=None)` over the devices; batches as for `step`."""
+        evaluate = factory(axis_name=AXIS if self.mode == "pmap" else None)
+        if self.mode == "pmap":
+            compiled = jax.pmap(evaluate, axis_name=AXIS, in_axes=(None, 0, None, None),
+                                out_axes=None, devices=list(self.mesh.devices))
+        else:
+            compiled = jax.jit(evaluate, out_shardings=NamedSharding(self.mesh, PartitionSpec()))
+        return lambda params, batch, key, frozen=None: compiled(
+            params, self.put_batch(batch), self._key(key), frozen)
+
+    def step_operations(self, state: Any, batch: Batch, key: Key[Array, ""], frozen: Any = None,
+                        limit: Any = None) -> float | None:
+        """Operations of a step on each device, as the compiler counts them; None where it does not.
+
+        After a first step with such arguments nothing is compiled for it.
+        """
+        if self._compiled is None:
+            self._compiled = self._compile(state)
+        return operations(self._compiled.lower(
+            state, self.put_batch(batch), self._key(key), frozen, limit).compile())
+
+    def _key(self, key: Key[Array, ""]) -> Key[Array, ""]:
+        if self.processes == 1 or self.mode == "pmap":
+            return key
+        return jax.random.wrap_key_data(
+            self.put(np.asarray(jax.random.key_data(key))), impl=jax.random.key_impl(key))
 
     def lower(self, state: Any, batch: Any, key: Any, frozen: Any = None) -> jax.stages.Lowered:
         """The step for shapes, a whole batch's among them, to be compiled without running it."""
@@ -126,14 +156,13 @@ class DataParallel:
             batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
                 (size, leaf.shape[0] // size, *leaf.shape[1:]), leaf.dtype), batch)
         else:
-            place = NamedSharding(self.mesh, PartitionSpec(AXIS))
             batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=place), batch)
+                leaf.shape, leaf.dtype, sharding=self._batch_sharding), batch)
             state, frozen = (jax.tree.map(
                 lambda leaf, sharding: jax.ShapeDtypeStruct(
                     leaf.shape, leaf.dtype, sharding=sharding), tree, self.shardings(tree))
                 for tree in (state, frozen))
-        return self._compile(state).lower(state, batch, key, frozen)
+        return self._compile(state).lower(state, batch, key, frozen, None)
 
     def shardings(self, tree: Any) -> Any:
         """Where each array of a tree lives: on all devices, or split as `fsdp_spec` says."""
@@ -150,20 +179,52 @@ class DataParallel:
             # Axis None for the state: one logical array, copied; what comes back is equal on all
             # devices and reading it needs no communication.
             return jax.pmap(
-                self._step, axis_name=AXIS, in_axes=(None, 0, None, None), out_axes=(None, None),
+                self._step, axis_name=AXIS, in_axes=(None, 0, None, None, None),
+                out_axes=(None, None),
                 devices=list(self.mesh.devices), donate_argnums=0)
         return jax.jit(
             self._step, donate_argnums=0,
             out_shardings=(self.shardings(state), NamedSharding(self.mesh, PartitionSpec())))
 
-    def _split(self, batch: Batch) -> Batch:
-        if self.mode == "pmap":
-            size = self.mesh.size // self.processes
-            return jax.tree.map(
-                lambda leaf: leaf.reshape(size, leaf.shape[0] // size, *leaf.shape[1:]), batch)
-        sharding = NamedSharding(self.mesh, PartitionSpec(AXIS))
-        return jax.tree.map(
-            lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch)
+    def put_batch(self, batch: Batch) -> Batch:
+        """A batch, or this process's rows of it, on its way to the devices; returns at once.
+
+        What this gave comes back as it is.
+
+        Raises:
+          UserError: the batch cannot be split evenly.
+        """
+        leaves = jax.tree.leaves(batch)
+        if all(isinstance(leaf, jax.Array) and leaf.sharding == self._batch_sharding
+               for leaf in leaves):
+            return batch
+        self.check_batch_size(leaves[0].shape[0] * self.processes)
+
+        def place(leaf: Any) -> Array:
+            leaf = np.asarray(leaf)
+            if self.mode == "pmap":  # which maps over a first axis of the devices
+                size = self.mesh.size // self.processes
+                leaf = leaf.reshape(size, leaf.shape[0] // size, *leaf.shape[1:])
+            return jax.make_array_from_process_local_data(self._batch_sharding, leaf)
+        return jax.tree.map(place, batch)
+
+
+def check_batch_size(batch_size: int, devices: int, accumulate: int = 1) -> None:
+    """Raises UserError if a batch cannot be split evenly, also into parts to accumulate."""
+    count = devices * accumulate
+    if batch_size < 1 or batch_size % count:
+        parts = f" times {accumulate} parts" if accumulate > 1 else ""
+        raise UserError(f"batch size {batch_size}",
+                        f"cannot be split evenly over {devices} devices{parts}",
+                        f"use a multiple of {count}")
+
+
+def operations(compiled: Any) -> float | None:
+    """Operations of a compiled or lowered program on a device, loops' bodies once; None where that is
+    not told."""
+    cost = compiled.cost_analysis()
+    cost = cost[0] if isinstance(cost, list) and cost else cost
+    return float(cost["flops"]) if cost and cost.get("flops", 0) > 0 else None
 
 
 def whole(leaf: Any) -> Any:

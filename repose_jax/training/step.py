@@ -40,6 +40,7 @@ class _OwnRows:
     def __init__(self, batches: Batches, rows: slice):
         self._batches, self._rows = batches, rows
         self.get_state, self.set_state = batches.get_state, batches.set_state
+        self.names = getattr(batches, "names", None)
 
     def __iter__(self) -> _OwnRows:
         return self
@@ -83,16 +84,18 @@ def make_train_step(
         mean over samples. The rows of a device must be a multiple of it.
 
     Returns:
-      `step(state, batch, key, frozen=None)`; `key` is the key of the *run*: the step folds in its
-      own number. `frozen` is what the loss uses and nothing moves, a guide or a first stage: an
-      argument, as constants would be compiled into the program.
+      `step(state, batch, key, frozen=None, limit=None)`; `key` is the key of the *run*: the step
+      folds in its own number. `frozen` is what the loss uses and nothing moves, a guide or a first
+      stage: an argument, as constants would be compiled into the program.
       Metrics are "loss", "grad_norm" (before clipping), "finite" (1 or 0) and those of the loss.
       Where the loss, a gradient or a parameter that came of it is not finite (or so large that its
-      square is not), the state comes back as it was.
+      square is not), the state comes back as it was; so it does, and "finite" is 0, where the loss
+      is above `limit`.
     """
 
     def step(
-        state: TrainState, batch: Batch, key: Key[Array, ""], frozen: Params | None = None
+        state: TrainState, batch: Batch, key: Key[Array, ""], frozen: Params | None = None,
+        limit: Float[Array, ""] | None = None,
     ) -> tuple[TrainState, Metrics]:
         keys = sample_keys(jax.random.fold_in(key, state.step), batch, axis_name)
         given = {} if frozen is None else {"frozen": frozen}
@@ -111,6 +114,8 @@ def make_train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & jnp.isfinite(global_norm(params))
+        if limit is not None:
+            finite &= loss <= limit
         decay = ema_decay_at(state.step, ema_decay) if ema_warmup else ema_decay
         ema = optax.incremental_update(as_float32(params), state.ema, 1.0 - decay)
         moved = TrainState(step=state.step + 1, params=params, ema=ema, opt_state=opt_state)
@@ -120,6 +125,20 @@ def make_train_step(
         return kept, metrics
 
     return step
+
+
+def make_evaluation(loss_fn: LossFn, *, axis_name: str | None = None) -> Callable[..., Metrics]:
+    """`evaluate(params, batch, key, frozen=None)`: the loss of a batch, and the scalars beside it."""
+
+    def evaluate(
+        params: Params, batch: Batch, key: Key[Array, ""], frozen: Params | None = None
+    ) -> Metrics:
+        given = {} if frozen is None else {"frozen": frozen}
+        loss, extra = loss_fn(params, batch, sample_keys(key, batch, axis_name), **given)
+        metrics = {**extra, "loss": loss}
+        return metrics if axis_name is None else jax.lax.pmean(metrics, axis_name)
+
+    return evaluate
 
 
 def _mean_over_parts(gradient: Callable[..., Any], batch: Batch, keys: Key[Array, "batch"],
