@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from repose_jax.cli import main
+from repose_jax.cli.train import preset_of
 from repose_jax.common.errors import UserError
 from repose_jax.tasks.plan import Plan, collectives, estimate
 from repose_jax.tasks.task import Task
@@ -80,6 +81,17 @@ def test_an_estimate_counts_what_can_be_counted():
     assert estimate(Layer(parallel="fsdp"), 4).collectives == {}
     with pytest.raises(UserError, match="cannot be split evenly over 3 devices"):
         estimate(Layer(), 3)
+
+
+@pytest.mark.parametrize("preset", ["people", "painter-people"])
+def test_what_is_planned_needs_neither_data_nor_the_model_to_start_from(preset):
+    """The loss can be traced on the shapes alone, the frozen parts among them."""
+    task = preset_of([preset], "plan")[0].task()
+    count = task.loop.batch_size
+    loss, _ = jax.eval_shape(
+        task.loss, jax.eval_shape(task.init, jax.random.key(0)), task.frozen_shapes(),
+        task.batch_shapes(), jax.eval_shape(lambda: jax.random.split(jax.random.key(0), count)))
+    assert loss.shape == ()
 
 
 @pytest.mark.parametrize("topology", ["v5e", "h100:x", "moon:4x4", "h100:0", "v5e:4", "v5p:0x4"])

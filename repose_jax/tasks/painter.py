@@ -28,7 +28,7 @@ from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseMo
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.pose.maps import map_count, person_map, pose_maps
-from repose_jax.tasks.pose_transfer import PARTS, initial, sample_picture
+from repose_jax.tasks.pose_transfer import PARTS, initial, pair_shapes, sample_picture
 from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
 
@@ -140,6 +140,9 @@ class PainterTask(Task):
                       [("data", text) for text in self.source.notes],
                       functools.partial(data.held_out_batches, self.loop.batch_size,
                                         skeleton=network.skeleton, size=network.image_size))
+
+    def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        return pair_shapes(self.config.network, self.loop.batch_size)
 
     def loss(self, params, frozen, batch, keys):
         return loss(self.model, self.experiment.objective, params, batch, keys)

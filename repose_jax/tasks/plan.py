@@ -84,7 +84,7 @@ class _Shapes:
             loss, functools.partial(make_train_step, loss, optimizer, ema_decay=task.loop.ema_decay,
                                     accumulate=task.loop.accumulate),
             jax.eval_shape(lambda: create_state(task.init(jax.random.key(0)), optimizer)), batch,
-            jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: task.frozen))
+            jax.eval_shape(lambda: jax.random.key(0)), task.frozen_shapes())
 
     @property
     def parameters(self) -> int:

@@ -27,6 +27,7 @@ from repose_jax.models.pose_transfer import (
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
+from repose_jax.networks.network import NetworkConfig
 from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
@@ -104,10 +105,12 @@ class PoseTransferTask(Task):
                                         skeleton=network.skeleton, size=network.image_size))
 
     def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        network, count = self.config.network, self.loop.batch_size
-        picture = jax.ShapeDtypeStruct((count, *network.image_size, 3), np.uint8)
-        pose = jax.ShapeDtypeStruct((count, len(SKELETONS[network.skeleton].joints), 3), np.float32)
-        return {"source": picture, "target": picture, "source_pose": pose, "target_pose": pose}
+        return pair_shapes(self.config.network, self.loop.batch_size)
+
+    def frozen_shapes(self) -> Params:
+        whole = jax.eval_shape(self.model.init, jax.random.key(0))
+        return {"parts": {name: whole[name] for name in self.experiment.frozen},
+                "guide": jax.eval_shape(lambda: self.guide)}
 
     def loss(self, params, frozen, batch, keys, train=True):
         judge = frozen["guide"] and frozen["guide"].judged
@@ -135,6 +138,13 @@ class PoseTransferTask(Task):
 
     def more(self) -> dict[str, Any]:
         return {"sample": to_dict(self.experiment.sample)}
+
+
+def pair_shapes(network: NetworkConfig, count: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """What a batch of so many pairs will be."""
+    picture = jax.ShapeDtypeStruct((count, *network.image_size, 3), np.uint8)
+    pose = jax.ShapeDtypeStruct((count, len(SKELETONS[network.skeleton].joints), 3), np.float32)
+    return {"source": picture, "target": picture, "source_pose": pose, "target_pose": pose}
 
 
 def guide_of(config: ExperimentConfig) -> Guide | None:

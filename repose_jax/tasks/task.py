@@ -90,6 +90,10 @@ class Task(abc.ABC):
         known. What `repose plan` needs."""
         return None
 
+    def frozen_shapes(self) -> Params | None:
+        """Shapes of `frozen`, for a plan, which is made without the model to start from."""
+        return jax.eval_shape(lambda: self.frozen)
+
     def identity(self) -> dict[str, Any]:
         """JSON-able facts that a resumed run must share, beside the data's and the loop's."""
         raise NotImplementedError("a resumed run must be known by something")
