@@ -8,11 +8,11 @@ Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md and the model's card (`repose models market1501`).
 """
 
+from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import refining
-from repose_jax.experiments.presets.painter_market1501 import CONFIG as PAINTER
 from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
-    model=PAINTER.model, data=PAINTER.data,
+    model=refining.model("market14"), data=DataConfig(path="market1501"),
     objective=refining.OBJECTIVE, frozen=PARTS, sample=refining.sample("market1501"),
     train=refining.refiner_train(60_000))

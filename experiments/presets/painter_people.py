@@ -7,13 +7,12 @@ Time, scores: docs/training-log.md.
 
 import dataclasses
 
-from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
     model=refining.model("openpose18", scene=True),
-    data=DataConfig(path="people", identities=3000, views=6, scene="person"),
+    data=refining.PEOPLE,
     sample=refining.sample("people", steps=0),
     objective=dataclasses.replace(refining.PAINTING, vacated=3.0),
     train=refining.painter_train(60_000))

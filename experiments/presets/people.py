@@ -6,11 +6,10 @@ Time, scores: docs/training-log.md.
 """
 
 from repose_jax.experiments.presets import refining
-from repose_jax.experiments.presets.painter_people import CONFIG as PAINTER
 from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
-    model=PAINTER.model, data=PAINTER.data,
+    model=refining.model("openpose18", scene=True), data=refining.PEOPLE,
     objective=refining.OBJECTIVE, frozen=PARTS,
     sample=refining.sample("people"),
     train=refining.refiner_train(60_000))

@@ -6,6 +6,7 @@ denoiser refines the painted picture from a share of noise below 1.
 
 import dataclasses
 
+from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.experiments.presets import small
 from repose_jax.models.painting_loss import PaintingObjective
@@ -63,4 +64,5 @@ def sample(domain: str, steps: int = 3) -> SampleConfig:
 
 
 PAINTING = PaintingObjective(adversarial=0.02, match=0.1)
+PEOPLE = DataConfig(path="people", identities=3000, views=6, scene="person")
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)
