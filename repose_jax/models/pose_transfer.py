@@ -205,8 +205,8 @@ class RePoseModel:
         context = apply(self.network, params, source, source_pose, target_pose, given,
                         method="conditions")
         if "both" in coefficients:
-            place = tuple(coefficients).index("both") * len(source)
-            picture = context.picture[place:place + len(source)]
+            place, size = tuple(coefficients).index("both"), source.shape[0]
+            picture = context.picture[place * size:(place + 1) * size]
         else:
             picture = self.condition(params, source, source_pose, target_pose).picture
         return classifier_free(self.denoiser(params, context), tuple(coefficients.values())), picture

@@ -86,7 +86,7 @@ def _generate(model, config, trajectory, params, guide, numbers, source, source_
     schedule, guidance = model.schedule, config.guidance
     if not config.steps:
         # Its trajectory is the picture itself, at the time of the clean picture.
-        only = Step(jnp.full((1, len(painted)), -1), painted[None], {})
+        only = Step(jnp.full((1, painted.shape[0]), -1), painted[None], {})
         return model.decode(params, painted), [only] if trajectory else []
     times = config.evaluated(schedule)
     first, end = guidance.guided(config.steps)

@@ -37,7 +37,7 @@ def fill_in(
 
     def halved(x):
         even = jnp.pad(x, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)])
-        return even.reshape(len(x), -(-height // 2), 2, -(-width // 2), 2, -1).sum(axis=(2, 4))
+        return even.reshape(x.shape[0], -(-height // 2), 2, -(-width // 2), 2, -1).sum(axis=(2, 4))
 
     weight = halved(known)
     means = halved(picture * known) / jnp.maximum(weight, 1e-6)

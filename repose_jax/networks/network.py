@@ -175,7 +175,7 @@ class Network(nn.Module):
         with_source = [has_source for has_source, _ in given]
         features = self.encoder(source) if any(with_source) else None
         null = None if all(with_source) else [
-            jnp.broadcast_to(f, (len(source), *f.shape[1:]))
+            jnp.broadcast_to(f, (source.shape[0], *f.shape[1:]))
             for f in self.encoder(jnp.zeros_like(source[:1]))]
         chosen = zip(*(features if has else null for has in with_source), strict=True)
         return self._context(
@@ -183,7 +183,7 @@ class Network(nn.Module):
             [jnp.concatenate(branches) for branches in chosen],
             jnp.concatenate([source_pose * has for has in with_source]),
             jnp.concatenate([target_pose * has for _, has in given]),
-            jnp.repeat(jnp.array(with_source, source.dtype), len(source)))
+            jnp.concatenate([jnp.full(source.shape[0], has, source.dtype) for has in with_source]))
 
     def condition(
         self,
