@@ -26,8 +26,7 @@ from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights)
 from repose_jax.models.pose_transfer import (
     ModelConfig, ObjectiveConfig, RePoseModel, check_model)
-from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
-from repose_jax.models.sample_overrides import GuidanceOptions
+from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
 from repose_jax.networks.discriminator import Discriminator
@@ -221,16 +220,6 @@ class TestRefining:
         refined, _ = generate(MODEL, params(), source, poses(2), poses(3), keys,
                               SampleConfig(steps=2, start=0.5, source_weight=1.0))
         assert np.abs(np.asarray(out, int) - np.asarray(refined, int)).max() > 1
-
-    def test_guidance_of_no_step_is_refused_and_not_forgotten(self):
-        own = SampleConfig(steps=0, source_weight=1.0,
-                           guidance=GuidanceConfig(pif=1.0, estimator="market1501"))
-        for asked in (GuidanceOptions(), GuidanceOptions(pif=0.0), GuidanceOptions(strength=0.0)):
-            assert asked.over(own).steps == 0
-        with pytest.raises(UserError, match="guidance.target.*0 steps"):
-            GuidanceOptions(target=2.0).over(own)
-        merged = GuidanceOptions(target=2.0).over(own, steps=3)
-        assert (merged.steps, merged.guidance.pif, merged.guidance.target) == (3, 1.0, 2.0)
 
     def test_what_only_a_painter_can_do_is_refused_without_one(self):
         plain = dataclasses.replace(

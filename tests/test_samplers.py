@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from repose_jax.common.errors import UserError
-from repose_jax.common.fields import identity
 from repose_jax.diffusion.guidance import classifier_free
 from repose_jax.diffusion.posterior import posterior
 from repose_jax.diffusion.prediction import Prediction, from_x0
@@ -326,32 +324,6 @@ class TestTimeGrid:
         for count in (0, SHORT.up_to(0.5) + 1):
             with pytest.raises(ValueError, match="steps must be between"):
                 time_grid(SHORT, kind, count, 0.5)
-
-
-class TestSampleConfig:
-    def test_each_sampler_has_its_stepper(self):
-        kinds = {"ddim": DDIM, "ddpm": DDPM, "dpm++2m": DPMSolver, "unipc": UniPC, "heun": Heun}
-        for name, kind in kinds.items():
-            assert type(SampleConfig(sampler=name).stepper()) is kind
-
-    def test_steps_are_evaluations(self):
-        for name in ("ddim", "dpm++2m", "unipc", "heun"):
-            for grid in GRIDS:
-                for steps in (1, 2, 5):
-                    config = SampleConfig(steps=steps, sampler=name, times=grid)
-                    assert config.evaluated(SHORT).shape == (steps,)
-        heun = SampleConfig(steps=5, sampler="heun").evaluated(SHORT)
-        np.testing.assert_array_equal(heun, SHORT.spaced(3)[[0, 1, 1, 2, 2]])
-
-    def test_noise_without_a_sampler_that_adds_it_is_refused(self):
-        with pytest.raises(UserError, match="unipc adds no noise"):
-            SampleConfig(sampler="unipc", eta=0.5)
-        with pytest.raises(UserError, match="classifier-free-interval: is 0.5 to 0.2"):
-            SampleConfig(classifier_free_interval=(0.5, 0.2))
-
-    def test_settings_that_older_files_lack_have_their_old_meaning(self):
-        assert not {"times", "classifier_free_interval"} & set(identity(SampleConfig()))
-        assert identity(SampleConfig(times="karras"))["times"] == "karras"
 
 
 class TestLatents:

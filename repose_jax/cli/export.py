@@ -11,6 +11,8 @@ import tyro
 
 from repose_jax.cli.terminal import parse, say
 from repose_jax.common.ranges import Finite, Fraction, Natural
+from repose_jax.diffusion.time_grid import TimeGrid
+from repose_jax.models.sample_config import SamplerName
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 
 
@@ -37,8 +39,8 @@ class ExportOptions:
     platforms: tuple[Literal["cpu", "cuda", "rocm", "tpu"], ...] = ("cpu",)
     steps: Natural | None = None
     start: Fraction | None = None
-    sampler: Literal["ddim", "ddpm", "dpm++2m", "unipc", "heun"] | None = None
-    times: Literal["uniform", "trailing", "log-snr", "karras"] | None = None
+    sampler: SamplerName | None = None
+    times: TimeGrid | None = None
     source_weight: Finite | None = None
     guidance: GuidanceOptions = GuidanceOptions()
 

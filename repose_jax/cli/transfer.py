@@ -25,10 +25,11 @@ from repose_jax.common.picture_manifest import PictureManifest
 from repose_jax.common.provenance import details, file_content, text_of, write_png
 from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
 from repose_jax.data.image.files import read_image
+from repose_jax.diffusion.time_grid import TimeGrid
 from repose_jax.inference.draw_alignment import draw_alignment
 from repose_jax.inference.draw_trajectory import draw_trajectory
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
-from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.sample_config import SampleConfig, SamplerName
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 from repose_jax.pose.draw import draw_skeleton
 from repose_jax.pose.retarget import Mode
@@ -113,8 +114,8 @@ class TransferOptions:
     classifier_free: Literal["two-branch", "disentangled"] | None = None
     guidance: GuidanceOptions = GuidanceOptions()
     classifier_free_interval: tuple[Fraction, Fraction] | None = None
-    sampler: Literal["ddim", "ddpm", "dpm++2m", "unipc", "heun"] | None = None
-    times: Literal["uniform", "trailing", "log-snr", "karras"] | None = None
+    sampler: SamplerName | None = None
+    times: TimeGrid | None = None
     eta: Fraction | None = None
     grid: bool = False
     overwrite: bool = False
@@ -168,6 +169,11 @@ def run(
     def facts(job: Job) -> dict[str, str]:
         return photos.facts(job, sample, guide)
 
+    def signed_from(*jobs: Job) -> list[bytes]:
+        """The photos that credentials tell of; none are read where nothing is signed."""
+        paths = dict.fromkeys(job.source for job in jobs)
+        return [] if seal is None else [file_content(path) for path in paths]
+
     todo = [job for job in jobs if not _is_done(job, options, facts)]
     unfinished = {job.output for job in todo}
     for job in jobs:  # a kill may have come between a picture and its line
@@ -191,7 +197,7 @@ def run(
             filled = prepared + prepared[:1] * (size - len(part))
             painted = transfer.run(filled, options.seed, sample)
             for job, ready, picture in zip(part, prepared, painted, strict=False):
-                text, sources = facts(job), [file_content(job.source)]
+                text, sources = facts(job), signed_from(job)
                 if options.explain:  # the picture itself comes last: where it is, all of it is
                     for word, drawn in _explain(transfer, ready, picture, sample, options.seed):
                         write_png(_beside(job.output, word), drawn, text, seal, sources)
@@ -202,8 +208,7 @@ def run(
     if options.grid:
         # The grid holds pictures of several sources; what they share is in the last one's text.
         drawn = draw_grid(transfer, jobs, [photos.prepared(job) for job in jobs])
-        sources = [file_content(path) for path in dict.fromkeys(job.source for job in jobs)]
-        write_png(grid, np.asarray(drawn), facts(jobs[-1]), seal, sources)
+        write_png(grid, np.asarray(drawn), facts(jobs[-1]), seal, signed_from(*jobs))
     written = _written(todo, options, grid)
     for path in written if len(written) <= _NAMED else ():
         say(f"wrote {path}")

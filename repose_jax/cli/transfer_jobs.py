@@ -63,9 +63,8 @@ class Photos:
         image = self._last[1]
         if job.source not in self._poses:
             found = _source_pose(self._transfer, job.source, self._options, image.shape[:2])
-            # A copy: what is found is a view of all the poses of its file.
             self._poses[job.source] = dataclasses.replace(
-                found, pose=np.array(found.pose), notes=(*frame_note(job.source), *found.notes))
+                _own(found), notes=(*frame_note(job.source), *found.notes))
         return self._transfer.prepare(
             image, self._poses[job.source], job.pose, name=str(job.source),
             box=self._options.source_box, retarget=self._options.retarget)

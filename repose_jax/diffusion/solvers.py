@@ -90,12 +90,8 @@ def update(
     return following, Memory(kept, x0, memory.last)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DPMSolver:
-    """DPM-Solver++(2M), Lu et al. 2022b, algorithm 2; its first step and its last are DDIM's.
-
-    Where steps grow in l it goes no further beyond the newest x0 than equal steps would.
-    """
+class _OncePerStep:
+    """A solver with one evaluation a step, whose table is made evaluation by evaluation."""
 
     def places(self, count):
         return np.arange(count)
@@ -103,37 +99,43 @@ class DPMSolver:
     def table(self, schedule, times):
         noise = _Noise(schedule, times)
         table = np.zeros((len(times), 2, 5))
-        for i in range(len(times)):
-            table[i, 0, _Y] = 1
-            _predict(table[i, 1], noise, i)
+        for i, (kept, following) in enumerate(table):
+            self._fill(noise, i, kept, following)
         return table
+
+    def _fill(self, noise: _Noise, i: int, kept: np.ndarray, following: np.ndarray) -> None:
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UniPC:
+class DPMSolver(_OncePerStep):
+    """DPM-Solver++(2M), Lu et al. 2022b, algorithm 2; its first step and its last are DDIM's.
+
+    Where steps grow in l it goes no further beyond the newest x0 than equal steps would.
+    """
+
+    def _fill(self, noise, i, kept, following):
+        kept[_Y] = 1
+        _predict(following, noise, i)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UniPC(_OncePerStep):
     """UniPC-2, Zhao et al. 2023, algorithms 1 and 2.
 
     The corrector's coefficients solve the paper's linear system, which makes them the exact
     integral of the parabola through three x0 and leaves nothing of the choice of B(h).
     """
 
-    def places(self, count):
-        return np.arange(count)
-
-    def table(self, schedule, times):
-        noise = _Noise(schedule, times)
-        table = np.zeros((len(times), 2, 5))
-        for i in range(len(times)):
-            corrected, following = table[i]
-            if i:
-                corrected[_KEPT], weights = noise.integral(i - 1, i, [i, i - 1, i - 2][:i + 1])
-                corrected[_X0:_X0 + len(weights)] = weights
-            else:
-                corrected[_Y] = 1
-            _predict(following, noise, i)
-            # From the corrected y, not from the y that the evaluation was made of.
-            following += following[_Y] * (corrected - np.eye(5)[_Y])
-        return table
+    def _fill(self, noise, i, kept, following):
+        if i:
+            kept[_KEPT], weights = noise.integral(i - 1, i, [i, i - 1, i - 2][:i + 1])
+            kept[_X0:_X0 + len(weights)] = weights
+        else:
+            kept[_Y] = 1
+        _predict(following, noise, i)
+        # From the corrected y, not from the y that the evaluation was made of.
+        following += following[_Y] * (kept - np.eye(5)[_Y])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

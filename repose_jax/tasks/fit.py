@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 
 from repose_jax.models.weights import BEST_NAME, FILE_NAME, save_weights
-from repose_jax.tasks.task import Task
+from repose_jax.tasks.task import Task, as_loss_fn
 from repose_jax.training.distributed import is_first
 from repose_jax.training.loop import train
 from repose_jax.training.state import Params
@@ -49,12 +49,6 @@ def fit(
         held_out = stream.held_out()
     frozen = task.frozen
 
-    def loss(params, batch, keys, frozen=None):
-        return task.loss(params, frozen, batch, keys)
-
-    def validation_loss(params, batch, keys, frozen=None):
-        return task.validation_loss(params, frozen, batch, keys)
-
     def draw(params: Params, images: int):
         return task.draw(params)
 
@@ -68,10 +62,10 @@ def fit(
 
     fresh = functools.partial(jax.jit(task.init), jax.random.key(task.loop.seed))
     trained = train(
-        task.loop, params=fresh if task.given is None else task.given, loss_fn=loss,
+        task.loop, params=fresh if task.given is None else task.given, loss_fn=as_loss_fn(task.loss),
         batches=stream.batches, folder=folder, frozen=frozen,
         metadata=task.identity() | {"content": dict(stream.identity)},
-        held_out=held_out, validation_loss_fn=validation_loss, best_fn=save_best,
+        held_out=held_out, validation_loss_fn=as_loss_fn(task.validation_loss), best_fn=save_best,
         sample_fn=None if type(task).draw is Task.draw else draw,
         on_event=on_event, progress=progress)
     if is_first():

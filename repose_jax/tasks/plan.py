@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from repose_jax.common.errors import UserError
-from repose_jax.tasks.task import Task
+from repose_jax.tasks.task import Task, as_loss_fn
 from repose_jax.training.chips import Chip, counted_once
 from repose_jax.training.parallel import (
     StepFactory, check_batch_size, data_parallel, fsdp_spec, operations)
@@ -76,10 +76,7 @@ class _Shapes:
             raise UserError("plan", f"does not know a batch of this kind of training, {task.kind}",
                             "plan a diffusion model, or give the task a method batch_shapes")
         optimizer = make_optimizer(task.loop.schedule(), task.loop.batch_size)
-
-        def loss(params, batch, keys, frozen=None):
-            return task.loss(params, frozen, batch, keys)
-
+        loss = as_loss_fn(task.loss)
         return cls(
             loss, functools.partial(make_train_step, loss, optimizer, ema_decay=task.loop.ema_decay,
                                     accumulate=task.loop.accumulate),

@@ -22,7 +22,7 @@ from PIL import Image
 
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import Params
-from repose_jax.training.step import Batch, Batches, Metrics
+from repose_jax.training.step import Batch, Batches, LossFn, Metrics
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,6 +113,13 @@ class Task(abc.ABC):
     def more(self) -> dict[str, Any]:
         """Further JSON-able values for the model file, by name."""
         return {}
+
+
+def as_loss_fn(
+    loss: Callable[[Params, Params | None, Batch, Key[Array, "batch"]], tuple[Array, Metrics]],
+) -> LossFn:
+    """A task's loss as the train step calls it, what is frozen last."""
+    return lambda params, batch, keys, frozen=None: loss(params, frozen, batch, keys)
 
 
 class Experiment(Protocol):
