@@ -135,8 +135,8 @@ def generate(protocol, root, run, folder, *more):
     assert len(pixels) >= 4 and pixels == {  # others depend on the skeleton, which a model chooses
         name: again["reports"][0]["scores"][name] for name in pixels}
     assert first["protocol"]["name"] == protocol and first["model"]["facts"]
-    assert sorted(path.stem for path in folder.iterdir()) == sorted(
-        made_name(a, b) for a, b in [(0, 1), (2, 1)])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["manifest.jsonl", *(f"{made_name(a, b)}.png" for a, b in [(0, 1), (2, 1)])])
     return first
 
 
