@@ -7,6 +7,7 @@ numbers and words that are known to hurt; of archives the members are damaged, t
 file of theirs. A damaged file that reaches a line of the reader that none reached before is kept and
 damaged further. A reader has to end in a value or in a `UserError` of one line, within 20 seconds of
 CPU; everything else is a fault, and its file is written to --faults. Exit code 1 where there is one.
+Ctrl-C ends it with what was counted until then.
 What was found: `docs/reliability.md`.
 """
 
@@ -112,37 +113,41 @@ class Outcome:
     cpu: float = 0.0
     slowest: float = 0.0
     kept: int = 0
+    stopped: bool = False
     lines: set = dataclasses.field(default_factory=set)
     faults: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 def fuzz(reader: Reader, folder: pathlib.Path, seed: int, seconds: float, most: int) -> Outcome:
-    """Damages and reads for some time, or until so many files are read."""
+    """Damages and reads for some time, until so many files are read, or until Ctrl-C."""
     rng, outcome, corpus = random.Random(seed), Outcome(), reader.corpus()
     path = folder / (reader.suffix[1:] or "folder" if reader.suffix[0] == "/"
                      else f"file{reader.suffix}")
     began, worked, whole = time.monotonic(), time.process_time(), list(corpus)
-    while outcome.inputs < most and (time.monotonic() - began < seconds or whole):
-        if whole:
-            content = whole.pop()
-        elif reader.suffix == "/":
-            content = _damaged_inside(rng.choice(corpus), rng)
-        else:
-            content = damaged(rng.choice(corpus), corpus, rng)
-        if reader.suffix == "/":
-            unzip(content, path)
-        else:
-            path.write_bytes(content)
-        before, start = len(outcome.lines), time.process_time()
-        fault = _read(reader, path, outcome)
-        took = time.process_time() - start
-        outcome.inputs += 1
-        outcome.slowest = max(outcome.slowest, took)
-        if fault is not None:
-            outcome.faults.setdefault(fault, content)
-        elif len(outcome.lines) > before and len(content) < 100_000 and took < 1:
-            corpus.append(content)
-            outcome.kept += 1
+    try:
+        while outcome.inputs < most and (time.monotonic() - began < seconds or whole):
+            if whole:
+                content = whole.pop()
+            elif reader.suffix == "/":
+                content = _damaged_inside(rng.choice(corpus), rng)
+            else:
+                content = damaged(rng.choice(corpus), corpus, rng)
+            if reader.suffix == "/":
+                unzip(content, path)
+            else:
+                path.write_bytes(content)
+            before, start = len(outcome.lines), time.process_time()
+            fault = _read(reader, path, outcome)
+            took = time.process_time() - start
+            outcome.inputs += 1
+            outcome.slowest = max(outcome.slowest, took)
+            if fault is not None:
+                outcome.faults.setdefault(fault, content)
+            elif len(outcome.lines) > before and len(content) < 100_000 and took < 1:
+                corpus.append(content)
+                outcome.kept += 1
+    except KeyboardInterrupt:  # what was counted so far stands
+        outcome.stopped = True
     outcome.seconds, outcome.cpu = time.monotonic() - began, time.process_time() - worked
     return outcome
 
@@ -223,6 +228,9 @@ def main() -> int:
                     options.faults.mkdir(parents=True, exist_ok=True)
                     stem = "".join(c if c.isalnum() else "-" for c in name)
                     (options.faults / f"{stem}-{number}").write_bytes(content)
+            if outcome.stopped:
+                print("stopped", flush=True)
+                break
     for file, lines in sorted(seen.items()):
         known = executable_lines(file)
         if len(lines & known) > 10:

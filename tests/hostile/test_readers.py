@@ -8,7 +8,7 @@ import pytest
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.human_art.detections import read_detections
-from repose_jax.experiments.bench.fuzz_readers import READERS, fuzz
+from repose_jax.experiments.bench.fuzz_readers import READERS, Reader, fuzz
 
 # Whole folders take a tenth of a second each.
 FOLDERS = ("checkpoints", "built datasets")
@@ -20,6 +20,18 @@ def test_damaged_files_are_a_value_or_a_line(tmp_path, name, most):
     most *= 10 if name in FOLDERS else 60
     outcome = fuzz(READERS[name], tmp_path, 0, 3600, most)
     assert outcome.inputs == most and not outcome.faults, list(outcome.faults)
+
+
+def test_a_fuzzer_that_is_stopped_says_what_it_counted(tmp_path):
+    calls = []
+
+    def read(path):
+        calls.append(path)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    outcome = fuzz(Reader(".txt", lambda: [b"1 2"], read), tmp_path, 0, 3600, 100)
+    assert outcome.stopped and outcome.inputs == outcome.read == 4 and not outcome.faults
 
 
 def test_a_number_that_no_float_holds_is_a_line(tmp_path):
