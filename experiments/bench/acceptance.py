@@ -21,7 +21,8 @@ from repose_jax.data.registry import open_dataset
 from repose_jax.evaluation.evaluators.reid_features import FeatureReader
 from repose_jax.evaluation.statistics.derangement import derangement
 from repose_jax.models.pose_predictor import PoseReader
-from repose_jax.studies.acceptance import CHECKS, Thresholds, failures, judge_all
+from repose_jax.studies.acceptance import judge_all
+from repose_jax.studies.acceptance_limits import CHECKS, Thresholds, failures
 
 
 def main() -> None:

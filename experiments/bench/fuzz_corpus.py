@@ -33,7 +33,7 @@ from repose_jax.data.records.check import check_built
 from repose_jax.evaluation.statistics.gaussian import load_gaussian
 from repose_jax.pose.formats import read_poses
 from repose_jax.pose.skeleton import SKELETONS
-from repose_jax.studies.acceptance import read_thresholds
+from repose_jax.studies.acceptance_limits import read_thresholds
 from repose_jax.studies.human.key import FORMAT, read_key
 from repose_jax.tasks.pose_field import read_guesses
 from repose_jax.training.checkpoint import Checkpoints

@@ -7,6 +7,9 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from typing import Literal
+
+from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Finite, Positive, Seed
@@ -24,11 +27,15 @@ class AcceptOptions:
       poses: files of the poses to paint; by default those of the other photos.
       thresholds: TOML with limits: pose_error, identity, color, detail, detail_most, share.
       model: a bundled model, a model file, or the folder of a training run.
-      judge: pose estimator that reads the results; it must not be the one that guides.
+      judge: pose estimator that reads the results; it must not be the one that guides. By default
+        a bundled one that suits the model, judge-market1501 for market1501.
       identity: re-identification network that compares the people; "" leaves identity out.
       per_image: poses for each photo, at most.
       min_confidence: joints of pose files that have a lower confidence are missing; 0.3 by default.
       seed: of the noise.
+      language: of the page.
+      save: folder for the pictures themselves, with a list of them, manifest.jsonl.
+      provenance: content credentials of the pictures of --save.
     """
 
     images: pathlib.Path
@@ -36,11 +43,14 @@ class AcceptOptions:
     poses: tuple[pathlib.Path, ...] = ()
     thresholds: pathlib.Path | None = None
     model: str = "market1501"
-    judge: str = "judge-market1501"
+    judge: str = ""
     identity: str = "reid-market1501"
     per_image: Positive = 3
     min_confidence: Finite | None = None
     seed: Seed = 0
+    language: Literal["en", "ja"] = "en"
+    save: pathlib.Path | None = None
+    provenance: ProvenanceOptions = ProvenanceOptions()
 
 
 def accept(argv: Sequence[str]) -> int:
@@ -48,14 +58,14 @@ def accept(argv: Sequence[str]) -> int:
     options = parse(AcceptOptions, "accept", argv)
     use_compilation_cache()
     from repose_jax.common.files import check_writable, write_content
-    from repose_jax.evaluation.evaluators.reid_features import FeatureReader
+    from repose_jax.common.progress import check_seed
     from repose_jax.evaluation.report.report import write_json
     from repose_jax.inference.pipeline import PoseTransfer
-    from repose_jax.common.progress import check_seed
-    from repose_jax.models.pose_predictor import PoseReader
     from repose_jax.pose.formats import read_pose, read_poses
-    from repose_jax.studies.acceptance import Thresholds, accept, pictures_in, read_thresholds
+    from repose_jax.studies.acceptance import Judges, accept, pictures_in
+    from repose_jax.studies.acceptance_limits import Thresholds, read_thresholds
     from repose_jax.studies.acceptance_page import page
+    from repose_jax.studies.acceptance_pictures import save_pictures
 
     if options.output.suffix != ".html":
         raise UserError(options.output, "is not the name of a page", "let it end in .html")
@@ -69,25 +79,29 @@ def accept(argv: Sequence[str]) -> int:
                for picture in dict.fromkeys(read_poses(path, **reading).pictures)]
     transfer = PoseTransfer.load(options.model)
     transfer.min_confidence = options.min_confidence
-    identities = (FeatureReader.load(options.identity, transfer.size)
-                  if options.identity else None)
-    check_writable(options.output.parent)
+    judges = Judges.load(transfer, options.judge, options.identity)
+    seal = None if options.save is None else seal_of(options.provenance, say)
+    for folder in {options.output.parent, options.save} - {None}:
+        check_writable(folder)
 
     def progress(done: int, total: int) -> None:
         print(f"\rpainting {done}/{total}", end="\n" if done == total else "", file=sys.stderr)
 
-    found = accept(transfer, images, targets, poses=PoseReader.load(options.judge),
-                   identities=identities, thresholds=thresholds, per_image=options.per_image,
-                   seed=options.seed, progress=progress)
+    found = accept(transfer, images, targets, judges=judges, thresholds=thresholds,
+                   per_image=options.per_image, seed=options.seed,
+                   consent=options.provenance.consent, progress=progress)
     command = "repose accept " + " ".join(argv)
-    text = page(found, transfer.skeleton, f"Acceptance of {transfer.loaded.name}", command)
+    text = page(found, transfer.skeleton, command, options.language)
     write_json(options.output.with_suffix(".json"), found.to_dict() | {"command": command})
     write_content(options.output, text)
+    if options.save is not None:
+        save_pictures(found.results, options.images, options.save, seal)
     for why in found.refused.values():
         say(f"not used: {why}")
-    passed = sum(result.passed for result in found.results)
-    say(f"{'accepted' if found.accepted else 'not accepted'}: {passed} of "
+    say(f"{'accepted' if found.accepted else 'not accepted'}: {found.passed} of "
         f"{found.asked} pass ({found.share:.0%}, "
         f"{thresholds.share:.0%} were asked for)")
+    if options.save is not None:
+        say(f"wrote {len(found.results)} pictures to {options.save}")
     say(f"wrote {options.output}")
     return 0 if found.accepted else 1

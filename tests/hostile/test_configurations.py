@@ -18,7 +18,7 @@ from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Range
 from repose_jax.experiments.ablations.weight import ABLATION
-from repose_jax.studies.acceptance import Thresholds
+from repose_jax.studies.acceptance_limits import Thresholds
 from repose_jax.studies.human.build import PageOptions
 from repose_jax.studies.reid_augmentation import AugmentReid
 
