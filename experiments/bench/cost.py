@@ -18,6 +18,8 @@ import platform
 import resource
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,13 +46,18 @@ def seconds(run, repeats: int) -> float:
     return statistics.median(times)
 
 
-def side_by_side(runs: dict, repeats: int) -> dict[str, float]:
-    """Median of each, taken in turns, so that what else the machine does falls on all alike."""
-    times = {name: [] for name in runs}
+def interleaved(runs: dict, repeats: int) -> dict[str, list[float]]:
+    """Wall times of each, taken in turns, so that what else the machine does falls on all alike."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
             times[name].append(seconds(run, 1))
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def side_by_side(runs: dict, repeats: int) -> dict[str, float]:
+    """Median of each; see `interleaved`."""
+    return {name: statistics.median(times) for name, times in interleaved(runs, repeats).items()}
 
 
 def ways_to_sample(sample: SampleConfig, steps: int) -> dict[str, SampleConfig]:
@@ -74,8 +81,8 @@ def ways_to_sample(sample: SampleConfig, steps: int) -> dict[str, SampleConfig]:
     return ways
 
 
-def training_speed(model: RePoseModel, config, params, people, repeats: int) -> dict[str, float]:
-    """Pictures a second of the train step on all local devices, and what the first one takes."""
+def training_run(model: RePoseModel, config, params, people) -> Callable[[], Any]:
+    """One training step on all local devices, each call the next batch's."""
     size = config.train.batch_size
     optimizer = make_optimizer(config.train.schedule(), size)
     loss = functools.partial(model.loss, objective=config.objective)
@@ -89,9 +96,14 @@ def training_speed(model: RePoseModel, config, params, people, repeats: int) -> 
         state, metrics = devices.step(state, next(stream), key)
         return metrics
 
+    return step
+
+
+def training_speed(model: RePoseModel, config, params, people, repeats: int) -> dict[str, float]:
+    """Pictures a second of the train step on all local devices, and what the first one takes."""
+    step, size = training_run(model, config, params, people), config.train.batch_size
     first = seconds(step, 1)
-    spent = seconds(step, repeats)
-    return {"batch": size, "images_per_s": size / spent, "first_step_s": first}
+    return {"batch": size, "images_per_s": size / seconds(step, repeats), "first_step_s": first}
 
 
 def training_operations(model: RePoseModel, config) -> float:

@@ -27,7 +27,7 @@ COMMANDS = {
     "study build": "study:study_build", "study serve": "study:study_serve",
     "study score": "study:study_score",
     "import pidm": "import_weights:import_pidm", "export": "export:export",
-    "models": "models:models", "runs": "runs:runs", "plan": "plan:plan",
+    "bench": "bench:bench", "models": "models:models", "runs": "runs:runs", "plan": "plan:plan",
     "show-config": "train:show_config"}
 
 

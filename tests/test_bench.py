@@ -1,0 +1,77 @@
+"""`repose bench`: what is measured is said, and what became slower is told from noise."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from repose_jax.cli import main
+from repose_jax.common.errors import UserError
+from repose_jax.experiments.bench.result import compared, differences, read_result
+from repose_jax.experiments.bench.suite import SAMPLERS
+
+
+def result(**times) -> dict:
+    return {"format": 1, "preset": "tiny", "amount": {"batch": 1}, "times_s": times,
+            "machine": {"cores": 2, "load": [0.1, 5.0]}}
+
+
+class TestCompare:
+    def test_only_more_than_the_spread_counts(self):
+        old = result(a=[1.0, 1.1, 1.2, 1.3, 1.4], b=[1.0] * 5, c=[2.0] * 5, gone=[1.0])
+        new = result(a=[1.1, 1.2, 1.3, 1.4, 1.5], b=[1.2, 1.3, 1.3, 1.3, 9.0],
+                     c=[1.0, 1.1, 1.1, 1.1, 1.9], fresh=[1.0])
+        changes = {change.name: change for change in compared(old, new)}
+        assert {name: change.verdict for name, change in changes.items()} == {
+            "a": "same", "b": "slower", "c": "faster"}
+        assert (changes["b"].before, changes["b"].after) == (1.0, 1.3)
+        assert all(c.verdict == "same" for c in compared(old, old))
+
+    def test_other_machines_and_amounts_are_said_the_load_is_not(self):
+        other = result() | {"machine": {"cores": 4, "load": [3.0, 3.0]}, "preset": "base"}
+        told = differences(result(), other)
+        assert len(told) == 2 and "tiny before, base now" in told[0] and "machine" in told[1]
+        assert differences(result(), result() | {"machine": {"cores": 2, "load": [9, 9]}}) == []
+
+    @pytest.mark.parametrize(("text", "said"), [
+        ("no JSON", "is no JSON"), ("[]", "is no result"), ("{}", "is no result"),
+        (json.dumps(result() | {"format": 2}), "is no result"),
+        (json.dumps(result(a=[])), "has no times of a"),
+        (json.dumps(result(a=["x"])), "has no times of a"),
+        (json.dumps(result(a=[-1.0])), "has no times of a")])
+    def test_other_files_are_refused(self, tmp_path, text, said):
+        (tmp_path / "old.json").write_text(text)
+        with pytest.raises(UserError, match=said):
+            read_result(tmp_path / "old.json")
+        with pytest.raises(UserError, match="cannot be read"):
+            read_result(tmp_path / "none.json")
+
+
+def test_wrong_words_are_a_line(tmp_path, capsys):
+    for words in (["estimator-people"], ["tiny", "--compare", str(tmp_path / "none.json")],
+                  ["tiny", "--repeats", "0"], ["tiny", "--steps", "-1"]):
+        assert main(["bench", *words, "--output", str(tmp_path / "out.json")]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_everything_is_measured_and_a_slow_machine_is_told(tmp_path, capsys):
+    out, old = tmp_path / "new.json", tmp_path / "old.json"
+    words = ["bench", "tiny", "--repeats", "2", "--steps", "2"]
+    assert main([*words, "--output", str(out)]) == 0
+    found = read_result(out)
+    assert all(len(times) == 2 for times in found["times_s"].values())
+    names = "; ".join(found["times_s"])
+    for part in ("forward", "training step", "classifier_free", "rendered picture", "metrics",
+                 *(f"sampling, {sampler} {times}, 2" for sampler, times in SAMPLERS)):
+        assert part in names
+    assert found["start_s"]["cold"] > 0 and found["start_s"]["warm"] > 0
+    assert found["training_gflop_per_pair"] > 0 and found["peak_memory_mb"] > 100
+    found["times_s"] = {name: [1e-9] * 5 for name in found["times_s"]}
+    old.write_text(json.dumps(found))
+    assert main([*words, "--no-start", "--no-training", "--compare", str(old), "--output",
+                 str(tmp_path / "newer.json")]) == 1
+    told = capsys.readouterr().out
+    assert "slower: sampling, ddim uniform, 2" in told and "note: the amount differs" in told
