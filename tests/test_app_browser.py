@@ -326,12 +326,12 @@ def test_a_batch_is_paused_resumed_and_saved(browser, quick_address, tmp_path):
     # At once: a slow browser would find the batch at its end.
     browser.execute_script("for (const id of ['run', 'pause']) document.getElementById(id).click()")
     until(browser, lambda b: find(b, "#resume").is_displayed(), 300)
-    states = browser.execute_script("return batch.rows.map(row => row.state)")
+    states = browser.execute_script("return work.rows.map(row => row.state)")
     assert states == ["done", "waiting", "waiting"]
     click(browser, "#resume")
     until(browser, lambda b: browser.execute_script(
-        "return batch.rows.every(row => ['done', 'failed'].includes(row.state))"), 300)
-    states = browser.execute_script("return batch.rows.map(row => [row.state, row.error || ''])")
+        "return work.rows.every(row => ['done', 'failed'].includes(row.state))"), 300)
+    states = browser.execute_script("return work.rows.map(row => [row.state, row.error || ''])")
     assert [s for s, _ in states] == ["done", "failed", "done"] and "none.png" in states[1][1]
     shoot(browser, "batch")
     until(browser, lambda b: find(b, "#zip").is_displayed())

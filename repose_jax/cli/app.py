@@ -48,13 +48,14 @@ def app(argv: Sequence[str]) -> int:
 
     from repose_jax.inference.app.serve import make_server
     from repose_jax.inference.app.service import AppService
+    from repose_jax.studies.acceptance_service import AcceptanceService
 
     service = AppService(options.model, seal_of(options.provenance, say))
     token = options.token or os.environ.get("REPOSE_APP_TOKEN", "")
     if not all("!" <= c <= "~" for c in token):
         raise UserError("--token", "has letters that no header can carry", "give ASCII without spaces")
     with make_server(service, options.host, options.port, say, token=token,
-                     folder=options.jobs) as server:
+                     folder=options.jobs, more=AcceptanceService(service).extension()) as server:
         address = f"http://{options.host}:{server.server_port}/{f'#token={token}' * bool(token)}"
         say(f"{address} (Ctrl-C stops)")
         if options.open:

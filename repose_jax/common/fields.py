@@ -37,6 +37,11 @@ def from_dict(kind: Any, values: Any, where: str = "configuration") -> Any:
         not allow (see `repose_jax.common.ranges`), naming it.
     """
     if not dataclasses.is_dataclass(kind):
+        items = typing.get_args(kind)
+        if isinstance(values, list) and typing.get_origin(kind) is tuple and (
+                dataclasses.is_dataclass(items[0])):
+            return tuple(from_dict(items[0], value, f"{where}[{number}]")
+                         for number, value in enumerate(values))
         return _tuples(values)
     if not isinstance(values, dict):
         raise UserError(where, f"is {shown(values)}", "give a table of settings")

@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -116,8 +116,8 @@ def write_png(
     write_content(path, png_content(image, text, seal, sources))
 
 
-def text_of(path: str | os.PathLike[str]) -> dict[str, str]:
-    """What a PNG says of itself; nothing of one that cannot be read."""
+def text_of(path: str | os.PathLike[str] | IO[bytes]) -> dict[str, str]:
+    """What a PNG, or a file's content, says of itself; nothing of one that cannot be read."""
     try:
         with Image.open(path) as picture:
             return {str(key): value for key, value in picture.info.items()

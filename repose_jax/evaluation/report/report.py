@@ -22,13 +22,14 @@ from repose_jax.evaluation.statistics.statistic import UNKNOWN
 _PACKAGES = ("repose_jax", "jax", "numpy", "pillow")
 
 
-def _jsonable(value):
+def jsonable(value: Any) -> Any:
+    """A value as JSON holds it: intervals as tables, what is not finite as null."""
     if isinstance(value, Interval):
-        return _jsonable(value._asdict())
+        return jsonable(value._asdict())
     if isinstance(value, dict):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON has no NaN
     return value
@@ -36,7 +37,7 @@ def _jsonable(value):
 
 def write_json(path: str | os.PathLike[str], content: dict) -> None:
     """Writes numbers and intervals as JSON, whole or not at all; what is not finite as null."""
-    text = json.dumps(_jsonable(content), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(jsonable(content), indent=2, ensure_ascii=False) + "\n"
     write_content(path, text)
 
 
@@ -61,7 +62,7 @@ class Report:
 
     def to_dict(self) -> dict:
         """Name, scores and conditions, ready for JSON."""
-        return _jsonable(dataclasses.asdict(self) | {"scores": dict(self.scores)})
+        return jsonable(dataclasses.asdict(self) | {"scores": dict(self.scores)})
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Writes the report as JSON; UserError where that is not possible."""

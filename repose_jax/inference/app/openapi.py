@@ -7,6 +7,7 @@ import inspect
 import math
 import types
 import typing
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import repose_jax
@@ -23,6 +24,8 @@ _JOB = {"type": "object", "required": ["id", "state", "step", "steps", "ahead"],
     "preview": {"type": "string", "description": "PNG in base64, while it is painted"},
     "answer": {"type": "object", "description": "of a job that is done: as /paint answers"},
     "error": {"type": "string"}}}
+_TOLD = {"/facts": "Models, their settings, and a gallery of poses",
+         "/acceptance/facts": "Who judges which model, limits and words"}
 _ANSWERS = {
     400: "the request cannot be used", 401: "the token is missing or wrong",
     403: "of another site's page, or not JSON", 404: "there is nothing of that name",
@@ -41,6 +44,8 @@ def schema(hint: Any) -> dict[str, Any]:
         return {"enum": list(args)}
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [schema(arg) for arg in args]}
+    if origin is tuple and args[-1] is Ellipsis:
+        return {"type": "array", "items": schema(args[0])}
     if origin is tuple:
         return {"type": "array", "prefixItems": [schema(arg) for arg in args],
                 "minItems": len(args), "maxItems": len(args)}
@@ -60,11 +65,12 @@ def table(kind: Any) -> dict[str, Any]:
             "properties": {field.name: schema(hints[field.name]) for field in fields}}
 
 
-def document(requests: dict[str, type], token: bool) -> dict[str, Any]:
+def document(requests: dict[str, type], told: Iterable[str], token: bool) -> dict[str, Any]:
     """The document.
 
     Args:
       requests: what is posted to each path; that of /jobs is a job.
+      told: paths that answer with facts.
       token: whether requests need one.
     """
     paths: dict[str, Any] = {
@@ -86,9 +92,10 @@ def document(requests: dict[str, type], token: bool) -> dict[str, Any]:
                           {"200": _answer("the job", _JOB)}, (403, 404)),
         "delete": _operation("stop_job", "Stop a job at its next step",
                              {"200": _answer("the job", _JOB)}, (403, 404))}
-    paths["/facts"] = {"get": _operation(
-        "get_facts", "Models, their settings, and a gallery of poses",
-        {"200": _answer("them", {"type": "object"})}, (403, 500))}
+    for path in told:
+        paths[path] = {"get": _operation(
+            f"get{path.replace('/', '_')}", _TOLD.get(path, "Facts"),
+            {"200": _answer("them", {"type": "object"})}, (403, 500))}
     found: dict[str, Any] = {"openapi": "3.1.0", "info": {
         "title": "repose app", "version": repose_jax.__version__,
         "description": "Pictures and files travel as base64; poses are repose's own JSON."},

@@ -17,6 +17,7 @@ from typing import Any
 from repose_jax.common.errors import UserError
 from repose_jax.common.local_server import LocalHandler, LocalServer, listen
 from repose_jax.data.image.files import encode_png
+from repose_jax.inference.app.extension import Answer, Extension
 from repose_jax.inference.app.jobs import Conflict, Job, Jobs, TooMany
 from repose_jax.inference.app.openapi import document
 from repose_jax.inference.app.requests import (
@@ -45,7 +46,8 @@ class _Refused(Exception):
 
 
 def make_server(service: AppService, host: str, port: int, say: Callable[[str], None], *,
-                token: str = "", folder: pathlib.Path | None = None) -> LocalServer:
+                token: str = "", folder: pathlib.Path | None = None,
+                more: Extension = Extension()) -> LocalServer:
     """A server of the page at `/` and of what it asks for.
 
     Args:
@@ -54,6 +56,7 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
       say: is told of faults of ours.
       token: what requests must carry as `Authorization: Bearer TOKEN`; "" for none.
       folder: keeps jobs, with their photos, over a restart; None keeps them in memory.
+      more: what is answered besides.
 
     Raises:
       UserError: the port or the folder cannot be had.
@@ -61,16 +64,17 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
     files = {f"/{path.name}": (path.read_bytes(), f"{_KINDS[path.suffix]}; charset=utf-8")
              for path in _PAGE.iterdir() if path.suffix in _KINDS}
     files["/"] = files["/index.html"]
-    answers: dict[str, Callable[[Any], dict[str, Any]]] = {
+    posted = _POSTED | {path: kind for path, (kind, _) in more.posted.items()}
+    answers: dict[str, Answer] = {
         "/photo": service.photo, "/pose": service.pose, "/save": service.save,
-        "/alignment": service.alignment}
-    told = {"/facts": service.facts,
-            "/openapi.json": lambda: document(_POSTED, bool(token))}
+        "/alignment": service.alignment, **{path: make for path, (_, make) in more.posted.items()}}
+    facts = {"/facts": service.facts, **more.told}
+    told = facts | {"/openapi.json": lambda: document(posted, facts, bool(token))}
     places = threading.BoundedSemaphore(_AT_ONCE)
 
     def allowed(path: str) -> str:
         """The methods that a path knows; none of a path that is not here."""
-        return ("GET, HEAD" if path in files or path in told else "POST" if path in _POSTED
+        return ("GET, HEAD" if path in files or path in told else "POST" if path in posted
                 else "GET, HEAD, DELETE" if path.startswith("/jobs/") else "")
 
     class Handler(LocalHandler):
@@ -119,7 +123,7 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
                 raise _Refused(403, "request", "is not from the page itself, or not JSON",
                                "use the page that `repose app` shows, or application/json")
             self._check_token()
-            if path not in _POSTED:
+            if path not in posted:
                 raise _Refused(404, "request", "is for nothing that is here", "see /openapi.json")
             length = self.length(MOST_BYTES)
             if length is None:
@@ -131,7 +135,7 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
             try:
                 body = self.rfile.read(length)
                 if path in answers:
-                    return self._json(200, answers[path](parse(_POSTED[path], body)))
+                    return self._json(200, answers[path](parse(posted[path], body)))
                 job = self._submitted(body)
             finally:
                 places.release()
@@ -148,7 +152,7 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
                 raise _Refused(403, "request", "is not from the page itself",
                                "use the page that `repose app` shows")
             path = self.path.partition("?")[0]
-            if path in files or path in told or path in _POSTED:
+            if path in files or path in told or path in posted:
                 raise _Refused(405, "request", "is for nothing that can be stopped",
                                "see /openapi.json")
             job = self._job(path)

@@ -38,6 +38,7 @@ from repose_jax.models.weights import bundled, kind_of
 from repose_jax.pose.convert import convert
 from repose_jax.pose.formats import NamedPose, read_pose
 from repose_jax.pose.pose_writers import pose_as_text
+from repose_jax.pose.retarget import Mode
 from repose_jax.pose.skeleton import OPENPOSE18, Skeleton
 
 _KIND = "model"
@@ -70,6 +71,11 @@ class AppService:
         self._seal = seal
         self._loaded: dict[str, PoseTransfer] = {}
         self._loading, self._painting = threading.Lock(), threading.Lock()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The models that the page offers."""
+        return list(self._models)
 
     def transfer(self, model: str) -> PoseTransfer:
         """A model that the page offers; UserError for another."""
@@ -136,13 +142,8 @@ class AppService:
         source = posed("source pose", request.source)
         if source.size != tuple(size):
             raise UserError("source pose", "is of another picture", "reload the page")
-        # By the very steps that painting takes, so that what is shown is what will be painted.
-        blank = np.zeros((*transfer.size, 3), np.uint8)
-        source = dataclasses.replace(
-            source, pose=fit_pose(source.pose, size, transfer.size),
-            size=transfer.size)
-        prepared = transfer.prepare(
-            blank, source, dataclasses.replace(found, path=file.label), retarget=request.retarget)
+        prepared = in_frame(transfer, np.zeros((*transfer.size, 3), np.uint8), source,
+                            dataclasses.replace(found, path=file.label), request.retarget)
         moved = unfit_pose(prepared.target_pose, size, transfer.size)
         named = NamedPose(pose=moved, name=found.name, skeleton=transfer.skeleton, size=size)
         return {"pose": _pose_json(named), "notes": list(prepared.notes)}
@@ -231,6 +232,24 @@ class AppService:
             raise UserError("guidance", "is asked for, but the model names no pose estimator",
                             "give 0")
         return options.over(sample, **given(request, "steps", "source_weight"))
+
+
+def in_frame(transfer: PoseTransfer, photo: UInt8[np.ndarray, "h w 3"], source: NamedPose,
+             target: NamedPose, retarget: Mode) -> Prepared:
+    """What is painted from, by the very steps that painting takes.
+
+    Args:
+      transfer: the model.
+      photo: as the model sees it, of its size.
+      source: the pose in the photo, with the size of the file that it was read from.
+      target: the new pose.
+      retarget: see `PoseTransfer`.
+    """
+    if source.size is None:
+        raise UserError("source pose", "does not tell the size of its photo", "give it as size")
+    fitted = fit_pose(source.pose, source.size, transfer.size)
+    return transfer.prepare(photo, dataclasses.replace(source, pose=fitted, size=transfer.size),
+                            target, retarget=retarget)
 
 
 def _in_skeleton(found: NamedPose, skeleton: Skeleton) -> tuple[NamedPose, list[str]]:

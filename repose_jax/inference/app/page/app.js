@@ -7,8 +7,7 @@ Object.assign(app, { facts: null, model: null, photo: null, size: null, preview:
 const editors = {};
 
 function translate() {
-  document.documentElement.lang = app.lang;
-  for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  translateAll();
   for (const editor of Object.values(editors)) editor.said();
   if (app.facts) gallery();
 }
@@ -143,7 +142,8 @@ function makeEditor(name, tools) {
   box2.type = "checkbox";
   box2.onchange = () => { editor.carry = box2.checked; };
   word.dataset.t = "tool.carry";
-  carry.append(box2, " ", word);
+  carry.className = "tick";
+  carry.append(box2, word);
   bar.append(carry);
   editor.said = () => {
     canvas.setAttribute("aria-label", `${t(`pose.${name}`)}. ${t("editor.help")}`);
@@ -180,8 +180,7 @@ function slider(editor) {
 
 async function begin() {
   app.facts = await facts();
-  $("model").replaceChildren(...app.facts.models.map(({ name, size }) =>
-    new Option(`${name} (${size.join(" × ")})`, name)));
+  offer(app.facts.models);
   app.model = app.facts.models[0];
   makeEditor("source", () => ({}));
   makeEditor("target", editor => ({ detected: () => editor.set(editors.source.pose) }));
@@ -224,7 +223,6 @@ $("save").onclick = () => attempt(async () => {
 $("paint").onclick = () => attempt(paint);
 $("cancel").onclick = () => attempt(stop);
 $("explain").onclick = () => attempt(explain);
-$("batch").href = `batch.html${location.hash}`;
 $("steps").oninput = guidable;
 $("compare").oninput = slide;
 attempt(begin);

@@ -61,6 +61,17 @@ function download(name, content) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+function translateAll() {
+  document.documentElement.lang = app.lang;
+  for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+}
+
+/* The models to choose from, with the size of their pictures. */
+function offer(models) {
+  $("model").replaceChildren(...models.map(({ name, size }) =>
+    new Option(`${name} (${size.join(" × ")})`, name)));
+}
+
 /* Texts in the language of the browser, and what the server offers. */
 async function facts() {
   const [texts, found] = await Promise.all([ask("/texts.json"), ask("/facts")]);
@@ -71,5 +82,6 @@ async function facts() {
     app.lang = $("language").value;
     translate();
   };
+  for (const link of document.querySelectorAll("nav a")) link.href += location.hash;
   return found;
 }
