@@ -17,6 +17,7 @@ import pathlib
 import pickle
 import re
 import tokenize
+import warnings
 import zipfile
 import zlib
 from typing import IO
@@ -24,6 +25,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import Float
 
+from repose_jax.common.arrays import check_compression
 from repose_jax.common.errors import UserError
 from repose_jax.common.pickle_steps import AsksTooMuch, BoundedUnpickler, check_steps
 from repose_jax.data.human_art.annotations import (
@@ -197,14 +199,15 @@ def read_packed_poses(path: str | os.PathLike[str]) -> tuple[
     """
     path = pathlib.Path(path)
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("arr_0.npy") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = {(1, 0): np.lib.format.read_array_header_1_0,
-                           (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, _, dtype = read_header(file)
-            # NumPy writes an empty list as an array without a pickle.
-            people = ([] if not dtype.hasobject and not np.prod(shape)
-                      else _people(file))
+        with zipfile.ZipFile(path) as archive:
+            check_compression(archive)
+            with warnings.catch_warnings(action="ignore"), archive.open("arr_0.npy") as file:
+                version = np.lib.format.read_magic(file)
+                read_header = {(1, 0): np.lib.format.read_array_header_1_0,
+                               (2, 0): np.lib.format.read_array_header_2_0}[version]
+                shape, _, dtype = read_header(file)
+                # NumPy writes an empty list as an array without a pickle.
+                people = [] if not dtype.hasobject and not np.prod(shape) else _people(file)
         if not isinstance(people, list) or not all(type(p) is dict for p in people):
             raise UserError(path, "has no list of people", _MEND)
         if any(_few(person.get("keypoints")) < 0 for person in people):

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import write_content
+from repose_jax.common.json_text import parse_json
 from repose_jax.common.versions import versions
 
 FILE = "manifest.json"
@@ -56,11 +57,11 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict | None:
     """
     path = pathlib.Path(folder, FILE)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes(), path, "cannot be read", "build the dataset anew")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise UserError(path, f"cannot be read ({error})", "build the dataset anew") from None
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "build the dataset anew") from None
     told = content if isinstance(content, dict) else {}
     for key in ("settings", "splits"):
         if not isinstance(told.get(key), dict):

@@ -135,7 +135,7 @@ def _done(stem: pathlib.Path, identity: str) -> Part | None:
             return None
         return Part(file if facts["kept"] else None, facts["kept"], facts["digests"],
                     {int(i): why for i, why in facts["left_out"].items()})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # another build's, or cut short by a plug that was pulled
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
-from repose_jax.cli.terminal import say
+from repose_jax.cli.terminal import drop_output, say
 from repose_jax.common.errors import UserError
 
 # Command -> where its function is; modules are imported when their command runs.
@@ -38,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _run(list(sys.argv[1:] if argv is None else argv))
         except SystemExit as end:  # the parser's, after it has told its help
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # not closed by whoever started this
+            sys.stdout.flush()
         return code
     except UserError as error:
         print(f"repose: error: {error}", file=sys.stderr)
@@ -46,14 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read this, such as `head`, has enough. Python would try again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()  # whoever read this, such as `head`, has enough
         return 141
 
 
 def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        print(_usage())
+        say(_usage())
         return 0 if argv else 2
     following = _second_words(argv[0])
     if following and argv[1:2] in ([], ["-h"], ["--help"]):

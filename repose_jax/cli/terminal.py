@@ -10,15 +10,36 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from repose_jax.common.errors import UserError
+from repose_jax.common.errors import UserError, printable
 from repose_jax.common.ranges import check_fields
 
 _LONGEST = 300
 
 
 def say(text: str) -> None:
-    """A line on standard output, at once."""
-    print(text, flush=True)
+    """Text on standard output, at once; what could steer the terminal, or has no place in its
+    encoding, is shown by another sign, as names may hold both.
+
+    Raises:
+      UserError: nothing more can be written there.
+    """
+    if sys.stdout is None:  # closed by whoever started this
+        return
+    shown = "\n".join(map(printable, text.split("\n")))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(shown.encode(encoding, "replace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise UserError("standard output", f"cannot be written ({error.strerror})",
+                        "make room, or send it elsewhere") from None
+
+
+def drop_output() -> None:
+    """Lets what standard output still holds go nowhere: Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(kind: Any, name: str, argv: Sequence[str], **extra) -> Any:

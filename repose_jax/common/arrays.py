@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -17,6 +18,20 @@ _MOST_BYTES, _MOST_TIMES = 1 << 28, 20
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, IndexError, SyntaxError,
            MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error,
            tokenize.TokenError)
+
+
+def check_compression(archive: zipfile.ZipFile) -> None:
+    """Refuses an archive with members that are not compressed as NumPy does it.
+
+    The decoders of other kinds raise errors of their own, and take memory as a header asks.
+
+    Raises:
+      zipfile.BadZipFile: names the member.
+    """
+    for entry in archive.infolist():
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise zipfile.BadZipFile(
+                f"{entry.filename!r:.80} is compressed in a way that is not NumPy's")
 
 
 def read_arrays(path: str | os.PathLike[str], hint: str, needed: Collection[str] = ()
@@ -34,10 +49,13 @@ def read_arrays(path: str | os.PathLike[str], hint: str, needed: Collection[str]
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            check_compression(archive)
             size = sum(entry.file_size for entry in archive.infolist())
         if size > max(_MOST_BYTES, _MOST_TIMES * os.path.getsize(path)):
             raise UserError(path, f"would unpack to {size} bytes", hint)
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy warns of headers that Python 2 wrote, Python of odd ones; they are read or refused.
+        with (warnings.catch_warnings(action="ignore"),
+              np.load(path, allow_pickle=False) as file):
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise UserError(path, "no such file", hint) from None

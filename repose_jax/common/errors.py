@@ -8,11 +8,20 @@ a defect of this package and keeps its traceback.
 from __future__ import annotations
 
 import os
+import unicodedata
+
+
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 
 def printable(text: str) -> str:
-    """A line that does not steer the terminal, whatever a stranger's file has in it."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """A line that does not steer the terminal, whatever a stranger's file has in it.
+
+    Spaces of any width, and what joins letters, belong to names and stay.
+    """
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" or c in _JOINERS
+        else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class UserError(Exception):
@@ -26,8 +35,8 @@ class UserError(Exception):
 
     def __init__(self, where: str | os.PathLike[str], what: str, mend: str):
         self.where, self.what, self.mend = os.fspath(where), what, mend
-        line = " ".join(f"{self.where}: {what}; {mend}".split())
-        super().__init__(printable(line))
+        told = " ".join(f"{what}; {mend}".split())
+        super().__init__(printable(f"{self.where}: {told}"))
 
     def __reduce__(self):
         # By default it would be rebuilt from its message, and kill the pool it is raised in.

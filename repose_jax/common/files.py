@@ -62,12 +62,14 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object
       write: gets the open binary file.
 
     Raises:
-      UserError: where the folder or the file cannot be written.
+      UserError: where the folder or the file cannot be written, or is there and is no file.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not (path.is_file() or path.is_dir()):  # which would be replaced
+            raise UserError(path, "is a device or a pipe, no file", "name a file")
         # "x" neither follows a link nor opens what somebody else has put there.
         with open(temporary, "xb") as file:
             with contextlib.suppress(OSError):  # not every file system has locks

@@ -20,7 +20,7 @@ def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
     threads of one process keep each other out, too.
 
     Raises:
-      UserError: where another process is in it.
+      UserError: where another process is in it, or it has a file `lock` that holds something.
       OSError: where the folder cannot be written or locked.
     """
     path = pathlib.Path(folder, "lock")
@@ -39,9 +39,14 @@ def _locked(path: pathlib.Path) -> BinaryIO:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            file = open(path, "wb")
+            # What is there already may be somebody's: it is neither emptied nor, a link, followed.
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
         except FileNotFoundError:  # whoever was in the folder has just taken it away
             continue
+        if os.fstat(file.fileno()).st_size:
+            file.close()
+            raise UserError(path, "is there and is no lock, as it holds something",
+                            "choose another folder, or give that file another name")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

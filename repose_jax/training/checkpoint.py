@@ -16,7 +16,7 @@ import logging
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import flax
@@ -63,7 +63,8 @@ class Checkpoints:
       keep: how many of the newest to keep.
 
     Raises:
-      UserError: the folder cannot be made or written.
+      UserError: the folder cannot be made or written, or a checkpoint in it does not tell when it
+        was written.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, config: Mapping[str, Any], keep: int = 3):
@@ -78,10 +79,16 @@ class Checkpoints:
             raise UserError(self.folder, "cannot be written", "choose another folder")
         # Orbax logs hundreds of lines on what it raises besides, and then is told in one.
         logging.getLogger("absl").addFilter(_is_not_orbax)
-        self._manager = ocp.CheckpointManager(
-            self.folder, item_names=("state", "metadata"),
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, enable_async_checkpointing=True, cleanup_tmp_directories=True))
+        try:
+            self._manager = ocp.CheckpointManager(
+                self.folder, item_names=("state", "metadata"),
+                options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True,
+                                                     enable_async_checkpointing=True))
+        except Exception:  # of what Orbax reads of each checkpoint; json's and its own are bare
+            damaged = _undated(self.folder)
+            if damaged is None:
+                raise
+            raise _damaged(self.folder, *damaged) from None
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -188,21 +195,44 @@ class Checkpoints:
         raise self._damaged(step, text)
 
     def _damaged(self, step: int, why: str) -> UserError:
-        first = (why.strip() or "unreadable").splitlines()[0][:200]
-        before = max((s for s in self._manager.all_steps() if s < step), default=None)
-        hint = ("delete it to start afresh, there is none before it" if before is None else
-                f"delete it to resume from the one before it, {self.folder / str(before)}")
-        return UserError(self.folder / str(step), f"damaged checkpoint ({first})", hint)
+        return _damaged(self.folder, self._manager.all_steps(), step, why)
+
+
+def _damaged(folder: pathlib.Path, steps: Collection[int], step: int, why: str) -> UserError:
+    """What to tell of a checkpoint, one of `steps`, that cannot be used."""
+    first = (why.strip() or "unreadable").splitlines()[0][:200]
+    before, newest = max((s for s in steps if s < step), default=None), max(steps)
+    if step < newest:
+        hint = f"delete it to resume from the newest, {folder / str(newest)}"
+    elif before is None:
+        hint = "delete it to start afresh, there is none before it"
+    else:
+        hint = f"delete it to resume from the one before it, {folder / str(before)}"
+    return UserError(folder / str(step), f"damaged checkpoint ({first})", hint)
+
+
+def _undated(folder: pathlib.Path) -> tuple[list[int], int, str] | None:
+    """(all checkpoints, the newest whose time cannot be read, why); None where all can be."""
+    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    for step in reversed(steps):
+        try:
+            _ = ocp.path.step.standard_name_format().find_step(folder, step).commit_timestamp
+        except Exception as error:
+            return steps, step, str(error)
+    return None
 
 
 @contextlib.contextmanager
 def _dropped_reads_unheard() -> Iterator[None]:
-    """Where one read fails Orbax drops the others, and Python would tell of each in 60 lines."""
+    """Where one read fails Orbax drops the others, and Python would tell of each in up to 60 lines:
+    of those that wait, and of those that end when nobody waits any more."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
         code = getattr(unraisable.object, "cr_code", None)
-        if code is None or f"{os.sep}orbax{os.sep}" not in code.co_filename:
+        dropped = code is not None and f"{os.sep}orbax{os.sep}" in code.co_filename
+        late = unraisable.object is None and str(unraisable.exc_value) == "Event loop is closed"
+        if not (dropped or late):
             before(unraisable)
 
     sys.unraisablehook = hook

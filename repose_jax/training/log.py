@@ -37,15 +37,17 @@ class TrainingLog:
             raise cannot_write(self._path, error) from None
 
     def rows(self) -> list[dict[str, Any]]:
-        """All complete rows; a line cut off by a kill is left out."""
+        """All complete rows; a line cut off by a kill, or damaged, is left out."""
         if not self._path.exists():
             return []
         rows = []
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        for line in self._path.read_bytes().splitlines():
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(row, dict) and isinstance(row.get("images"), int):
+                rows.append(row)
         return rows
 
     def cut(self, images: int) -> None:

@@ -84,9 +84,8 @@ def _facts(folder: pathlib.Path) -> RunFacts:
         max((folder / "log.jsonl").stat().st_mtime, saved))
 
 
-def _is_row(row: Any) -> bool:
-    return isinstance(row, dict) and all(
-        isinstance(row.get(name), (int, float)) for name in ("images", "loss"))
+def _is_row(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("loss"), (int, float))
 
 
 def _newest_checkpoint(folder: pathlib.Path) -> tuple[int, int | None, float]:
@@ -98,6 +97,6 @@ def _newest_checkpoint(folder: pathlib.Path) -> tuple[int, int | None, float]:
     try:
         saved = json.loads((newest / "metadata" / "metadata").read_text(encoding="utf-8"))
         total = int(saved["extra"]["loop"]["total_images"])
-    except (OSError, ValueError, KeyError, TypeError):  # damaged, or from before it was kept
-        total = None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        total = None  # damaged, or from before it was kept
     return max(steps), total, newest.stat().st_mtime

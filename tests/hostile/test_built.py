@@ -14,6 +14,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.build import build_people
 from repose_jax.data.records.array_record import load_array_record, open_built
 from repose_jax.data.records.check import check_built
+from repose_jax.data.records.manifest import FILE, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,13 @@ def test_what_a_dataset_tells_of_itself_may_be_wrong(built, name, steps, line):
         source = load_array_record(built)
         [source.image(i) for i in range(len(source))]
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 2000, "9" * 5000, "\\xff", "[]"])
+def test_a_manifest_may_hold_anything(tmp_path, text):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(UserError, match=f"{FILE}: (cannot be read|tells of no settings)"):
+        read_manifest(tmp_path)
 
 
 def test_a_pose_that_is_not_finite_is_a_line(built, monkeypatch):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
+import numpy as np
 import pytest
 
+from repose_jax.common.arrays import read_arrays
 from repose_jax.common.errors import UserError
 from repose_jax.data.human_art.detections import read_detections
+from repose_jax.data.human_art.packed import read_packed_poses
 from repose_jax.experiments.bench.fuzz_readers import READERS, Reader, fuzz
 
 # Whole folders take a tenth of a second each.
@@ -39,3 +43,27 @@ def test_a_number_that_no_float_holds_is_a_line(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([row]))
     with pytest.raises(UserError, match="all finite"):
         read_detections(tmp_path / "a.json", [7])
+
+
+@pytest.mark.parametrize("read, name", [
+    (lambda path: read_arrays(path, "hint"), "mu"), (read_packed_poses, "arr_0")])
+@pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_archive_that_is_compressed_otherwise_is_a_line(tmp_path, read, name, kind):
+    """The decoder of LZMA has errors of its own, which no reader knew."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(f"{name}.npy"), bytes(100), kind)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[50:54] = b"\xff" * 4
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(UserError, match="compressed in a way that is not NumPy's"):
+        read(tmp_path / "a.npz")
+
+
+def test_an_archive_that_python_2_wrote_is_read_without_a_word(tmp_path, recwarn):
+    np.savez(tmp_path / "whole.npz", mu=np.arange(4.0))
+    with zipfile.ZipFile(tmp_path / "whole.npz") as archive:
+        content = archive.read("mu.npy")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("mu.npy", content.replace(b"(4,), } ", b"(4L,), }"))
+    assert read_arrays(tmp_path / "a.npz", "hint")["mu"].tolist() == [0, 1, 2, 3]
+    assert not recwarn.list

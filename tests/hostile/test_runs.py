@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,10 @@ import pytest
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import check_writable, write_whole
-from repose_jax.training.checkpoint import Checkpoints
+from repose_jax.common.lock import alone
+from repose_jax.training.checkpoint import Checkpoints, _dropped_reads_unheard
+from repose_jax.training.log import TrainingLog
+from repose_jax.training.run_list import runs_in
 from repose_jax.training.state import OptimizerConfig
 from repose_jax.training.weight_file import export_safetensors, load_safetensors
 from test_checkpoint import CONFIG, PARAMS, assert_same, state_of, written
@@ -147,6 +151,48 @@ def test_of_the_only_checkpoint_the_line_says_that_there_is_none_before_it(tmp_p
         restored(tmp_path)
 
 
+@pytest.mark.parametrize("content", [
+    "[" * 100_000, '{"init_timestamp_nsecs": ' + "9" * 5000 + "}",
+    '{"init_timestamp_nsecs": {"a": 1}}', '{"commit_timestamp_nsecs": ' + "9" * 400 + "}"])
+def test_what_tells_when_a_checkpoint_was_written_may_be_anything(tmp_path, content):
+    """Orbax reads it of every checkpoint as soon as it opens the folder."""
+    for number, hint in ((20, "the one before it, .*/10"), (10, "the newest, .*/20")):
+        folder = tmp_path / str(number)
+        written(folder, 10, 20)
+        (folder / str(number) / "_CHECKPOINT_METADATA").write_text(content)
+        with pytest.raises(UserError, match=rf"/{number}: damaged checkpoint .*from {hint}$"):
+            restored(folder)
+
+
+def test_of_reads_that_end_after_the_first_has_failed_nothing_is_told(monkeypatch):
+    """Whether there are any depends on the disk and on threads; they came in two of 120 files."""
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+
+    def unraisable(error, thing):
+        return types.SimpleNamespace(
+            exc_type=type(error), exc_value=error, exc_traceback=None, err_msg=None, object=thing)
+
+    late, others = unraisable(RuntimeError("Event loop is closed"), None), [
+        unraisable(RuntimeError("Event loop is closed"), restored),
+        unraisable(RuntimeError("another"), None)]
+    with _dropped_reads_unheard():
+        for one in (late, *others):
+            sys.unraisablehook(one)
+    assert heard == others
+    sys.unraisablehook(late)
+    assert heard == [*others, late]
+
+
+def test_a_log_with_damaged_lines_is_read_without_them(tmp_path):
+    rows = [b'{"images": 8, "loss": 2.0}', b"\x00\xff\x00", b"[" * 100_000, b"5", b'{"loss": 1.0}',
+            b'{"images": 16, "loss": 1.0}', b'{"images": 24, "lo']
+    (tmp_path / "log.jsonl").write_bytes(b"\n".join(rows))
+    assert [row["images"] for row in TrainingLog(tmp_path).rows()] == [8, 16]
+    (facts,) = runs_in(tmp_path)
+    assert facts.images == 16 and facts.losses == (2.0, 1.0)
+
+
 def test_a_checkpoint_from_before_there_were_hashes_is_resumed(tmp_path, monkeypatch):
     from repose_jax.training import checkpoint
 
@@ -250,6 +296,29 @@ def test_a_link_laid_in_the_way_is_not_followed(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="cannot be written"):
         write_whole(tmp_path / "a", lambda file: file.write(b"evil"))
     assert victim.read_text() == "mine"
+
+
+def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "stdout").symlink_to("/dev/null")
+    for name in ("pipe", "stdout"):
+        with pytest.raises(UserError, match=f"{name}: is a device or a pipe, no file"):
+            write_whole(tmp_path / name, lambda file: file.write(b"content"))
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "stdout").is_symlink()
+
+
+def test_a_file_of_the_locks_name_is_neither_emptied_nor_followed(tmp_path):
+    (tmp_path / "lock").write_text("mine")
+    with pytest.raises(UserError, match="lock: is there and is no lock"), alone(tmp_path):
+        pass
+    assert (tmp_path / "lock").read_text() == "mine"
+    (tmp_path / "victim").write_text("mine")
+    for target in ("victim", "no/such/folder"):  # the second had it ask again for ever
+        (tmp_path / "lock").unlink()
+        (tmp_path / "lock").symlink_to(target)
+        with pytest.raises(OSError, match="symbolic links"), alone(tmp_path):
+            pass
+    assert (tmp_path / "victim").read_text() == "mine"
 
 
 def test_the_same_weights_are_the_same_bytes(tmp_path):
