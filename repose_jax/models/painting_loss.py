@@ -42,6 +42,8 @@ class PaintingObjective:
       smooth: of the flow's differences between neighbouring pixels.
       adversarial: of the discriminator's opinion.
       match: of the distance of its features.
+      perceptual: of the distance of EfficientNet-Lite0's features.
+      style: of the distance of their Gram matrices over the person.
     """
 
     gradient: Weight = 0.5
@@ -52,6 +54,8 @@ class PaintingObjective:
     smooth: Weight = 0.02
     adversarial: Weight = 0.0
     match: Weight = 0.0
+    perceptual: Weight = added(0.0)
+    style: Weight = added(0.0)
 
     def __post_init__(self):
         check_fields(self, "objective")
@@ -60,6 +64,11 @@ class PaintingObjective:
     def judged(self) -> bool:
         """Whether a discriminator is needed."""
         return bool(self.adversarial or self.match)
+
+    @property
+    def perceives(self) -> bool:
+        """Whether a network trained on ImageNet is needed."""
+        return bool(self.perceptual or self.style)
 
 
 def differences(x: Float[Array, "batch h w c"]) -> tuple[Array, Array]:

