@@ -12,6 +12,7 @@ import unicodedata
 
 
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+_LONGEST = 800
 
 
 def printable(text: str) -> str:
@@ -35,8 +36,10 @@ class UserError(Exception):
 
     def __init__(self, where: str | os.PathLike[str], what: str, mend: str):
         self.where, self.what, self.mend = os.fspath(where), what, mend
-        told = " ".join(f"{what}; {mend}".split())
-        super().__init__(printable(f"{self.where}: {told}"))
+        # A stranger's file may have words of any length, and they are quoted.
+        what, mend = (" ".join(text.split()) for text in (what, mend))
+        what = what if len(what) <= _LONGEST else f"{what[:_LONGEST]}..."
+        super().__init__(printable(f"{self.where}: {what}; {mend}"))
 
     def __reduce__(self):
         # By default it would be rebuilt from its message, and kill the pool it is raised in.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from repose_jax.pose.detectors import LAYOUTS
@@ -49,8 +50,9 @@ def layout_named(names: Sequence[object]) -> tuple[Skeleton, list[int]]:
       Fault: a joint is not known or comes twice.
     """
     joints = [joint_named(name) for name in names]
-    if twice := [joint for joint in joints if joints.count(joint) > 1]:
-        raise Fault(f"names the joint {twice[0]} twice")
+    if len(set(joints)) < len(joints):
+        twice = next(joint for joint, times in Counter(joints).items() if times > 1)
+        raise Fault(f"names the joint {twice} twice")
     fits = [layout for layout in LAYOUTS.values() if set(joints) <= set(layout.joints)]
     skeleton = min(fits, key=len) if fits else EVERY
     return skeleton, [skeleton.index(joint) for joint in joints]

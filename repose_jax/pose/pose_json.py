@@ -76,7 +76,7 @@ def _read_own(content: dict, stem: str) -> RawFile:
     pose = np.zeros((len(skeleton), 3))
     for joint, values in joints.items():
         if joint not in skeleton.joints:
-            raise Fault(f"has the joint {joint!r}, which {skeleton.name} lacks")
+            raise Fault(f"has the joint {joint!r:.60}, which {skeleton.name} lacks")
         if len(numbers(values, joint)) not in (2, 3):
             raise Fault(f"has {len(values)} numbers for {joint}, not x, y or x, y, visibility")
         pose[skeleton.index(joint)] = [*values, 1.0][:3]

@@ -41,6 +41,7 @@ class Thresholds:
                             "could pass", "give the lower one first")
 
 
+_MOST_BYTES = 16_000  # a key of many dots takes tomllib time of the square of its length
 CHECKS = ("pose_error", "identity", "color", "detail")
 
 
@@ -48,12 +49,15 @@ def read_thresholds(path: str | os.PathLike[str]) -> Thresholds:
     """Thresholds from a TOML file of their names; what it lacks has its default.
 
     Raises:
-      UserError: the file cannot be read, is no TOML, or has an unknown name, a text for a number or
+      UserError: the file cannot be read, is no TOML, or is larger than 16 kB; or it has an unknown name, a text for a number or
         one out of its range.
     """
     try:
         with open(path, "rb") as file:
-            content = tomllib.load(file)
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise UserError(path, f"is larger than {_MOST_BYTES} bytes", "give a file of limits alone")
+        content = tomllib.loads(data.decode())
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "give a TOML file") from None
     except (ValueError, RecursionError) as error:  # also of encoding, or of numbers too long

@@ -41,7 +41,8 @@ def test_a_file_of_such_a_name_is_read_and_errors_name_it(tmp_path, capsys, name
 
 
 def test_an_error_is_a_line_whatever_it_is_about():
-    assert str(UserError("a\nb", "is\n\nwrong\t", "mend  it")) == "a\ufffdb: is wrong ; mend it"
+    assert str(UserError("a\nb", "is\n\nwrong\t", "mend  it")) == "a\ufffdb: is wrong; mend it"
+    assert str(UserError("a", "x" * 10**6, "mend")) == f"a: {'x' * 800}...; mend"
 
 
 def start(shell: str, *words: str) -> subprocess.CompletedProcess:

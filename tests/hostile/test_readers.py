@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zipfile
 
 import numpy as np
@@ -13,6 +14,8 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.human_art.detections import read_detections
 from repose_jax.data.human_art.packed import read_packed_poses
 from repose_jax.experiments.bench.fuzz_readers import READERS, Reader, fuzz
+from repose_jax.pose.formats import read_pose
+from repose_jax.studies.acceptance_limits import read_thresholds
 
 # Whole folders take a tenth of a second each.
 FOLDERS = ("checkpoints", "built datasets")
@@ -67,3 +70,16 @@ def test_an_archive_that_python_2_wrote_is_read_without_a_word(tmp_path, recwarn
         archive.writestr("mu.npy", content.replace(b"(4,), } ", b"(4L,), }"))
     assert read_arrays(tmp_path / "a.npz", "hint")["mu"].tolist() == [0, 1, 2, 3]
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("name, content, line", [
+    ("a.json", json.dumps({"annotations": [{"keypoints": [1, 2, 1] * 200_000}],
+                           "keypoints": ["nose"] * 200_000}), "names the joint nose twice"),
+    ("a.toml", ".".join("a" * 200_000) + " = 1", "is larger than 16000 bytes"),
+    ("a.json", json.dumps({"skeleton": "coco17", "joints": {"x" * 10**6: [1, 2]}}), "has the joint")])
+def test_a_long_file_takes_no_time_of_the_square_of_its_length(tmp_path, name, content, line):
+    (tmp_path / name).write_text(content)
+    began = time.process_time()
+    with pytest.raises(UserError, match=line) as raised:
+        read_thresholds(tmp_path / name) if name == "a.toml" else read_pose(tmp_path / name)
+    assert time.process_time() - began < 5 and len(str(raised.value)) < 1000
