@@ -49,8 +49,8 @@ def read_thresholds(path: str | os.PathLike[str]) -> Thresholds:
     """Thresholds from a TOML file of their names; what it lacks has its default.
 
     Raises:
-      UserError: the file cannot be read, is no TOML, or is larger than 16 kB; or it has an unknown name, a text for a number or
-        one out of its range.
+      UserError: the file cannot be read, is no TOML, or is larger than 16 kB; or it has an unknown
+        name, a text for a number or one out of its range.
     """
     try:
         with open(path, "rb") as file:
