@@ -1,4 +1,4 @@
-"""The painter's perceptual loss: its network against a plain reading of the paper, its terms' limits."""
+"""The painter's perceptual loss: its network as the paper has it, its limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from repose_jax.models.perceptual_loss import gram, perceptual_terms
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.efficientnet_lite import (
     PACKAGE, TAP_CHANNELS, features, params_from_torch, published_file, shapes)
-BLOCKS = [  # kernel, stride, inner and outer channels, as table 1 of Tan & Le 2019 says, no width changed
+
+BLOCKS = [  # kernel, stride, inner and outer channels: table 1 of Tan & Le 2019
     (3, 1, 32, 16), (3, 2, 96, 24), (3, 1, 144, 24), (5, 2, 144, 40), (5, 1, 240, 40),
     (3, 2, 240, 80), (3, 1, 480, 80), (3, 1, 480, 80), (5, 1, 480, 112), (5, 1, 672, 112),
     (5, 1, 672, 112)]

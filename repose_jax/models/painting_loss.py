@@ -119,7 +119,7 @@ def alignment_terms(
             by_level.setdefault(step.level, []).append(step)
         for steps in by_level.values():
             cells = steps[0].flow.shape[1:3]
-            theirs, ours, where = (_shrunk(x, cells) for x in (target, source, person))
+            theirs, ours, where = (shrunk(x, cells) for x in (target, source, person))
             for number, step in enumerate(steps):
                 weight = objective.decay ** (len(steps) - 1 - number)
                 total += weight * _masked_error(warp(ours, step.flow), theirs, where)
@@ -164,8 +164,10 @@ def _masked_error(ours, theirs, where):
     return jnp.sum(where * jnp.abs(ours - theirs)) / (3 * jnp.sum(where) + 1e-6)
 
 
-def _shrunk(x, cells):
-    """Means over the cells of a coarser grid, whose sides divide those of the picture."""
+def shrunk(
+    x: Float[Array, "batch height width c"], cells: tuple[int, ...]
+) -> Float[Array, "batch h w c"]:
+    """Means over the cells of a coarser grid, (h, w) of them, which divide height and width."""
     batch, height, width, channels = x.shape
     h, w = cells
     return x.reshape(batch, h, height // h, w, width // w, channels).mean(axis=(2, 4))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from repose_jax.models.painting_loss import shrunk
 from repose_jax.networks.efficientnet_lite import CELL, features
 
 _TINY = 1e-6
@@ -26,12 +27,6 @@ Pictures = Float[Array, "batch height width 3"]
 def _unit(x: Array) -> Array:
     """Vectors of length 1 at every cell, as LPIPS compares them."""
     return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + _TINY)
-
-
-def _shrunk(x: Float[Array, "batch h w 1"], cells: tuple[int, int]) -> Array:
-    batch, height, width, _ = x.shape
-    rows, columns = cells
-    return x.reshape(batch, rows, height // rows, columns, width // columns, 1).mean(axis=(2, 4))
 
 
 def _moved(x: Float[Array, "batch h w c"], keys: Key[Array, "batch"]) -> Array:
@@ -80,15 +75,14 @@ def perceptual_terms(
     painted, target, weight, person = jnp.split(together, (3, 6, 7), axis=-1)
     pairs = [(_unit(ours), _unit(theirs)) for ours, theirs in zip(
         features(params, painted), features(params, target), strict=True)]
-    terms = {}
-    if perceptual:
-        terms["perceptual"] = perceptual / len(pairs) * sum(
-            jnp.mean(_shrunk(weight, ours.shape[1:3]) * jnp.sum((ours - theirs) ** 2, -1, keepdims=True))
-            for ours, theirs in pairs)
-    if style:
-        distances = []
-        for ours, theirs in pairs:
-            where = _shrunk(person, ours.shape[1:3])
-            distances.append(jnp.mean(jnp.sum(jnp.abs(gram(ours, where) - gram(theirs, where)), 2)))
-        terms["style"] = style / len(pairs) * sum(distances)
-    return terms
+    def distance(ours, theirs):
+        apart = jnp.sum((ours - theirs) ** 2, axis=-1, keepdims=True)
+        return jnp.mean(shrunk(weight, ours.shape[1:3]) * apart)
+
+    def other_style(ours, theirs):
+        where = shrunk(person, ours.shape[1:3])
+        return jnp.mean(jnp.sum(jnp.abs(gram(ours, where) - gram(theirs, where)), axis=2))
+
+    return {name: weight_of / len(pairs) * jnp.asarray(sum(term(*pair) for pair in pairs))
+            for name, weight_of, term in (("perceptual", perceptual, distance),
+                                          ("style", style, other_style)) if weight_of}

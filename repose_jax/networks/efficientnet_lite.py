@@ -63,8 +63,8 @@ def _depthwise(x: Array, kernel: Array, stride: int) -> Array:
     missing = [max((o - 1) * stride + size - s, 0) for o, s in zip(out, (height, width), strict=True)]
     x = jnp.pad(x, ((0, 0), *((m // 2, m - m // 2) for m in missing), (0, 0)))
     rows, columns = ((o - 1) * stride + 1 for o in out)
-    return sum(kernel[i, j] * x[:, i:i + rows:stride, j:j + columns:stride]
-               for i in range(size) for j in range(size))
+    return jnp.asarray(sum(kernel[i, j] * x[:, i:i + rows:stride, j:j + columns:stride]
+                           for i in range(size) for j in range(size)))
 
 
 def _relu6(x: Array) -> Array:
