@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import os
 import pathlib
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,9 @@ from repose_jax.pose.people import Person
 
 if TYPE_CHECKING:
     from repose_jax.cli.transfer import TransferOptions
+
+
+_LONGEST_NAME = 200  # bytes; a system's 255, less what temporary and drawn files add
 
 
 class Job(NamedTuple):
@@ -137,8 +141,20 @@ def jobs_of(transfer: PoseTransfer, options: TransferOptions) -> list[Job]:
     if one_file and len(wanted) > 1:
         raise UserError(options.output, "is one file for several pictures", "name a folder")
     return [Job(source, pose, options.output if one_file else
-                options.output / f"{source.stem}_2_{flattened(pose.name)}.png")
-            for source, pose in wanted]
+                options.output / _file_name(source, pose)) for source, pose in wanted]
+
+
+def _file_name(source: pathlib.Path, pose: NamedPose) -> str:
+    """A picture's name; UserError where the pose, as its file calls it, makes it none of a file."""
+    name = f"{source.stem}_2_{flattened(pose.name)}.png"
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:  # half of a letter
+        length = 0
+    if not 0 < length <= _LONGEST_NAME or "\0" in name:
+        raise UserError(source, f"would be painted into {name!r:.80}, which no file can be called",
+                        "give the photo and the pose in its file short names of letters")
+    return name
 
 
 def _own(pose: NamedPose) -> NamedPose:

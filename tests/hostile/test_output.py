@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -12,6 +13,9 @@ import pytest
 
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
+from repose_jax.pose.skeleton import OPENPOSE18
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 POSE = {"annotations": [{"id": 1, "image_id": 7, "category_id": 1, "keypoints": [
             number for joint in range(17) for number in (3 * joint + 1, 5 * joint + 1, 2)]}],
@@ -43,6 +47,19 @@ def test_a_file_of_such_a_name_is_read_and_errors_name_it(tmp_path, capsys, name
 def test_an_error_is_a_line_whatever_it_is_about():
     assert str(UserError("a\nb", "is\n\nwrong\t", "mend  it")) == "a\ufffdb: is wrong; mend it"
     assert str(UserError("a", "x" * 10**6, "mend")) == f"a: {'x' * 800}...; mend"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "a\ud800"])
+def test_a_pose_whose_name_no_file_can_have_is_a_line(tmp_path, capsys, name):
+    joints = {joint: [3 * n + 1, 5 * n + 1] for n, joint in enumerate(OPENPOSE18.joints)}
+    (tmp_path / "pose.json").write_text(json.dumps(
+        {"skeleton": "openpose18", "size": [256, 128], "name": name, "joints": joints}))
+    assert main(["transfer", str(EXAMPLES / "person-a.png"), "--source-pose",
+                 str(EXAMPLES / "pose-arms.json"), "--pose", str(tmp_path / "pose.json"),
+                 "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "which no file can be called" in said
+    assert not (tmp_path / "out").exists()
 
 
 def start(shell: str, *words: str) -> subprocess.CompletedProcess:
