@@ -20,15 +20,19 @@ from repose_jax.studies.acceptance_limits import Thresholds
 from repose_jax.studies.acceptance_service import AcceptanceRequest, AcceptanceService, PairsRequest
 
 
-@pytest.fixture(scope="module")
-def service(market_model, tmp_path_factory):
-    """Of the tiny model, whose judge nothing has taught."""
-    path = tmp_path_factory.mktemp("judge") / "judge.safetensors"
+def judging(app, model, folder):
+    """The check of a service of the tiny model, with a judge that nothing has taught."""
+    path = folder / "judge.safetensors"
     config = EstimatorConfig(image_size=(32, 16), skeleton="market14", channels=(8, 8), groups=4)
     save_weights(path, "estimator", config, jax.jit(fresh_estimator(config))(jax.random.key(0)), {})
-    found = AcceptanceService(tiny_service(market_model))
-    found._judges[market_model.name] = Judges(PoseReader.load(path), None)
+    found = AcceptanceService(app)
+    found._judges[model.name] = Judges(PoseReader.load(path), None)
     return found
+
+
+@pytest.fixture(scope="module")
+def service(market_model, tmp_path_factory):
+    return judging(tiny_service(market_model), market_model, tmp_path_factory.mktemp("judge"))
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,17 @@ import http.server
 import ipaddress
 import socket
 import sys
+import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 
 from repose_jax.common.errors import UserError
 
 _SECONDS = 30
+_BODY_SECONDS = 120  # for all of a body: who sends a byte now and then would keep a place for ever
+_CONNECTIONS = 1024  # each has a thread
+_CHUNK = 1 << 20
 _WAITING = 128  # connections, as when a whole class begins at once
 _HEADERS = {
     "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
@@ -55,6 +60,26 @@ class LocalHandler(http.server.BaseHTTPRequestHandler):
         sound = told.isascii() and told.isdigit() and len(told) < 12 and int(told) <= most
         return int(told) if sound else None
 
+    def body(self, length: int) -> bytes:
+        """The body, of so many bytes.
+
+        Raises:
+          TimeoutError: it does not come in time.
+          ConnectionError: it ends early.
+        """
+        end, parts = time.monotonic() + _BODY_SECONDS, []
+        while length:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the body does not come")
+            self.connection.settimeout(min(left, _SECONDS))
+            parts.append(self.rfile.read1(min(length, _CHUNK)))
+            if not parts[-1]:
+                raise ConnectionError("the body ends early")
+            length -= len(parts[-1])
+        self.connection.settimeout(_SECONDS)
+        return b"".join(parts)
+
     def reply(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8",
               more: dict[str, str] | None = None) -> None:
         """Answers the request, with more headers where there are any."""
@@ -89,7 +114,20 @@ class LocalServer(http.server.ThreadingHTTPServer):
         self.names = {"localhost", address[0].lower(), socket.gethostname().lower(),
                       socket.getfqdn().lower()}
         self.say = say
+        self._places = threading.BoundedSemaphore(_CONNECTIONS)
         super().__init__(address, handler)
+
+    def process_request(self, request, client_address):
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)  # hung up
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request, client_address):
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
     def server_close(self):
         self.on_close()

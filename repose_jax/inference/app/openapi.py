@@ -29,7 +29,8 @@ _TOLD = {"/facts": "Models, their settings, and a gallery of poses",
 _ANSWERS = {
     400: "the request cannot be used", 401: "the token is missing or wrong",
     403: "of another site's page, or not JSON", 404: "there is nothing of that name",
-    405: "another method is needed", 409: "the Idempotency-Key stands for another request",
+    405: "another method is needed", 408: "the body does not come in time",
+    409: "the Idempotency-Key stands for another request",
     413: "too large, or its size is not told", 429: "too many jobs that are not finished",
     500: "a defect, which the server's terminal tells", 503: "too much at once; later"}
 
@@ -78,7 +79,7 @@ def document(requests: dict[str, type], told: Iterable[str], token: bool) -> dic
             f"post{path.replace('/', '_')}", (inspect.getdoc(kind) or "").partition("\n")[0],
             {"202": _answer("the job", _JOB)} if path == "/jobs" else {
                 "200": _answer("done", {"type": "object"})},
-            (400, 403, 409, 413, 429, 500, 503), _body(kind))}
+            (400, 403, 408, 409, 413, 429, 500, 503), _body(kind))}
         for path, kind in requests.items()}
     for path in ("/paint", "/jobs"):
         paths[path]["post"]["parameters"] = [{

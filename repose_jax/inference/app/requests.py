@@ -44,8 +44,9 @@ class File:
 
     @property
     def label(self) -> str:
-        """What errors and notes call it: without folders, of bounded length."""
-        return pathlib.PurePosixPath(self.name.replace("\\", "/")).name[-_LONGEST_NAME:] or "file"
+        """What errors and notes call it: without folders, of bounded length, in one line."""
+        name = pathlib.PurePosixPath(self.name.replace("\\", "/")).name[-_LONGEST_NAME:]
+        return "".join(c if c.isprintable() else "?" for c in name) or "file"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

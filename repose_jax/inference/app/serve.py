@@ -133,7 +133,7 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
                 raise _Refused(503, "request", f"is one too many: {_AT_ONCE} are being read or "
                                "answered", "wait a moment")
             try:
-                body = self.rfile.read(length)
+                body = self._read(length)
                 if path in answers:
                     return self._json(200, answers[path](parse(posted[path], body)))
                 job = self._submitted(body)
@@ -146,6 +146,14 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
                 self._json(400, {"error": job.answer.get("error", "request: was stopped; ask again")})
             else:
                 self._json(200, job.answer)
+
+        def _read(self, length: int) -> bytes:
+            try:
+                return self.body(length)
+            except TimeoutError:
+                raise _Refused(408, "request", "does not come to its end", "send it again") from None
+            except ConnectionError:
+                raise _Refused(400, "request", "is shorter than it says", "send it again") from None
 
         def _stopped(self) -> None:
             if not self.is_for_us() or not self.is_from_here():

@@ -63,7 +63,7 @@ def make_server(folder: str | os.PathLike[str], host: str, port: int,
             if not self.is_for_us() or not self.is_of_the_page():
                 self.close_connection = True
                 return self.reply(403, b"answers are taken from the study's own page alone")
-            text = self.rfile.read(length)
+            text = self.body(length)
             try:
                 answers = parse_answers(text, key, "answers")
                 with storing:

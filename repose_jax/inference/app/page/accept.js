@@ -180,7 +180,8 @@ function translate() {
 }
 
 async function begin() {
-  const [{ models }, found] = await Promise.all([facts(), ask("/acceptance/facts")]);
+  const { models } = await facts();
+  const found = await ask("/acceptance/facts");
   check.facts = found;
   Object.assign(app.texts, found.texts);
   offer(models.filter(({ name }) => name in found.judges));

@@ -72,16 +72,21 @@ function offer(models) {
     new Option(`${name} (${size.join(" × ")})`, name)));
 }
 
-/* Texts in the language of the browser, and what the server offers. */
+/* Texts in the language of the browser, at once; then what the server offers, which loads its models. */
 async function facts() {
-  const [texts, found] = await Promise.all([ask("/texts.json"), ask("/facts")]);
   const wanted = navigator.languages.map(word => word.slice(0, 2)).find(word => ["en", "ja"].includes(word));
-  Object.assign(app, { texts, lang: wanted || "en" });
+  Object.assign(app, { texts: await ask("/texts.json"), lang: wanted || "en" });
   $("language").value = app.lang;
-  $("language").onchange = () => {
-    app.lang = $("language").value;
-    translate();
-  };
   for (const link of document.querySelectorAll("nav a")) link.href += location.hash;
-  return found;
+  translateAll();
+  $("loading").hidden = false;
+  try {
+    return await ask("/facts");
+  } finally {
+    $("loading").hidden = true;
+    $("language").onchange = () => {
+      app.lang = $("language").value;
+      translate();
+    };
+  }
 }

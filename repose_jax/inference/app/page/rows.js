@@ -82,9 +82,11 @@ function chosen(name) {
 }
 
 function showProgress() {
-  const done = work.rows.filter(row => ["done", "failed"].includes(row.state)).length;
+  const failed = work.rows.filter(row => row.state === "failed").length;
+  const done = failed + work.rows.filter(row => row.state === "done").length;
   $("progress").hidden = !work.rows.length;
   $("progress").value = work.rows.length ? done / work.rows.length : 0;
-  $("status").textContent = work.rows.length ? t("batch.status", { done, all: work.rows.length,
-    failed: work.rows.filter(row => row.state === "failed").length }) : "";
+  $("status").textContent = work.rows.length
+    ? failed ? t("batch.some", { done, all: work.rows.length, failed })
+      : t("batch.status", { done, all: work.rows.length }) : "";
 }
