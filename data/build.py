@@ -70,6 +70,7 @@ def build_human_art(root: str | os.PathLike[str], data_dir: str | os.PathLike[st
     """
     from repose_jax.data.human_art import human_art_dataset_builder as module
 
+    _check_temporary_space()
     builder = module.Builder(data_dir=os.fspath(data_dir), file_format="array_record")
     return _prepare_folder(builder, root, skip_broken, workers, progress)
 
@@ -131,9 +132,19 @@ def build(name: str, data_dir: str | os.PathLike[str], *,
                               progress=progress, **config)
 
 
+def _check_temporary_space() -> None:
+    """Refuses a machine without any, which TensorFlow Datasets needs as it begins."""
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise UserError("TMPDIR", f"is of no use ({error.strerror})",
+                        "set it to a folder that can be written") from None
+
+
 def _builder(module, config: tfds.core.BuilderConfig,
              data_dir: str | os.PathLike[str]) -> PartedBuilder:
     """The builder of a module with a configuration."""
+    _check_temporary_space()
     # TensorFlow Datasets refuses a twin of one of its own configurations.
     config = module.Builder.builder_configs.get(config.name, config)
     level = logging.get_verbosity()

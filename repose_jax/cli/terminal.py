@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from repose_jax.common.errors import UserError, printable
+from repose_jax.common.files import user_folder
 from repose_jax.common.ranges import check_fields
 
 _LONGEST = 300
@@ -88,15 +89,16 @@ def use_compilation_cache() -> None:
     """
     import jax
 
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or os.path.join(base, "repose_jax", "xla")
     try:
+        folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(
+            user_folder("XDG_CACHE_HOME", ".cache") / "xla")
         os.makedirs(folder, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        print(f"note: compiled programs cannot be kept in {folder} ({error.strerror}); each start "
-              "compiles anew", file=sys.stderr)
+    except (OSError, UserError) as error:
+        why = f"in {folder} ({error.strerror})" if isinstance(error, OSError) else f"({error})"
+        print(f"note: compiled programs cannot be kept {why}; each start compiles anew",
+              file=sys.stderr)
         return
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

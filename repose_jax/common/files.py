@@ -38,6 +38,23 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
     clear_leftovers(folder)
 
 
+def user_folder(variable: str, below_home: str) -> pathlib.Path:
+    """This package's folder among the user's own; it need not be there.
+
+    Args:
+      variable: of the environment, names the folder of all programs, such as XDG_CACHE_HOME.
+      below_home: where that is otherwise, such as .cache.
+
+    Raises:
+      UserError: the variable is not set, and the user has no home, as in some containers.
+    """
+    base = os.environ.get(variable) or os.path.expanduser(f"~/{below_home}")
+    if base.startswith("~"):  # which would become a folder of this name wherever this runs
+        raise UserError(variable, "is not set, and this user has no home folder",
+                        f"set {variable}, or HOME, to a folder")
+    return pathlib.Path(base) / "repose_jax"
+
+
 def cannot_write(path: str | os.PathLike[str], error: OSError) -> UserError:
     """What to tell of a file or folder whose writing failed: make room, or choose another."""
     hint = ("make room and run the same command again" if error.errno in _FULL

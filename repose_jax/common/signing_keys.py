@@ -19,7 +19,7 @@ import tempfile
 from typing import Any, NamedTuple
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.files import cannot_write, write_content
+from repose_jax.common.files import cannot_write, user_folder, write_content
 
 INSTALL = "pip install 'repose_jax[provenance]'"
 NAME = "repose_jax, certificate made on its user's machine"
@@ -48,9 +48,8 @@ def installed() -> bool:
 
 
 def folder() -> pathlib.Path:
-    """Where the local certificate lies."""
-    base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
-    return pathlib.Path(base) / "repose_jax" / "provenance"
+    """Where the local certificate lies; UserError where the user has no folders of their own."""
+    return user_folder("XDG_CONFIG_HOME", ".config") / "provenance"
 
 
 def local_key_pair(name: str = NAME) -> KeyPair:

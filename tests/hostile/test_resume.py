@@ -10,10 +10,13 @@ import signal
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 from repose_jax.cli import main
+from repose_jax.cli.terminal import use_compilation_cache
+from repose_jax.common import signing_keys
 from repose_jax.common.errors import UserError
 from repose_jax.tasks import fit
 from repose_jax.training.checkpoint import refuse_other_config
@@ -80,6 +83,8 @@ def test_what_decides_nothing_may_change(known_by):
 LINES = """
 import contextlib, io, sys
 from repose_jax.cli import main
+from repose_jax.cli.terminal import use_compilation_cache
+from repose_jax.common import signing_keys
 commands = {commands!r}
 for words in commands:
     said = io.StringIO()
@@ -125,6 +130,33 @@ def test_a_read_only_file_system_is_a_line(tmp_path):
     for line in refused:
         code, count, text = line.split(" ", 2)
         assert (code, count) == ("2", "1") and str(place) in text and "cannot be" in text, line
+
+
+def test_a_user_without_a_home_gets_no_folder_called_like_one(tmp_path, monkeypatch, capsys):
+    def nobody(number):
+        raise KeyError(number)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "JAX_COMPILATION_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    before = jax.config.jax_compilation_cache_dir
+    use_compilation_cache()
+    said = capsys.readouterr().err
+    assert said.startswith("note: compiled programs cannot be kept (XDG_CACHE_HOME: is not set")
+    assert said.count("\n") == 1 and jax.config.jax_compilation_cache_dir == before
+    with pytest.raises(UserError, match="XDG_CONFIG_HOME: is not set, and this user has no home"):
+        signing_keys.folder()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_without_temporary_space_is_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/no/such/folder"])
+    assert main(["data", "build", "people", "--identities", "2", "--output", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "TMPDIR: is of no use (No usable temporary directory" in said
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def drawn(params, images) -> np.ndarray:
