@@ -142,13 +142,24 @@ def test_gram_matrices_are_means_over_the_person():
     np.testing.assert_array_equal(gram(x, jnp.zeros_like(where)), 0)
 
 
-def test_style_sees_only_the_person(params):
-    """What differs outside of its 16x16 cells, and of what the features reach, does not count."""
-    x = pictures(4, 1, (320, 16))
-    far = x.at[:, :16].set(0)  # features reach about 115 pixels
-    person = jnp.zeros((1, 320, 16, 1)).at[:, 192:].set(1)
-    assert float(terms(params, x, far, person=person)["style"]) < 1e-6
-    assert float(terms(params, x, far)["style"]) > 1e-3
+def test_style_tells_the_person_from_the_place(params):
+    """Two halves that change places keep the whole's products, and not those of person and place."""
+    x = pictures(4, 1, (16, 32))
+    x = x.at[:, :, :16].multiply(0.1)
+    person = jnp.zeros((1, 16, 32, 1)).at[:, :, :16].set(1)
+    swapped = jnp.roll(x, 16, axis=2)
+    ours, theirs = (features(params, picture)[0] for picture in (x, swapped))
+    where = person[:, ::2, ::2]
+    whole = [gram(f, jnp.ones_like(where)) for f in (ours, theirs)]
+    parts = [gram(ours, w) - gram(theirs, w) for w in (where, 1 - where)]
+    assert np.abs(whole[0] - whole[1]).max() < 0.2 * min(np.abs(part).max() for part in parts)
+    assert float(terms(params, x, swapped, person=person)["style"]) > 3 * float(
+        terms(params, x, swapped, person=jnp.ones_like(person))["style"])
+
+
+def test_style_of_a_place_without_anybody_counts(params):
+    x, nobody = pictures(5), jnp.zeros((2, 48, 32, 1))
+    assert float(terms(params, x, pictures(6), person=nobody)["style"]) > 0
 
 
 @pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason="needs the extra perceptual")

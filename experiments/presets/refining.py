@@ -63,6 +63,6 @@ def sample(domain: str, steps: int = 3) -> SampleConfig:
                         guidance=dataclasses.replace(small.guidance(domain), strength=1.0))
 
 
-PAINTING = PaintingObjective(adversarial=0.02, match=0.1)
+PAINTING = PaintingObjective(perceptual=0.2, style=0.5)
 PEOPLE = DataConfig(path="people", identities=3000, views=6, scene="person")
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)

@@ -43,7 +43,7 @@ class PaintingObjective:
       adversarial: of the discriminator's opinion.
       match: of the distance of its features.
       perceptual: of the distance of EfficientNet-Lite0's features.
-      style: of the distance of their Gram matrices over the person.
+      style: of the distance of their Gram matrices, over the person and over what is around.
     """
 
     gradient: Weight = 0.5

@@ -2,8 +2,9 @@
 
 A difference of pixels is least for the mean of all that could be there, which is a blur. Features
 tell a wrong texture from a right one that lies a pixel beside its place (Johnson et al. 2016; Zhang et
-al. 2018, without their learnt weights), and their products over the person, the Gram matrices of
-Gatys et al. 2016, say which textures the clothes have, wherever they lie.
+al. 2018, without their learnt weights), and their products, the Gram matrices of Gatys et al. 2016, say
+which textures the clothes have, wherever they lie, and so those of the place: the mean of all streets
+is a blur, the mean of their Gram matrices is not.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def perceptual_terms(
       person: where the target's person is, in [0, 1].
       keys: by which each pair is moved, both its pictures alike.
       perceptual: weight of the features' distance.
-      style: weight of the Gram matrices' distance.
+      style: weight of the Gram matrices' distance, over the person and over what is around.
 
     Returns:
       "perceptual" and "style", each where its weight is above 0.
@@ -80,8 +81,9 @@ def perceptual_terms(
         return jnp.mean(shrunk(weight, ours.shape[1:3]) * apart)
 
     def other_style(ours, theirs):
-        where = shrunk(person, ours.shape[1:3])
-        return jnp.mean(jnp.sum(jnp.abs(gram(ours, where) - gram(theirs, where)), axis=2))
+        inside = shrunk(person, ours.shape[1:3])
+        return sum(jnp.mean(jnp.sum(jnp.abs(gram(ours, where) - gram(theirs, where)), axis=2))
+                   for where in (inside, 1 - inside))
 
     return {name: weight_of / len(pairs) * jnp.asarray(sum(term(*pair) for pair in pairs))
             for name, weight_of, term in (("perceptual", perceptual, distance),

