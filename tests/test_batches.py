@@ -1,6 +1,7 @@
 """Pairs and the stream of their batches: which, in what order, mirrored how, resumed where."""
 
 import json
+import multiprocessing
 import pickle
 
 import numpy as np
@@ -121,6 +122,18 @@ def test_workers_give_the_same_batches(market):
     alone.set_state({"next_batch": 2})
     assert same(next(alone), next(helped))
     alone.close(), helped.close()
+
+
+def test_a_worker_that_is_killed_is_a_line(market):
+    """As the system does to it where memory runs out."""
+    stream = batches(load_market1501(market), batch_size=3, seed=1, workers=1)
+    next(stream)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    with pytest.raises(UserError, match="data.workers: ended without a word"):
+        for _ in range(100):
+            next(stream)
+    stream.close()
 
 
 def test_one_epoch_without_repeat():

@@ -24,6 +24,7 @@ from repose_jax.pose.skeleton import flip_pose
 _TRIES = 20
 # What the system says where worker processes can have no semaphores or shared memory.
 _NO_SHARED_MEMORY = (errno.EROFS, errno.ENOSPC, errno.EACCES, errno.ENOSYS, errno.EMFILE)
+_KILLED = "was terminated unexpectedly"  # as Grain tells of a worker process
 
 
 def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "batch"],
@@ -135,6 +136,11 @@ class Batches(Iterator[Batch]):
                 raise
             raise UserError("data.workers", f"cannot be started or heard ({error.strerror or error})",
                             "make room in /dev/shm, or give --data.workers 0") from None
+        except RuntimeError as error:
+            if not self._workers or _KILLED not in str(error):
+                raise
+            raise UserError("data.workers", "ended without a word, as they do where memory is short",
+                            "give fewer; the same command goes on") from None
         self._position += 1
         if self._workers:
             # A worker's arrays lie in shared memory, which should not outlive this step.
