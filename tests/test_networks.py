@@ -49,6 +49,17 @@ def apply(module: nn.Module, params, *inputs, **kwargs):
     return jax.jit(lambda p, x: module.apply({"params": p}, *x, **kwargs))(params, inputs)
 
 
+def test_flat_maps_are_normalised_with_all_digits():
+    """What a black source's maps are: a value with little on top. As in float64, by the formula."""
+    x = np.float32(3 + 0.01 * np.random.default_rng(0).normal(size=(1, 32, 32, 16)))
+    found = group_norm(16, 4).apply(
+        {"params": {"scale": jnp.ones(16), "bias": jnp.zeros(16)}}, jnp.asarray(x))
+    groups = x.astype(np.float64).reshape(1, 32 * 32, 4, 4)
+    centred = groups - groups.mean((1, 3), keepdims=True)
+    wanted = centred / np.sqrt(np.square(centred).mean((1, 3), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(found, wanted.reshape(x.shape), atol=1e-3 * np.abs(wanted).max())
+
+
 class TestSinusoids:
     def test_formula(self):
         out = np.asarray(sinusoids(jnp.array([0, 7]), 8))
