@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 
+import jax
+import numpy as np
 import pytest
 
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
+from repose_jax.data.pairs.stream import examples
+from repose_jax.data.people.source import rendered_people
+from repose_jax.experiments.bench import few_steps
 from repose_jax.experiments.bench.result import compared, differences, read_result
 from repose_jax.experiments.bench.suite import SAMPLERS
+from repose_jax.experiments.presets.tiny import CONFIG
+from repose_jax.models.pose_transfer import RePoseModel
+from repose_jax.models.sampling import generate
+from repose_jax.models.weights import load_model, save_model
 
 
 def result(**times) -> dict:
@@ -62,16 +73,56 @@ def test_everything_is_measured_and_a_slow_machine_is_told(tmp_path, capsys):
     words = ["bench", "tiny", "--repeats", "2", "--steps", "2"]
     assert main([*words, "--output", str(out)]) == 0
     found = read_result(out)
-    assert all(len(times) == 2 for times in found["times_s"].values())
+    assert all(len(times) == 2 for kind in ("times_s", "processor_s")
+               for times in found[kind].values())
     names = "; ".join(found["times_s"])
-    for part in ("forward", "training step", "classifier_free", "rendered picture", "metrics",
+    for part in ("forward", "training step", "preset's own", "classifier_free", "rendered picture",
+                 "metrics",
                  *(f"sampling, {sampler} {times}, 2" for sampler, times in SAMPLERS)):
         assert part in names
     assert found["start_s"]["cold"] > 0 and found["start_s"]["warm"] > 0
     assert found["training_gflop_per_pair"] > 0 and found["peak_memory_mb"] > 100
     found["times_s"] = {name: [1e-9] * 5 for name in found["times_s"]}
     old.write_text(json.dumps(found))
-    assert main([*words, "--no-start", "--no-training", "--compare", str(old), "--output",
+    short = [*words, "--no-start", "--no-training", "--only"]
+    assert main([*short, "ddim uniform", "--compare", str(old), "--output",
                  str(tmp_path / "newer.json")]) == 1
     told = capsys.readouterr().out
     assert "slower: sampling, ddim uniform, 2" in told and "note: the amount differs" in told
+    assert list(read_result(tmp_path / "newer.json")["times_s"]) == ["sampling, ddim uniform, 2"]
+    assert main([*short, "nothing", "--output", str(tmp_path / "none.json")]) == 2
+    assert not (tmp_path / "none.json").exists()
+
+
+class TestFewSteps:
+    @pytest.fixture(scope="class")
+    def loaded(self, tmp_path_factory):
+        """A model of random weights that begins with noise."""
+        rng = np.random.default_rng(0)
+        params = jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(np.float32),
+                              jax.eval_shape(RePoseModel(CONFIG.model).init, jax.random.key(0)))
+        path = tmp_path_factory.mktemp("model") / "model.safetensors"
+        save_model(path, CONFIG.model, params, {}, CONFIG.sample)
+        return load_model(path)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("sampler", "times", "steps"), [
+        ("ddim", "uniform", 3), ("unipc", "trailing", 3), ("heun", "trailing", 4)])
+    def test_pictures_are_those_of_the_package(self, loaded, sampler, times, steps):
+        people = rendered_people(identities=2, views=2, size=(32, 16))
+        batch = examples(people, [0, 3])
+        painter = few_steps.Painter(loaded, batch)
+        sample = dataclasses.replace(
+            loaded.sample, steps=steps, sampler=sampler, times=times)
+        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(2))
+        wanted, _ = generate(loaded.model, loaded.params, batch["source"], batch["source_pose"],
+                             batch["target_pose"], keys, sample)
+        found = np.asarray(few_steps.to_image(painter(sample)), int)
+        assert np.abs(found - np.asarray(wanted, int)).max() <= 1 and found.std() > 5
+        assert np.abs(found[0] - found[1]).max() > 5
+
+    def test_a_model_that_refines_is_a_line(self, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "argv", ["few_steps", "people"])
+        with pytest.raises(SystemExit, match="2"):
+            few_steps.main()
+        assert "refines a painted picture" in capsys.readouterr().err.splitlines()[-1]

@@ -19,7 +19,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,18 +46,28 @@ def seconds(run, repeats: int) -> float:
     return statistics.median(times)
 
 
-def interleaved(runs: dict, repeats: int) -> dict[str, list[float]]:
-    """Wall times of each, taken in turns, so that what else the machine does falls on all alike."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+class Spent(NamedTuple):
+    """What a run took, seconds: on the clock, and of this process on all processors."""
+
+    wall: float
+    processor: float
+
+
+def interleaved(runs: dict, repeats: int) -> dict[str, list[Spent]]:
+    """What each takes, in turns, so that what else the machine does falls on all alike."""
+    spent: dict[str, list[Spent]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            times[name].append(seconds(run, 1))
-    return times
+            begun = time.process_time()
+            wall = seconds(run, 1)
+            spent[name].append(Spent(wall, time.process_time() - begun))
+    return spent
 
 
 def side_by_side(runs: dict, repeats: int) -> dict[str, float]:
-    """Median of each; see `interleaved`."""
-    return {name: statistics.median(times) for name, times in interleaved(runs, repeats).items()}
+    """Median wall time of each; see `interleaved`."""
+    return {name: statistics.median(one.wall for one in spent)
+            for name, spent in interleaved(runs, repeats).items()}
 
 
 def ways_to_sample(sample: SampleConfig, steps: int) -> dict[str, SampleConfig]:

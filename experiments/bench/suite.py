@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from repose_jax.common.errors import UserError
 from repose_jax.common.versions import versions
 from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.data.people.renderer import render_person
@@ -32,6 +33,7 @@ from repose_jax.experiments.bench.cost import (
 from repose_jax.experiments.bench.result import FORMAT
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_transfer import RePoseModel
+from repose_jax.models.sample_config import GuidanceConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import save_model
 from repose_jax.pose.formats import NamedPose
@@ -54,6 +56,7 @@ class Amount:
       repeats: rounds; in each, everything is run once, one after another.
       training: also the training step.
       start: also how long a fresh process takes to its first picture.
+      only: parts of names: only measures that have one of them in theirs; none means all.
     """
 
     batch: int = 1
@@ -61,6 +64,7 @@ class Amount:
     repeats: int = 5
     training: bool = True
     start: bool = True
+    only: tuple[str, ...] = ()
 
 
 def measured(preset: str, config: ExperimentConfig, amount: Amount) -> dict[str, Any]:
@@ -70,6 +74,9 @@ def measured(preset: str, config: ExperimentConfig, amount: Amount) -> dict[str,
       preset: its name.
       config: the preset; its network is given fresh parameters.
       amount: how much is measured.
+
+    Raises:
+      UserError: no measure has any of the names in `amount.only`.
     """
     begun, load = time.perf_counter(), os.getloadavg()[0]
     model, network = RePoseModel(config.model), config.model.network
@@ -79,12 +86,19 @@ def measured(preset: str, config: ExperimentConfig, amount: Amount) -> dict[str,
     runs = _sampling(model, config, params, people, amount) | _data_and_metrics(people, network)
     if amount.training:
         runs |= {"training step": training_run(model, config, params, people)}
+    if amount.only:
+        names = list(runs)
+        runs = {name: run for name, run in runs.items() if any(p in name for p in amount.only)}
+        if not runs:
+            raise UserError("only", f"is {', '.join(amount.only)}, of which nothing is measured",
+                            f"give parts of {'; '.join(names)}")
     first = {name: seconds(run, 1) for name, run in runs.items()}  # compiles
-    times = interleaved(runs, amount.repeats)
+    spent = interleaved(runs, amount.repeats)
     start = _starts(config, params, people) if amount.start else {}
     return {
         "format": FORMAT, "preset": preset,
-        "amount": dataclasses.asdict(amount) | {"steps": list(amount.steps)},
+        "amount": dataclasses.asdict(amount)
+        | {"steps": list(amount.steps), "only": list(amount.only)},
         "machine": {"processor": platform.processor() or platform.machine(),
                     "system": platform.platform(), "cores": os.cpu_count(),
                     "devices": list(map(str, jax.devices())),
@@ -93,13 +107,16 @@ def measured(preset: str, config: ExperimentConfig, amount: Amount) -> dict[str,
         | {"python": platform.python_version()},
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "training_gflop_per_pair": training_operations(model, config) / 1e9,
-        "first_s": first, "times_s": times, "start_s": start,
+        "first_s": first, "start_s": start,
+        "times_s": {name: [one.wall for one in each] for name, each in spent.items()},
+        "processor_s": {name: [one.processor for one in each] for name, each in spent.items()},
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "total_s": time.perf_counter() - begun}
 
 
 def _sampling(model, config, params, people, amount: Amount) -> dict[str, Run]:
-    """One evaluation of the denoiser, and whole pictures: each sampler plain, each guidance by DDIM."""
+    """One evaluation of the denoiser, and whole pictures: each sampler plain, each guidance by DDIM,
+    and the preset's own settings with and without their gradient guidance."""
     pairs = examples(people, range(amount.batch))
     keys = jax.random.split(jax.random.key(0), amount.batch)
     inputs = pairs["source"], pairs["source_pose"], pairs["target_pose"], keys
@@ -109,15 +126,20 @@ def _sampling(model, config, params, people, amount: Amount) -> dict[str, Run]:
     runs: dict[str, Run] = {"forward, source encoder and one evaluation": lambda: forward(
         {"params": params}, zeros, jax.numpy.zeros(amount.batch), zeros, pairs["source_pose"],
         pairs["target_pose"], present)}
+    wanted = {"the preset's own": config.sample}
+    if config.sample.guidance.active:
+        wanted["the preset's own without gradient guidance"] = dataclasses.replace(
+            config.sample, guidance=GuidanceConfig())
     for steps in amount.steps:
         ways = ways_to_sample(config.sample, steps)
         plain = ways.pop("no_guidance")
-        wanted = {f"{sampler} {times}": dataclasses.replace(plain, sampler=sampler, times=times)
-                  for sampler, times in SAMPLERS} | ways
-        for name, sample in wanted.items():
-            guide = load_guide(sample.guidance, config.model.network)
-            runs[f"sampling, {name}, {steps}"] = functools.partial(
-                generate, model, params, *inputs, sample, False, guide)
+        wanted |= {f"{sampler} {times}, {steps}": dataclasses.replace(
+            plain, sampler=sampler, times=times) for sampler, times in SAMPLERS}
+        wanted |= {f"{name}, {steps}": sample for name, sample in ways.items()}
+    for name, sample in wanted.items():
+        guide = load_guide(sample.guidance, config.model.network)
+        runs[f"sampling, {name}"] = functools.partial(
+            generate, model, params, *inputs, sample, False, guide)
     return runs
 
 

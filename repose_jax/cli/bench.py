@@ -33,6 +33,7 @@ class BenchOptions:
       repeats: rounds of all measures.
       training: also measure the training step.
       start: also measure how long a fresh process takes to its first picture.
+      only: parts of names: measure only what has one of them in its name; by default everything.
       compare: an earlier file: what became slower is said, where the quartiles do not overlap.
     """
 
@@ -43,6 +44,7 @@ class BenchOptions:
     repeats: Positive = 5
     training: bool = True
     start: bool = True
+    only: tuple[str, ...] = ()
     compare: pathlib.Path | None = None
 
 
@@ -64,10 +66,11 @@ def bench(argv: Sequence[str]) -> int:
     check_writable(options.output.parent)
     result = measured(options.preset, config, Amount(
         batch=options.batch, steps=options.steps, repeats=options.repeats,
-        training=options.training, start=options.start))
+        training=options.training, start=options.start, only=options.only))
     write_content(options.output, json.dumps(result, indent=1))
     for name, times in result["times_s"].items():
-        say(f"{statistics.median(times):10.4f} s  {name}")
+        processor = statistics.median(result["processor_s"][name])
+        say(f"{statistics.median(times):10.4f} s, {processor:10.4f} s of processors  {name}")
     for name, spent in result["start_s"].items():
         say(f"{spent:10.4f} s  {name} start to the first picture")
     say(f"{result['peak_memory_mb']:8.0f} MB  peak memory")
