@@ -13,7 +13,9 @@ from app_parts import file, photo, running, tiny_service
 from PIL import Image
 from test_app_jobs import call
 
+from repose_jax import Client
 from repose_jax.common import local_server
+from repose_jax.inference.app import serve
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
@@ -162,6 +164,7 @@ def test_paths_lead_nowhere_else(address, path):
 def test_who_sends_slowly_keeps_no_place(market_model, monkeypatch):
     """A byte now and then holds one of the four places no longer than a body may take."""
     monkeypatch.setattr(local_server, "_BODY_SECONDS", 0.6)
+    monkeypatch.setattr(serve, "_WAIT_S", 0.05)
     with running(tiny_service(market_model)) as address:
         slow = [connect(address) for _ in range(4)]
         for client in slow:
@@ -179,6 +182,20 @@ def test_who_sends_slowly_keeps_no_place(market_model, monkeypatch):
             time.sleep(0.05)
         assert b" 408 " in slow[0].recv(100)
         assert call(address, "POST", "/photo", values)[0] == 200
+        for client in slow:
+            client.close()
+
+
+def test_who_is_told_to_wait_asks_again(market_model, monkeypatch):
+    monkeypatch.setattr(local_server, "_BODY_SECONDS", 0.6)
+    monkeypatch.setattr(serve, "_WAIT_S", 0.05)
+    with running(tiny_service(market_model)) as address:
+        slow = [connect(address) for _ in range(4)]
+        for client in slow:
+            client.sendall(head(address, "/photo", 500) + b"{")
+        time.sleep(0.2)
+        found = Client(address).ask("/photo", {"model": market_model.name, "photo": photo()})
+        assert found["size"] == [256, 128]
         for client in slow:
             client.close()
 

@@ -210,7 +210,7 @@ def test_over_http_a_job_is_asked_for_watched_and_had_once(service, market_model
         assert status == 202 and job["steps"] == 2
         assert call(address, "POST", "/jobs", values, **key)[1]["id"] == job["id"]
         assert call(address, "POST", "/jobs", values | {"seed": 1}, **key)[0] == 409
-        eventually(lambda: call(address, "GET", f"/jobs/{job['id']}")[1]["state"] == "done", 120)
+        eventually(lambda: call(address, "GET", f"/jobs/{job['id']}")[1]["state"] == "done", 300)
         answer = call(address, "GET", f"/jobs/{job['id']}")[1]["answer"]
         status, at_once = call(address, "POST", "/paint", values)
         assert status == 200 and at_once["picture"] == answer["picture"]

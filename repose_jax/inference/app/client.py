@@ -23,6 +23,8 @@ from typing import Any
 from repose_jax.common.errors import UserError
 from repose_jax.common.provenance import file_content
 
+_PATIENCE_S = 60.0  # for a server that has too much to do
+
 
 class Client:
     """Asks a server for pictures.
@@ -74,13 +76,20 @@ class Client:
         request = urllib.request.Request(
             self.address + path, None if values is None else json.dumps(values).encode(),
             headers | ({"Idempotency-Key": key} if key else {}))
-        try:
-            with urllib.request.urlopen(request) as reply:
-                return json.load(reply)
-        except urllib.error.HTTPError as error:
-            raise UserError(self.address, json.load(error)["error"], "ask otherwise") from None
-        except OSError as error:
-            raise UserError(self.address, f"does not answer ({error})", "start repose app") from None
+        end = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                with urllib.request.urlopen(request) as reply:
+                    return json.load(reply)
+            except urllib.error.HTTPError as error:
+                # Refused before anything was done, as there is much to do: asked again when told so.
+                wait = float(error.headers.get("Retry-After", "inf"))
+                if time.monotonic() + wait > end:
+                    raise UserError(self.address, json.load(error)["error"], "ask otherwise") from None
+                time.sleep(wait)
+            except OSError as error:
+                raise UserError(self.address, f"does not answer ({error})",
+                                "start repose app") from None
 
 
 def _file(path: str | os.PathLike[str]) -> dict[str, str]:

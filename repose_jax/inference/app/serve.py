@@ -28,6 +28,7 @@ MOST_BYTES = 32 << 20
 """Of a request: photos travel in base64, which makes them a third larger."""
 
 _AT_ONCE = 4  # requests that hold a photo in memory
+_WAIT_S = 10.0  # for one of them, in the order in which they came; the body is not read before
 _LONGEST_KEY = 128
 _PAGE = pathlib.Path(__file__).with_name("page")
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
@@ -129,7 +130,7 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
             if length is None:
                 raise _Refused(413, "request", f"is larger than {MOST_BYTES >> 20} MB or does not "
                                "say its size", "give a smaller photo")
-            if not places.acquire(blocking=False):
+            if not places.acquire(timeout=_WAIT_S):
                 raise _Refused(503, "request", f"is one too many: {_AT_ONCE} are being read or "
                                "answered", "wait a moment")
             try:

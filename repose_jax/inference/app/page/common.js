@@ -2,6 +2,7 @@
 /* What the pages share: texts, questions to the server, files. Each page has a function translate(). */
 const $ = id => document.getElementById(id);
 const MOST_BYTES = 22 << 20;  // base64 makes it a third larger, see serve.py
+const PATIENCE = 60000;  // milliseconds for a server that has too much to do
 const TOKEN = location.hash.startsWith("#token=") ? location.hash.slice(7) : "";
 const app = { texts: {}, lang: "en" };
 
@@ -19,13 +20,19 @@ function problem(text) {
 async function ask(path, values = null, method = values ? "POST" : "GET") {
   const headers = { "Content-Type": "application/json" };
   if (TOKEN) headers.Authorization = `Bearer ${TOKEN}`;
-  let reply;
-  try {
-    reply = await fetch(path, { method, headers, body: values && JSON.stringify(values) });
-  } catch {
-    throw Object.assign(new Error(t("error.gone")), { gone: true });
-  }
-  const answer = await reply.json();
+  const body = values && JSON.stringify(values);
+  const end = performance.now() + PATIENCE;
+  let reply, answer, wait;
+  do {  // what has too much to do says when to ask again, and has done nothing
+    try {
+      reply = await fetch(path, { method, headers, body });
+      answer = await reply.json();
+    } catch {
+      throw Object.assign(new Error(t("error.gone")), { gone: true });
+    }
+    wait = 1000 * Number(reply.headers.get("Retry-After"));
+    if (wait) await new Promise(done => setTimeout(done, wait));
+  } while (wait && performance.now() < end);
   if (!reply.ok) throw new Error(answer.error);
   return answer;
 }
