@@ -225,6 +225,14 @@ def test_nobody_to_join_is_one_line(tmp_path):
     assert len([line for line in error.splitlines() if line]) == 1, error
 
 
+def test_half_of_slurms_variables_is_one_line(tmp_path):
+    [process] = start(tmp_path, 1, 1, SLURM_STEP_NUM_TASKS="2", SLURM_PROCID="1")
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 2 and error.count("\n") == 1, error
+    assert "cannot join the other processes (SLURM_JOB_ID is not set)" in error
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_relay_lets_other_lines_through():
     given = b"one\n\rbar 10%\rbar 20%\ntwo\nF1 client.h:80] " \
             b"Terminating process because the JAX distributed service detected fatal errors\n@ 0x1\n"

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import glob
 import importlib.util
+import logging
 import os
 import signal
 import subprocess
@@ -134,16 +135,23 @@ def joined(config: DistributedConfig) -> Iterator[None]:
         yield
         return
     with _one_line_at_the_end():
+        heard = logging.getLogger("jax._src.clusters.cluster")
+        level = heard.level
+        heard.setLevel(logging.CRITICAL)  # it tells in words of its own what is raised besides
         try:
             jax.distributed.initialize(
                 **how, initialization_timeout=config.join_s,
                 heartbeat_timeout_seconds=config.lost_s)
         except (RuntimeError, ValueError, KeyError, OSError) as error:
             first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if isinstance(error, KeyError):  # of the environment
+                first = f"{error.args[0]} is not set"
             raise UserError("distributed", f"cannot join the other processes ({first:.200})",
                             "start all of them with the same coordinator, whose port must be free, "
                             "or name it with --distributed.coordinator, .processes, .process"
                             ) from None
+        finally:
+            heard.setLevel(level)
         yield
         jax.distributed.shutdown()
 
