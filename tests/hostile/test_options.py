@@ -75,9 +75,9 @@ OTHERS = [
 def test_a_wrong_option_is_a_line(tmp_path, monkeypatch, capsys, argv):
     monkeypatch.setattr("repose_jax.cli.train.use_compilation_cache", lambda: None)
     out = tmp_path / "out"
-    began = time.monotonic()
+    began = time.process_time()  # of CPU: a busy machine is not the option's fault
     code = main([word.replace("OUT", str(out)) for word in argv.split()])
-    took = time.monotonic() - began
+    took = time.process_time() - began
     said = capsys.readouterr().err
     assert code == 2 and said.startswith("repose: error: ") and said.count("\n") == 1, said
     assert len(said) < 700 and took < 10
