@@ -173,9 +173,9 @@ def load_weights(
     facts = _parsed(file.path, file.metadata, "facts")
     if not isinstance(facts, dict):
         raise UserError(f"{file.path}: facts", "are no table of facts", _HINT)
+    settings = _parsed(file.path, file.metadata, "config")
     with _about(file.path):
-        config = from_dict(config_type, _parsed(file.path, file.metadata, "config"),
-                           "config")
+        config = from_dict(config_type, settings, "config")
         if isinstance(config, ModelConfig):
             check_model(config)
         _refuse_larger(config, len(file.tensors))

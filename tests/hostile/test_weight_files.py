@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import pathlib
 import pickle
 import random
 import struct
@@ -16,9 +17,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from repose_jax import weights
 from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_state_dict, read_torch
-from repose_jax.models.weights import load_model
+from repose_jax.models.weights import load_field, load_model
 from repose_jax.training.weight_file import load_safetensors
 from hostile_pickles import zipped
 
@@ -92,6 +94,19 @@ def test_strings_that_are_not_there_or_not_JSON_are_a_line(tmp_path, good, case)
     (tmp_path / "model").write_bytes(safetensors.numpy.save(tensors, strings))
     with refused("model"):
         load_model(tmp_path / "model")
+
+
+@pytest.mark.parametrize("text", [None, "no JSON", "[]"])
+def test_the_line_names_the_file_once(tmp_path, text):
+    bundled = pathlib.Path(weights.__path__[0], "field-people.safetensors").read_bytes()
+    strings = json.loads(bundled[8:8 + int.from_bytes(bundled[:8], "little")])["__metadata__"]
+    strings = {key: value for key, value in strings.items() if key != "config"} | (
+        {} if text is None else {"config": text})
+    path = tmp_path / "model"
+    path.write_bytes(safetensors.numpy.save(safetensors.numpy.load(bundled), strings))
+    with pytest.raises(UserError) as caught:
+        load_field(path)
+    assert str(caught.value).count(str(path)) == 1
 
 
 @pytest.mark.parametrize(("name", "place", "value"), VALUES, ids=lambda value: f"{value!s:.20}")
