@@ -148,9 +148,10 @@ def test_a_killed_server_goes_on_with_its_jobs(painter, tmp_path):
     assert again.get(stopped.id).state == "stopped"
     assert again.submit(b"one", "a", "first").id == done.id, "the key is forgotten"
     again.close()
-    (tmp_path / "x.job.json").write_text("{}")
-    with pytest.raises(UserError, match="is not a job"):
-        queue(Painter(), tmp_path)
+    for damaged in ("{}", "[" * 100_000):
+        (tmp_path / "x.job.json").write_text(damaged)
+        with pytest.raises(UserError, match="is not a job"):
+            queue(Painter(), tmp_path)
 
 
 def test_closing_ends_a_picture_in_the_middle_and_keeps_it(painter, tmp_path):

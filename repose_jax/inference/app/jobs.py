@@ -237,7 +237,7 @@ def _read(path: pathlib.Path) -> Job:
         values = json.loads(path.read_bytes())
         job = Job(body=values.pop("body").encode(), **values)
         sound = job.state in _STATES and path.name == f"{job.id}.job.json"
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         sound = False
     if not sound:
         raise UserError(path, "is not a job", "take it away, or give another --jobs")
