@@ -12,6 +12,7 @@ import io
 import pickle
 import pickletools
 import types
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -40,18 +41,24 @@ def check_steps(file: io.BytesIO, most: int = MOST_STEPS) -> None:
       ValueError: for bytes that are no pickle, or half of one.
     """
     start, kept = file.tell(), 0
-    for count, (step, argument, _) in enumerate(pickletools.genops(file)):
-        if count >= most:
-            raise AsksTooMuch(f"has a pickle of more than {most} steps")
-        if step.name == "MEMOIZE":
-            kept += 1
-        elif step.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument is not None:
-            # Places are given out one after the other; memory is taken for all up to the highest.
-            kept += 1
-            if argument > 2 * kept + 256:
-                raise AsksTooMuch(
-                    f"has a pickle that keeps place {argument} for its thing {kept}")
+    with _escapes_unheard():
+        for count, (step, argument, _) in enumerate(pickletools.genops(file)):
+            if count >= most:
+                raise AsksTooMuch(f"has a pickle of more than {most} steps")
+            if step.name == "MEMOIZE":
+                kept += 1
+            elif step.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument is not None:
+                # Places are given out one after the other; memory is taken for all up to the highest.
+                kept += 1
+                if argument > 2 * kept + 256:
+                    raise AsksTooMuch(
+                        f"has a pickle that keeps place {argument} for its thing {kept}")
     file.seek(start)
+
+
+def _escapes_unheard() -> warnings.catch_warnings:
+    """Python warns of unknown escapes in the words of a pickle, as if they were code of ours."""
+    return warnings.catch_warnings(action="ignore")
 
 
 def check_key(key: Any) -> None:
@@ -112,6 +119,11 @@ class BoundedUnpickler(pickle._Unpickler):
     def __init__(self, file: io.BytesIO, *, encoding: str = "ASCII"):
         super().__init__(file, encoding=encoding)
         self._work, self._tuple_keys = _MOST_WORK + 4 * file.getbuffer().nbytes, 0
+
+    def load(self) -> Any:
+        """What the pickle holds."""
+        with _escapes_unheard():
+            return super().load()
 
     def find_class(self, module: str, name: str) -> Any:
         """What a pickle may name: nothing."""

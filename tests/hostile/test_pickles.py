@@ -136,3 +136,13 @@ def test_the_budget_grows_with_the_file():
     assert loaded(pickle.dumps(OrderedDict(a=large)))["a"] == large
     with pytest.raises(AsksTooMuch):
         loaded(pickle.dumps({(1, (2, 3)): 4}))
+
+
+@pytest.mark.parametrize("steps", [b"c\\\xfc\nx\n.", b"S'\\q'\n."], ids=["a name", "a word"])
+def test_escapes_that_python_does_not_know_are_no_warning(steps, tmp_path):
+    """Warnings are errors in these tests; a word is read as it stands, and such a name is none."""
+    (tmp_path / "a.pth").write_bytes(zipped(b"\x80\x02" + steps))
+    with pytest.raises(UserError):
+        read_torch(tmp_path / "a.pth", only=["x"])
+    check_steps(io.BytesIO(b"S'\\q'\n."))
+    assert BoundedUnpickler(io.BytesIO(b"S'\\q'\n.")).load() == "\\q"
