@@ -1,5 +1,6 @@
 """What a server must bear: files that are none, bodies that are none, and clients that are slow."""
 
+import contextlib
 import io
 import json
 import socket
@@ -161,43 +162,39 @@ def test_paths_lead_nowhere_else(address, path):
     assert exchange(address, head(address, path, 0, "GET"))[0] in (400, 403, 404)
 
 
-def test_who_sends_slowly_keeps_no_place(market_model, monkeypatch):
-    """A byte now and then holds one of the four places no longer than a body may take."""
+@pytest.fixture
+def busy(market_model, monkeypatch):
+    """A server whose four places are held by clients that have begun a body, and those clients."""
     monkeypatch.setattr(local_server, "_BODY_SECONDS", 0.6)
     monkeypatch.setattr(serve, "_WAIT_S", 0.05)
-    with running(tiny_service(market_model)) as address:
-        slow = [connect(address) for _ in range(4)]
+    with running(tiny_service(market_model)) as address, contextlib.ExitStack() as clients:
+        slow = [clients.enter_context(connect(address)) for _ in range(4)]
         for client in slow:
             client.sendall(head(address, "/photo", 500) + b"{")
         time.sleep(0.3)
-        values = {"model": market_model.name, "photo": photo()}
-        assert call(address, "POST", "/photo", values)[0] == 503
-        end = time.monotonic() + 0.5
-        while time.monotonic() < end:  # drips, so that no single wait is long
-            for client in slow:
-                try:
-                    client.sendall(b" ")
-                except OSError:
-                    pass
-            time.sleep(0.05)
-        assert b" 408 " in slow[0].recv(100)
-        assert call(address, "POST", "/photo", values)[0] == 200
-        for client in slow:
-            client.close()
+        yield address, slow
 
 
-def test_who_is_told_to_wait_asks_again(market_model, monkeypatch):
-    monkeypatch.setattr(local_server, "_BODY_SECONDS", 0.6)
-    monkeypatch.setattr(serve, "_WAIT_S", 0.05)
-    with running(tiny_service(market_model)) as address:
-        slow = [connect(address) for _ in range(4)]
+def test_who_sends_slowly_keeps_no_place(market_model, busy):
+    """A byte now and then holds one of the four places no longer than a body may take."""
+    address, slow = busy
+    values = {"model": market_model.name, "photo": photo()}
+    assert call(address, "POST", "/photo", values)[0] == 503
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:  # drips, so that no single wait is long
         for client in slow:
-            client.sendall(head(address, "/photo", 500) + b"{")
-        time.sleep(0.2)
-        found = Client(address).ask("/photo", {"model": market_model.name, "photo": photo()})
-        assert found["size"] == [256, 128]
-        for client in slow:
-            client.close()
+            try:
+                client.sendall(b" ")
+            except OSError:
+                pass
+        time.sleep(0.05)
+    assert b" 408 " in slow[0].recv(100)
+    assert call(address, "POST", "/photo", values)[0] == 200
+
+
+def test_who_is_told_to_wait_asks_again(market_model, busy):
+    found = Client(busy[0]).ask("/photo", {"model": market_model.name, "photo": photo()})
+    assert found["size"] == [256, 128]
 
 
 def test_connections_have_an_end(market_model, monkeypatch):

@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
-
 from typing import Literal
 
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of

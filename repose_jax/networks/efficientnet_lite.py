@@ -8,7 +8,6 @@ folded into the convolutions. Inference only, though gradients reach the picture
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
+from repose_jax.common.discovery import packaged_file
 from repose_jax.common.errors import UserError
 
 Params = Any
@@ -45,7 +45,30 @@ _STAGES = (
     _Stage(3, 5, 1, 6, 112))  # two more stages and the classifier are not used
 _TAPS = (0, 1, 2, 4)  # the last stage of each resolution
 
-TAP_CHANNELS = tuple(_STAGES[stage].channels for stage in _TAPS)
+
+class _Block(NamedTuple):
+    """One of a stage's: kernel, stride, channels before, inside and after; whether its output is a tap."""
+
+    kernel: int
+    stride: int
+    before: int
+    inside: int
+    after: int
+    tap: bool
+
+
+def _blocks() -> list[_Block]:
+    found, width = [], _STEM
+    for index, stage in enumerate(_STAGES):
+        for repeat in range(stage.repeats):
+            found.append(_Block(
+                stage.kernel, 1 if repeat else stage.stride, width, width * stage.expand,
+                stage.channels, index in _TAPS and repeat == stage.repeats - 1))
+            width = stage.channels
+    return found
+
+
+TAP_CHANNELS = tuple(block.after for block in _blocks() if block.tap)
 """Channels of each tap; their cells have 2, 4, 8 and 16 pixels a side."""
 
 CELL = 16
@@ -87,19 +110,17 @@ def features(
     stem = params["stem"]
     x = lax.conv_general_dilated(pictures, stem["kernel"], (2, 2), "SAME",
                                  dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    x, taps, number = _relu6(x + stem["bias"]), [], 0
-    for index, stage in enumerate(_STAGES):
-        for repeat in range(stage.repeats):
-            block, before = params[f"block_{number}"], x
-            if "expand" in block:
-                x = _relu6(x @ block["expand"]["kernel"] + block["expand"]["bias"])
-            x = _depthwise(x, block["depthwise"]["kernel"], 1 if repeat else stage.stride)
-            x = _relu6(x + block["depthwise"]["bias"])
-            x = x @ block["project"]["kernel"] + block["project"]["bias"]
-            if repeat:
-                x = x + before
-            number += 1
-        if index in _TAPS:
+    x, taps = _relu6(x + stem["bias"]), []
+    for number, block in enumerate(_blocks()):
+        layers, before = params[f"block_{number}"], x
+        if "expand" in layers:
+            x = _relu6(x @ layers["expand"]["kernel"] + layers["expand"]["bias"])
+        x = _depthwise(x, layers["depthwise"]["kernel"], block.stride)
+        x = _relu6(x + layers["depthwise"]["bias"])
+        x = x @ layers["project"]["kernel"] + layers["project"]["bias"]
+        if block.stride == 1 and block.before == block.after:
+            x = x + before
+        if block.tap:
             taps.append(x)
     return tuple(taps)
 
@@ -138,19 +159,16 @@ def params_from_torch(
                 "bias": (shift - mean * scale).astype(np.float32)}
 
     params = {"stem": folded("_conv_stem", "_bn0", (_STEM, 3, 3, 3))}
-    width, number = _STEM, 0
-    for stage in _STAGES:
-        for _ in range(stage.repeats):
-            name, inner, block = f"_blocks.{number}", width * stage.expand, {}
-            if stage.expand > 1:
-                block["expand"] = folded(f"{name}._expand_conv", f"{name}._bn0",
-                                         (inner, width, 1, 1))
-            block["depthwise"] = folded(f"{name}._depthwise_conv", f"{name}._bn1",
-                                        (inner, 1, stage.kernel, stage.kernel))
-            block["project"] = folded(f"{name}._project_conv", f"{name}._bn2",
-                                      (stage.channels, inner, 1, 1))
-            params[f"block_{number}"] = block
-            width, number = stage.channels, number + 1
+    for number, block in enumerate(_blocks()):
+        name, layers = f"_blocks.{number}", {}
+        if block.inside > block.before:
+            layers["expand"] = folded(f"{name}._expand_conv", f"{name}._bn0",
+                                      (block.inside, block.before, 1, 1))
+        layers["depthwise"] = folded(f"{name}._depthwise_conv", f"{name}._bn1",
+                                     (block.inside, 1, block.kernel, block.kernel))
+        layers["project"] = folded(f"{name}._project_conv", f"{name}._bn2",
+                                   (block.after, block.inside, 1, 1))
+        params[f"block_{number}"] = layers
     return params
 
 
@@ -160,15 +178,12 @@ def shapes() -> Params:
         return {"kernel": jax.ShapeDtypeStruct(kernel, jnp.float32),
                 "bias": jax.ShapeDtypeStruct(kernel[-1:], jnp.float32)}
 
-    found, width, number = {"stem": layer(3, 3, 3, _STEM)}, _STEM, 0
-    for stage in _STAGES:
-        for _ in range(stage.repeats):
-            inner = width * stage.expand
-            found[f"block_{number}"] = {
-                **({"expand": layer(width, inner)} if stage.expand > 1 else {}),
-                "depthwise": layer(stage.kernel, stage.kernel, inner),
-                "project": layer(inner, stage.channels)}
-            width, number = stage.channels, number + 1
+    found = {"stem": layer(3, 3, 3, _STEM)}
+    for number, block in enumerate(_blocks()):
+        found[f"block_{number}"] = {
+            **({"expand": layer(block.before, block.inside)} if block.inside > block.before else {}),
+            "depthwise": layer(block.kernel, block.kernel, block.inside),
+            "project": layer(block.inside, block.after)}
     return found
 
 
@@ -178,11 +193,5 @@ def published_file() -> pathlib.Path:
     Raises:
       UserError: if it is not installed, or holds no such file.
     """
-    spec = importlib.util.find_spec(PACKAGE)
-    mend = "run `pip install 'repose_jax[perceptual]'`, or set objective.perceptual and .style to 0"
-    if spec is None or spec.origin is None:
-        raise UserError(PACKAGE, "the package that holds EfficientNet-Lite0 is not installed", mend)
-    file = pathlib.Path(spec.origin).parent / _FILE
-    if not file.is_file():
-        raise UserError(file, "the package has no such file", mend)
-    return file
+    return packaged_file(PACKAGE, _FILE, "EfficientNet-Lite0", "pip install 'repose_jax[perceptual]'",
+                         "set objective.perceptual and .style to 0")

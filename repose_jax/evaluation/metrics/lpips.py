@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from repose_jax.common.batching import split
+from repose_jax.common.discovery import packaged_file
 from repose_jax.common.errors import UserError
 from repose_jax.evaluation.metrics.instruments import Instruments, PictureDistance
 from repose_jax.evaluation.metrics.metric import Facts, MetricFamily, Score
@@ -142,15 +142,8 @@ def published_heads(kind: BackboneName) -> pathlib.Path:
     Raises:
       UserError: if it is not installed, or holds no such file.
     """
-    spec = importlib.util.find_spec("lpips")
-    if spec is None or spec.origin is None:
-        raise UserError("lpips", "the package that holds the heads of LPIPS is not installed",
-                        "run `pip install lpips`, or name the file of the heads")
-    file = pathlib.Path(spec.origin).parent / "weights" / "v0.1" / f"{kind}.pth"
-    if not file.is_file():
-        raise UserError(file, "the package `lpips` has no such file",
-                        "run `pip install --force-reinstall lpips`, or name the file of the heads")
-    return file
+    return packaged_file("lpips", f"weights/v0.1/{kind}.pth", "the heads of LPIPS",
+                         "pip install lpips", "name the file of the heads")
 
 
 def load_lpips(
