@@ -99,3 +99,19 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(shards, "_prepare",
                         lambda records, i: prepared.append(i) or prepare(records, i))
     return prepared
+
+
+@pytest.fixture(params=("desktop", "phone"))
+def browser(request, tmp_path):
+    """A browser of each kind of tests/browsers.py, for tests marked slow; skips where there is none."""
+    from browsers import chromium
+
+    yield from chromium(request.param, tmp_path)
+
+
+@pytest.fixture
+def page(browser, address, tmp_path):
+    """The page of `repose app` at the test file's own `address`, with a photo on it."""
+    from app_browser import opened
+
+    yield from opened(browser, address, tmp_path)

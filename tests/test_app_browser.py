@@ -10,8 +10,8 @@ import pytest
 from app_parts import running, tiny_service
 
 selenium = pytest.importorskip("selenium")
-from app_browser import click, drag, opened, pose, tool  # noqa: E402
-from browsers import SIZES, chromium, find, press, shoot, until  # noqa: E402
+from app_browser import click, drag, pose, tool  # noqa: E402
+from browsers import find, press, shoot, until  # noqa: E402
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -19,20 +19,10 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=SIZES)
-def browser(request, tmp_path):
-    yield from chromium(request.param, tmp_path)
-
-
 @pytest.fixture(scope="module")
 def address(market_model):
     with running(tiny_service(market_model)) as found:
         yield found
-
-
-@pytest.fixture
-def page(browser, address, tmp_path):
-    yield from opened(browser, address, tmp_path)
 
 
 def test_a_joint_is_dragged_and_taken_back(page):

@@ -14,15 +14,10 @@ import repose_jax.inference.app
 
 selenium = pytest.importorskip("selenium")
 from app_browser import all_was_well, click  # noqa: E402
-from browsers import SIZES, chromium, find, shoot, until  # noqa: E402
+from browsers import find, shoot, until  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(params=SIZES)
-def browser(request, tmp_path):
-    yield from chromium(request.param, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -5,27 +5,17 @@ from app_parts import quick_service, running, tiny_service
 
 selenium = pytest.importorskip("selenium")
 from app_browser import click, drag, opened, pose, tool  # noqa: E402
-from browsers import SIZES, chromium, find, press, shoot, until  # noqa: E402
+from browsers import find, press, shoot, until  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=SIZES)
-def browser(request, tmp_path):
-    yield from chromium(request.param, tmp_path)
-
-
 @pytest.fixture(scope="module")
 def address(market_model):
     with running(tiny_service(market_model)) as found:
         yield found
-
-
-@pytest.fixture
-def page(browser, address, tmp_path):
-    yield from opened(browser, address, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from repose_jax.inference.app.service import AppService
 
 selenium = pytest.importorskip("selenium")
 from app_browser import all_was_well, click, drag, pose, tool  # noqa: E402
-from browsers import SIZES, chromium, find, press, shoot, until  # noqa: E402
+from browsers import find, press, shoot, until  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from test_app_browser_many import finished, unpacked  # noqa: E402
@@ -31,11 +31,6 @@ def address():
     service = AppService(["people"])
     with running(service, more=AcceptanceService(service).extension()) as found:
         yield found
-
-
-@pytest.fixture(params=SIZES)
-def browser(request, tmp_path):
-    yield from chromium(request.param, tmp_path)
 
 
 def painted(browser, count):

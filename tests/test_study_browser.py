@@ -18,7 +18,7 @@ from repose_jax.studies.human.key import read_key
 from repose_jax.studies.human.serve import make_server
 
 selenium = pytest.importorskip("selenium")
-from browsers import SIZES, chromium, find, press, shoot, until  # noqa: E402
+from browsers import find, press, shoot, until  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
@@ -48,11 +48,6 @@ def study(tmp_path_factory):
                  str(root / "study"), "--kind", "real-or-generated", "best", "pair",
                  "--questions", "6", "--checks", "1", "--seconds", "0.3"]) == 0
     return root / "study"
-
-
-@pytest.fixture(params=SIZES)
-def browser(request, tmp_path):
-    yield from chromium(request.param, tmp_path)
 
 
 def heading(browser):

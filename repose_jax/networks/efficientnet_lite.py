@@ -47,7 +47,7 @@ _TAPS = (0, 1, 2, 4)  # the last stage of each resolution
 
 
 class _Block(NamedTuple):
-    """One of a stage's: kernel, stride, channels before, inside and after; whether its output is a tap."""
+    """Kernel and stride, channels before, inside and after, and whether the output is a tap."""
 
     kernel: int
     stride: int
