@@ -94,17 +94,18 @@ def test_everything_is_measured_and_a_slow_machine_is_told(tmp_path, capsys):
     assert not (tmp_path / "none.json").exists()
 
 
-class TestFewSteps:
-    @pytest.fixture(scope="class")
-    def loaded(self, tmp_path_factory):
-        """A model of random weights that begins with noise."""
-        rng = np.random.default_rng(0)
-        params = jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(np.float32),
-                              jax.eval_shape(RePoseModel(CONFIG.model).init, jax.random.key(0)))
-        path = tmp_path_factory.mktemp("model") / "model.safetensors"
-        save_model(path, CONFIG.model, params, {}, CONFIG.sample)
-        return load_model(path)
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    """A model of random weights that begins with noise."""
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.1, leaf.shape).astype(np.float32),
+                          jax.eval_shape(RePoseModel(CONFIG.model).init, jax.random.key(0)))
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(path, CONFIG.model, params, {}, CONFIG.sample)
+    return load_model(path)
 
+
+class TestFewSteps:
     @pytest.mark.slow
     @pytest.mark.parametrize(("sampler", "times", "steps"), [
         ("ddim", "uniform", 3), ("unipc", "trailing", 3), ("heun", "trailing", 4)])

@@ -14,6 +14,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.diffusion.guidance import gradient_guided
 from repose_jax.diffusion.prediction import from_x0
 from repose_jax.diffusion.schedule import Schedule
+from repose_jax.experiments.bench.operations import operations
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
@@ -167,6 +168,16 @@ class TestGenerate:
         np.testing.assert_array_equal(late[0].x0, plain[0].x0[:3])
         assert float(jnp.abs(late[1].x0 - plain[0].x0[3:]).max()) > 1e-3
         assert "energy" in late[1].info and "energy" not in late[0].info
+
+    @pytest.mark.parametrize("through", ["x0", "denoiser"])
+    def test_unguided_steps_cost_nothing_for_it(self, through):
+        def count(**guidance):
+            return operations(lambda: paint(GuidanceConfig(through=through, **guidance))[0])
+
+        plain, whole = count(), count(target=1.0)
+        assert whole > plain
+        assert 5 * (count(target=1.0, interval=(0.6, 1.0)) - plain) == 2 * (whole - plain)
+        assert count(target=1.0, interval=(0.95, 1.0)) == plain
 
     @pytest.mark.parametrize("through, weights", [
         ("x0", {"pif": 1.0}), ("denoiser", {"target": 1.0}),

@@ -15,39 +15,17 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
-import tempfile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from repose_jax.diffusion.guidance import two_branch
-from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
-from repose_jax.models.pidm_weights import read_pidm
+from repose_jax.diffusion.samplers import DDIM, Segment, sample
+from repose_jax.experiments.bench.pidm_checkout import (
+    imported, pidm_network, random_inputs, torched)
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.pose.pidm_maps import pidm_maps
-
-
-def theirs(checkout: pathlib.Path, channels: int, size: int):
-    """PIDM's network with random weights in every tensor."""
-    import torch
-
-    sys.path.insert(0, str(checkout))
-    from models.unet_autoenc import BeatGANsAutoencConfig
-
-    torch.manual_seed(0)
-    # The values of config/diffconfig.py, scaled; attention stays at the last three levels.
-    network = BeatGANsAutoencConfig(
-        image_size=size, in_channels=23, model_channels=channels, out_channels=6,
-        num_res_blocks=2, embed_channels=4 * channels,
-        attention_resolutions=(size // 8, size // 16, size // 32), dropout=0.1,
-        channel_mult=(1, 1, 2, 2, 4, 4), num_heads=1, resblock_updown=True, resnet_two_cond=True,
-        latent_net_conf=None).make_model().eval()
-    with torch.no_grad():
-        for tensor in network.parameters():
-            if not tensor.abs().max():  # PIDM begins with zeros there, which would hide mistakes
-                tensor.normal_(0, 0.02)
-    return network
 
 
 def main() -> int:
@@ -60,26 +38,12 @@ def main() -> int:
     options = parser.parse_args()
     import torch
 
-    network = theirs(options.checkout, options.channels, options.size)
-    size = (options.size, options.size)
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "last.pt")
-        torch.save({"model": network.state_dict(), "ema": network.state_dict()}, path)
-        read = read_pidm(path, image_size=size)
+    network = pidm_network(options.checkout, options.channels, options.size)
+    read, size = imported(network, options.size), (options.size, options.size)
     print(f"{read.used:,} numbers used, {read.unused:,} never read by PIDM's forward pass")
     model = RePoseModel(read.config)
 
-    rng = np.random.default_rng(0)
-    pose = np.concatenate([rng.uniform(0.1, 0.9, (1, 18, 2)) * options.size, np.ones((1, 18, 1))], -1)
-    pose = jnp.asarray(pose, jnp.float32)
-    source = jnp.asarray(rng.uniform(-1, 1, (1, *size, 3)), jnp.float32)
-    keys = jax.random.split(jax.random.key(0), 1)
-    noise = initial_noise(keys, (*size, 3))
-
-    def torched(x):
-        # Contiguous, as PIDM feeds it: its normalisation of flat maps is coarser otherwise.
-        return torch.from_numpy(np.ascontiguousarray(np.asarray(x).transpose(0, 3, 1, 2)))
-
+    source, pose, keys, noise = random_inputs(options.size)
     maps = torched(pidm_maps(pose, size))
     with torch.no_grad():
         cond = [network.encode(torched(s))["cond"] for s in (source, jnp.zeros_like(source))]
