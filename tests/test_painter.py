@@ -30,9 +30,9 @@ from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
 from repose_jax.networks.discriminator import Discriminator
-from repose_jax.networks.fill import fill_in, without_person
+from repose_jax.networks.fill import fill_in, in_place_of, without_person
 from repose_jax.networks.network import NetworkConfig
-from repose_jax.networks.painter import PainterConfig
+from repose_jax.networks.painter import PainterConfig, with_scene
 from repose_jax.networks.rpa import Alignment, RPAConfig, Trace
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.pose.formats import NamedPose, write_pose
@@ -152,6 +152,37 @@ class TestPainting:
             source[None], jnp.asarray(shown.annotated("openpose18"))[None], OPENPOSE18)[0]
         before, after = (float(jnp.abs(x - truth)[shown.mask].mean()) for x in (source, place))
         assert after < 0.2 * before
+
+    def test_a_painter_can_begin_to_keep_a_scene(self):
+        """Its first picture is the one it painted before, mixed with the place alone."""
+        given, model = random_params(MODEL), RePoseModel(SCENE)
+        before = jax.jit(MODEL.paint)(given, SOURCE, poses(2), poses(3))[0]
+        after = jax.jit(model.paint)({**given, "painter": with_scene(given["painter"], 2)},
+                                     SOURCE, poses(2), poses(3))[0]
+        place = without_person(SOURCE, poses(2), MARKET14)
+        assert 0 < float(after.scene.min()) and float(after.scene.max()) < 0.05
+        np.testing.assert_allclose(
+            after.picture, (1 - after.scene) * before.picture + after.scene * place, atol=1e-5)
+
+    def test_the_answer_in_the_source_s_place(self):
+        """The target at its bones, the source where nobody stood, the painted picture elsewhere."""
+        size = (32, 16)
+        source, target, painted = (jnp.full((1, *size, 3), value) for value in (0.25, 0.5, 1.0))
+
+        def column(x):
+            return jnp.asarray([[[x, y, 1.0] for y in np.linspace(4, 28, 14)]], jnp.float32)
+
+        answer, seen = in_place_of(source, target, painted, column(13.0), column(2.0), MARKET14)
+        np.testing.assert_allclose(answer[0, 6:26, 2], 0.5, atol=1e-6)
+        np.testing.assert_allclose(answer[0, 6:26, 13], 1.0, atol=1e-6)
+        np.testing.assert_allclose(answer[0, 16, 7], 0.25, atol=0.03)
+        assert float(seen[0, 16, 7, 0]) > 0.95
+        np.testing.assert_allclose(seen[0, 6:26, 13], 0.0, atol=1e-6)
+        # What was painted is neither right nor wrong there: a squared error's slope vanishes.
+        slope = jax.grad(lambda p: jnp.sum((p - in_place_of(
+            source, target, p, column(13.0), column(2.0), MARKET14)[0]) ** 2))(painted)
+        np.testing.assert_allclose(slope[0, 6:26, 13], 0.0, atol=1e-6)
+        np.testing.assert_allclose(slope[0, 6:26, 2], 2 * 0.5, atol=1e-5)
 
     def test_without_a_scene_the_place_is_not_looked_at(self):
         """And models from before there was one keep their identity."""

@@ -128,6 +128,21 @@ def test_weights_scale_and_leave_out(params):
     assert float(some["style"]) == pytest.approx(float(both["style"]) / 4, rel=1e-5)
 
 
+def test_a_place_is_judged_by_what_is_seen_of_it(params):
+    """A place of which nothing is seen tells nothing."""
+    x = pictures(1)
+    left = jnp.zeros((*x.shape[:3], 1)).at[:, :, :16].set(1.0)
+    weight = jnp.ones_like(left)
+
+    def style(target, seen):
+        return float(perceptual_terms(params, x, target, weight, jnp.zeros_like(left), jax.random.split(
+            jax.random.key(0), len(x)), 0.0, 1.0, seen)["style"])
+
+    whole, half = style(pictures(2), weight), style(pictures(2), left)
+    assert whole > 0 and half > 0 and abs(whole - half) > 1e-3 * whole
+    assert style(pictures(2), jnp.zeros_like(left)) == 0
+
+
 def test_no_gradient_reaches_the_target(params):
     x, y = pictures(1), pictures(2)
     ours, theirs = jax.grad(lambda x, y: sum(terms(params, x, y).values()), (0, 1))(x, y)

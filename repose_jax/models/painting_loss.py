@@ -44,6 +44,7 @@ class PaintingObjective:
       match: of the distance of its features.
       perceptual: of the distance of EfficientNet-Lite0's features.
       style: of the distance of their Gram matrices, over the person and over what is around.
+      keep_place: ask for the target's person in the source's place, for pairs taken in two places.
     """
 
     gradient: Weight = 0.5
@@ -56,6 +57,7 @@ class PaintingObjective:
     match: Weight = 0.0
     perceptual: Weight = added(0.0)
     style: Weight = added(0.0)
+    keep_place: bool = added(False)
 
     def __post_init__(self):
         check_fields(self, "objective")

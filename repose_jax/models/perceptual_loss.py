@@ -20,6 +20,7 @@ from repose_jax.networks.efficientnet_lite import CELL, features
 
 _TINY = 1e-6
 _REACH = CELL // 2
+_ENOUGH = 0.02
 
 Params = Any
 Pictures = Float[Array, "batch height width 3"]
@@ -55,6 +56,7 @@ def perceptual_terms(
     params: Params, painted: Pictures, target: Pictures,
     weight: Float[Array, "batch height width 1"], person: Float[Array, "batch height width 1"],
     keys: Key[Array, "batch"], perceptual: float, style: float,
+    seen: Float[Array, "batch height width 1"] | None = None,
 ) -> dict[str, Float[Array, ""]]:
     """Equation 29.
 
@@ -67,23 +69,32 @@ def perceptual_terms(
       keys: by which each pair is moved, both its pictures alike.
       perceptual: weight of the features' distance.
       style: weight of the Gram matrices' distance, over the person and over what is around.
+      seen: the share of each pixel of the target that shows what is around the person and is worth
+        learning from, in [0, 1]; None: all that is not the person.
 
     Returns:
       "perceptual" and "style", each where its weight is above 0.
     """
     together = _moved(jnp.concatenate(
-        [painted, jax.lax.stop_gradient(target), weight, person], axis=-1), keys)
-    painted, target, weight, person = jnp.split(together, (3, 6, 7), axis=-1)
+        [painted, jax.lax.stop_gradient(target), weight, person, 1 - person if seen is None else seen],
+        axis=-1), keys)
+    painted, target, weight, person, seen = jnp.split(together, (3, 6, 7, 8), axis=-1)
+    # A place of which next to nothing is seen has no textures to tell of.
+    told = jnp.minimum(seen.mean(axis=(1, 2, 3)) / _ENOUGH, 1.0)[:, None]
     pairs = [(_unit(ours), _unit(theirs)) for ours, theirs in zip(
         features(params, painted), features(params, target), strict=True)]
+
     def distance(ours, theirs):
         apart = jnp.sum((ours - theirs) ** 2, axis=-1, keepdims=True)
         return jnp.mean(shrunk(weight, ours.shape[1:3]) * apart)
 
     def other_style(ours, theirs):
-        inside = shrunk(person, ours.shape[1:3])
-        return sum(jnp.mean(jnp.sum(jnp.abs(gram(ours, where) - gram(theirs, where)), axis=2))
-                   for where in (inside, 1 - inside))
+        inside, shown = (shrunk(x, ours.shape[1:3]) for x in (person, seen))
+
+        def apart(where, there):
+            return jnp.sum(jnp.abs(gram(ours, where) - gram(theirs, there)), axis=2)
+
+        return jnp.mean(apart(inside, inside)) + jnp.mean(told * apart(1 - inside, shown))
 
     return {name: weight_of / len(pairs) * jnp.asarray(sum(term(*pair) for pair in pairs))
             for name, weight_of, term in (("perceptual", perceptual, distance),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -11,6 +12,8 @@ from repose_jax.pose.skeleton import Skeleton
 
 # Flesh and most cloth: at 9 % of the height from the bones the picture is taken to be the place.
 _SPREAD, _GAIN = 0.06, 3.0
+# The same of a person who is cut out: closer, or other places would come along.
+_CLOSE_GAIN = 2.0
 # From the hips' middle to the shoulders', and on by this part of it, one is in the middle of the head.
 _HEAD = 0.45
 
@@ -57,9 +60,50 @@ def without_person(
       pose: of the person, pixels of the picture; without a visible joint nothing is filled in.
       skeleton: of the pose.
     """
-    size = picture.shape[1], picture.shape[2]
+    return fill_in(picture, surroundings(pose, skeleton, picture.shape[1:3]))
+
+
+def surroundings(
+    pose: Float[Array, "batch joints 3"], skeleton: Skeleton, size: tuple[int, int]
+) -> Float[Array, "batch height width 1"]:
+    """Where a picture shows the place and not the person, by the pose alone.
+
+    Args:
+      pose: of the person, pixels of the picture.
+      skeleton: of the pose.
+      size: (height, width) of the picture.
+
+    Returns:
+      Shares in [0, 1]; 1 throughout for a pose without a visible joint.
+    """
     person = jnp.maximum(person_map(pose, skeleton, size, sigma=_SPREAD), _head(pose, skeleton, size))
-    return fill_in(picture, 1 - jnp.minimum(_GAIN * person, 1.0))
+    return 1 - jnp.minimum(_GAIN * person, 1.0)
+
+
+def in_place_of(
+    source: Float[Array, "batch height width c"], target: Float[Array, "batch height width c"],
+    painted: Float[Array, "batch height width c"], source_pose: Float[Array, "batch joints 3"],
+    target_pose: Float[Array, "batch joints 3"], skeleton: Skeleton,
+) -> tuple[Float[Array, "batch height width c"], Float[Array, "batch height width 1"]]:
+    """The target's person in the place where the source was taken (docs/method.md, 22'').
+
+    What neither picture shows of that place, because the source's person stood before it, is as
+    `painted`, of which no gradient is taken: a loss against the answer says nothing about it.
+
+    Args:
+      source, target: pictures of one person, perhaps in two places.
+      painted: the picture that is to be compared with the answer.
+      source_pose, target_pose: pixels of the picture.
+      skeleton: of the poses.
+
+    Returns:
+      (the picture, the share of each pixel in [0, 1] that is the source's place).
+    """
+    size = source.shape[1], source.shape[2]
+    person = jnp.minimum(_CLOSE_GAIN * person_map(target_pose, skeleton, size), 1.0)
+    known = surroundings(source_pose, skeleton, size)
+    place = known * source + (1 - known) * jax.lax.stop_gradient(painted)
+    return person * target + (1 - person) * place, (1 - person) * known
 
 
 def _head(pose, skeleton, size):

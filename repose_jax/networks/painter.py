@@ -31,6 +31,10 @@ from repose_jax.networks.blocks import (
 from repose_jax.networks.conv import Conv
 
 
+# A share of at most 5 %: next to nothing, and enough of a slope to learn by.
+_SCENE_LOGIT = -3.0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PainterConfig:
     """Sizes of the painter.
@@ -67,6 +71,34 @@ class Painting:
     picture: Float[Array, "batch height width 3"]
     mask: Float[Array, "batch height width 1"]
     scene: Float[Array, "batch height width 1"]
+
+
+def with_scene(params: dict, patch: int) -> dict:
+    """The parameters of a painter without a scene, for one that also keeps the scene.
+
+    What it sees in addition counts for nothing at first and the share s is the same everywhere, so
+    that P = s B + (1 - s) times the picture as it was.
+
+    Args:
+      params: of a `Painter` whose `scene` is off.
+      patch: its pixels a side of a cell.
+    """
+    colours = 3 * patch**2
+    stem, refine, head = (params[name] for name in ("stem", "refine", "head"))
+    maps = (stem["kernel"].shape[2] - colours) // 2
+
+    def grown(kernel, at, by):
+        where = [jnp.zeros((*kernel.shape[:2], by, kernel.shape[3]), kernel.dtype)]
+        return jnp.concatenate([kernel[:, :, :at], *where, kernel[:, :, at:]], axis=2)
+
+    seen = grown(grown(stem["kernel"], colours + 2 * maps, maps), colours, colours)
+    return {
+        **params,
+        "stem": {**stem, "kernel": seen},
+        "refine": {**refine, "kernel": grown(refine["kernel"], refine["kernel"].shape[2], 3)},
+        "head": {"kernel": jnp.pad(head["kernel"], [(0, 0)] * 3 + [(0, 1)]),
+                 "bias": jnp.append(head["bias"], _SCENE_LOGIT)},
+    }
 
 
 class Painter(nn.Module):

@@ -30,6 +30,7 @@ from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseMo
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.discriminator import Discriminator
+from repose_jax.networks.fill import in_place_of
 from repose_jax.pose.maps import map_count, person_map, pose_maps
 from repose_jax.tasks.pose_transfer import PARTS, initial, pair_shapes, sample_picture
 from repose_jax.tasks.task import Stream, Task
@@ -60,6 +61,9 @@ class PainterExperiment:
         if not self.model.network.painter.channels:
             raise UserError("model.network.painter.channels", "is empty",
                             "give as many numbers as the U-Net has levels")
+        if self.objective.keep_place and not self.model.network.painter.scene:
+            raise UserError("objective.keep_place", "is on, but this painter cannot keep a place",
+                            "set model.network.painter.scene")
         size = self.model.network.image_size
         if self.objective.perceives and any(side % efficientnet_lite.CELL for side in size):
             raise UserError("model.network.image_size", f"is {size[0]}x{size[1]}",
@@ -101,10 +105,13 @@ def loss(
     person, before = (person_map(batch[f"{name}_pose"], skeleton, image_size)
                       for name in ("target", "source"))
     weight = pixel_weights(person, before, objective)
-    terms = picture_terms(painting.picture, target, weight, objective)
+    answer, seen = in_place_of(
+        source, target, painting.picture, batch["source_pose"], batch["target_pose"],
+        skeleton) if objective.keep_place else (target, None)
+    terms = picture_terms(painting.picture, answer, weight, objective)
     if objective.perceives:
-        terms |= perceptual_terms(perception, painting.picture, target, weight, person,
-                                  keys, objective.perceptual, objective.style)
+        terms |= perceptual_terms(perception, painting.picture, answer, weight, person,
+                                  keys, objective.perceptual, objective.style, seen)
     terms |= alignment_terms(alignment, source, target, person, objective)
     if objective.judged:
         half = image_size[0] // 2, image_size[1] // 2

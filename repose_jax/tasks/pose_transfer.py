@@ -28,6 +28,7 @@ from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
 from repose_jax.networks.network import NetworkConfig
+from repose_jax.networks.painter import with_scene
 from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
@@ -163,6 +164,8 @@ def guide_of(config: ExperimentConfig) -> Guide | None:
 def initial(init: str | os.PathLike[str], ours: ModelConfig, like: Params) -> Params:
     """The weights of a model to start from.
 
+    One whose painter keeps no scene may begin one that does (`repose_jax.networks.painter`).
+
     Args:
       init: the model, see `model_path`.
       ours: the new model's configuration; its prediction, schedule and skeleton must be theirs.
@@ -178,7 +181,11 @@ def initial(init: str | os.PathLike[str], ours: ModelConfig, like: Params) -> Pa
                        ("skeleton", theirs.network.skeleton, ours.network.skeleton)):
         if a != b:
             raise UserError(init, f"has the {name} {a}, this run {b}", "use the same")
-    return fitted(init, loaded.params, like)
+    params, painter = loaded.params, theirs.network.painter
+    if ours.network.painter.scene and painter.channels and not painter.scene:
+        grown = with_scene(params["painter"], theirs.network.unet.patch)
+        params = {**params, "painter": grown}
+    return fitted(init, params, like)
 
 
 def sample_picture(
