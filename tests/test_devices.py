@@ -52,7 +52,7 @@ from repose_jax.data.people.source import rendered_people
 from repose_jax.evaluation.evaluators.sampled import sampled
 from repose_jax.experiments.presets.tiny import CONFIG
 from repose_jax.models.pose_transfer import RePoseModel
-from repose_jax.models.weights import LoadedModel
+from repose_jax.models.weights import PretrainedModel
 
 assert jax.local_device_count() == int(sys.argv[1])
 model = RePoseModel(CONFIG.model)
@@ -60,7 +60,7 @@ rng = np.random.default_rng(0)
 # The heads start at zero, and all pictures would be grey.
 params = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype),
                       jax.eval_shape(model.init, jax.random.key(0)))
-loaded = LoadedModel("tiny", model, params, {}, CONFIG.sample, "")
+loaded = PretrainedModel("tiny", model.config, params, {}, "", sample=CONFIG.sample)
 people = rendered_people(identities=4, views=4, size=(32, 16))
 for size in map(int, sys.argv[3:]):
     pictures, _ = sampled(loaded, people, np.arange(24), CONFIG.sample, None, batch_size=size)

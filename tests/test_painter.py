@@ -312,6 +312,32 @@ class TestLosses:
         np.testing.assert_allclose(plain[0, :, :, 0], np.array([[3, 3], [1, 1]]) / 2)
         np.testing.assert_allclose(scene[0, :, :, 0], np.array([[3, 3], [5, 1]]) / 3)
 
+    @pytest.mark.parametrize("dropped", [0.0, 1.0])
+    def test_a_denoiser_may_learn_the_source_s_place(self, dropped):
+        """Where no pose says that anybody stands anywhere, all is place: the answer is the source; and
+        without a source it is the target."""
+        model, asked = RePoseModel(SCENE), ObjectiveConfig(drop_source=min(dropped, 0.5))
+        objective = dataclasses.replace(asked, drop_both=0.5 if dropped else 0.0)
+        given, nobody = random_params(model), jnp.zeros((2, 14, 3))
+        source, target = (to_image(normal(seed, 2, *SIZE, 3) / 4) for seed in (1, 2))
+        keys = jax.random.split(jax.random.key(0), 2)
+
+        def loss(answer, objective):
+            batch = {"source": source, "target": answer, "source_pose": nobody, "target_pose": nobody}
+            return float(model.loss(given, batch, keys, objective, train=False)[0])
+
+        kept = loss(target, dataclasses.replace(objective, keep_place=True))
+        assert kept == pytest.approx(loss(target if dropped else source, objective), rel=1e-5)
+        assert kept != pytest.approx(loss(source if dropped else target, objective), rel=1e-3)
+
+    def test_a_place_is_asked_only_of_a_painter_that_keeps_one(self):
+        sample = SampleConfig(steps=2)
+        for experiment, objective in ((painter_task.PainterExperiment, PaintingObjective),
+                                      (pose_task.ExperimentConfig, ObjectiveConfig)):
+            experiment(model=SCENE, objective=objective(keep_place=True), sample=sample)
+            with pytest.raises(UserError, match="objective.keep_place.*cannot keep a place"):
+                experiment(model=CONFIG, objective=objective(keep_place=True), sample=sample)
+
     def test_later_iterations_weigh_more(self):
         """An error of the last of two flows costs more than the same error of the first."""
         still = jnp.zeros((2, *SIZE, 2))

@@ -16,7 +16,7 @@ from repose_jax.models.sample_overrides import GuidanceOptions, given
 
 if TYPE_CHECKING:
     from repose_jax.data.config import DataConfig
-    from repose_jax.models.weights import Weights
+    from repose_jax.models.weights import Pretrained
 
 _HUMAN_ART = "human-art"
 
@@ -154,7 +154,7 @@ def _write(options: EvaluateOptions, table: str, content: dict) -> None:
 
 
 def _network(options: EvaluateOptions, data: DataConfig, command: str,
-             load: Callable[[str], Weights], score: Callable[[Weights], Any]) -> None:
+             load: Callable[[str], Pretrained], score: Callable[[Pretrained], Any]) -> None:
     """Scores what is no model of pictures, and writes it."""
     assert options.model is not None  # its kind led here
     weights = load(options.model)

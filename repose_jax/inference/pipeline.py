@@ -17,26 +17,24 @@ from repose_jax.common.progress import check_seed
 from repose_jax.common.signal import to_signal
 from repose_jax.data.image.crop import person_cut_out
 from repose_jax.data.image.files import ImageLike, frame_note, is_picture, pixels_of, read_image
-from repose_jax.data.image.resize import fit_pose, letterbox
+from repose_jax.data.image.resize import letterbox
 from repose_jax.diffusion.samplers import Step
 from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
+from repose_jax.inference.model_frame import in_frame, in_skeleton, on_body
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.watching import Watch
-from repose_jax.models.weights import LoadedModel, load_model
+from repose_jax.models.weights import PretrainedModel, load_model
 from repose_jax.networks.rpa import Alignment
 from repose_jax.pose.formats import (
-    NamedPose, check_inside, convert, find_photo_pose, in_photo, pose_beside, read_pose)
+    NamedPose, find_photo_pose, in_photo, pose_beside, read_pose)
 from repose_jax.pose.people import Box, Person
-from repose_jax.pose.retarget import MODES, Mode, describe, inside_frame, retarget
+from repose_jax.pose.retarget import MODES, Mode
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
-
-# A pose that has to change its size more than so has been misunderstood.
-_SMALLEST, _LARGEST = 0.02, 50.0
 
 PoseLike = str | os.PathLike[str] | NamedPose | np.ndarray
 
@@ -73,7 +71,7 @@ class PoseTransfer:
 
     min_confidence: float | None = None
 
-    def __init__(self, loaded: LoadedModel, sample: SampleConfig | None = None,
+    def __init__(self, loaded: PretrainedModel, sample: SampleConfig | None = None,
                  detector: PoseDetector | None = None):
         self.loaded, self.sample = loaded, sample or loaded.sample
         if detector is not None:
@@ -144,44 +142,29 @@ class PoseTransfer:
             raise UserError("retarget", f"is {retarget}", f"choose one of {', '.join(MODES)}")
         where = image if isinstance(image, (str, os.PathLike)) else name
         frames = [] if image is not where else frame_note(image)
-        image = pixels_of(image, where)
-        size = image.shape[:2]
+        photo = pixels_of(image, where)
+        size, free = photo.shape[:2], retarget != "none"
         if box is not None:
             box = box_inside(box, size, where)
-        target, more = self._pose(
-            _where(target_pose, "target pose"), self._named(target_pose, "target pose"), size,
-            anywhere=retarget != "none")
-        named = self._named(source_pose, "source pose", size, box or "largest")
-        named = in_photo(named, size, _where(source_pose, "source pose"))
+        target = self._named(target_pose, "target pose")
+        target = in_skeleton(target, self.skeleton)
+        target = in_frame(target, size, self.size, anywhere=free)
+        source = self._named(source_pose, "source pose", size, box or "largest")
+        source = in_photo(source, size, source.where)
         if box is not None:
-            image, named = person_cut_out(image, named, box, self.size)
-        source, notes = self._pose(
-            _where(source_pose, "source pose"), named, image.shape[:2], anywhere=True)
-        if retarget != "none":
-            target, said = self._retarget(source, target, retarget, target_pose)
-            more += said
-        picture, _, note = letterbox(image, None, self.size)
-        notes = frames + notes + more + ([f"{where}: {note}"] if note else [])
-        return Prepared(picture, source, target, tuple(notes))
-
-    def _retarget(self, source: np.ndarray, target: np.ndarray, mode: Mode, given: PoseLike):
-        """The target pose on the source's body, both in the model's frame, and what was done."""
-        where = _where(given, "target pose")
-        done = retarget(source, target, self.skeleton, mode)
-        if not done.known:
-            raise UserError(where, "cannot be retargeted, as it or the source pose shows no limb",
-                            "give a pose with more joints, or --retarget none")
-        if not _SMALLEST <= done.size <= _LARGEST:
-            raise UserError(where, f"would be scaled to {100 * float(done.size):.3g} %", "give the "
-                            "pose in pixels, or tell the size of the picture that it is in "
-                            "fractions of")
-        pose, note = inside_frame(done.pose, source, self.skeleton, self.size)
-        notes = [f"{where}: {text}" for text in (describe(done, self.skeleton), note) if text]
-        return pose, notes + check_inside(where, pose, self.size)
+            photo, source = person_cut_out(photo, source, box, self.size)
+        source = in_skeleton(source, self.skeleton)
+        source = in_frame(source, photo.shape[:2], self.size, anywhere=True)
+        if free:
+            target = on_body(target, source, retarget)
+        picture, _, note = letterbox(photo, None, self.size)
+        resized = [f"{where}: {note}"] if note else []
+        return Prepared(picture, source.pose, target.pose,
+                        (*frames, *source.notes, *target.notes, *resized))
 
     def _named(self, given: PoseLike, what: str, size: tuple[int, int] | None = None,
                person: Person = "largest") -> NamedPose:
-        """A pose with its skeleton, read where it is a file.
+        """A pose with its skeleton, read where it is a file; its `where` is what errors call it.
 
         Args:
           given: the pose.
@@ -199,33 +182,7 @@ class PoseTransfer:
         if given.pose.shape != (len(given.skeleton.joints), 3) or not np.isfinite(given.pose).all():
             raise UserError(where, f"has the shape {given.pose.shape} or is not finite",
                             f"give {len(given.skeleton.joints)} rows of x, y, visibility")
-        return given
-
-    def _pose(self, where: str | os.PathLike[str], given: NamedPose, size: tuple[int, int],
-              anywhere: bool = False):
-        """A pose in the model's skeleton and frame, and what was done to it.
-
-        Args:
-          where: what notes and errors call it.
-          given: the pose.
-          size: (height, width) of the photo.
-          anywhere: whether it may lie outside of its picture.
-        """
-        pose, notes = given.pose, list(given.notes)
-        if given.skeleton != self.skeleton:
-            pose, lost = convert(pose, given.skeleton, self.skeleton)
-            note = f"{where}: converted from {given.skeleton.name} to {self.skeleton.name}"
-            notes.append(note + (f", which leaves out {', '.join(lost)}" if lost else ""))
-        if not (pose[:, 2] > 0).any():
-            raise UserError(where, f"has no joint of {self.skeleton.name}",
-                            "give a pose with known joints")
-        # A pose without a frame of its own is taken to be in pixels of the source picture.
-        frame = given.size or size
-        if not anywhere:
-            notes += check_inside(where, pose, frame)
-        # The model learnt from poses whose joints are known or not.
-        pose = np.concatenate([pose[:, :2], pose[:, 2:] > 0], 1, dtype=np.float32)
-        return fit_pose(pose, frame, self.size), notes
+        return dataclasses.replace(given, path=os.fspath(where))
 
     @functools.cached_property
     def detector(self) -> PoseDetector:

@@ -14,9 +14,9 @@ from repose_jax.common.batching import in_parts
 from repose_jax.common.signal import to_signal
 from repose_jax.data.image.crop import FILLING, cut_out, framed
 from repose_jax.data.image.resize import letterbox, shifted, unfit_pose
-from repose_jax.models.weights import Weights, load_estimator
+from repose_jax.models.weights import Pretrained, load_estimator
 from repose_jax.networks.apply import apply
-from repose_jax.networks.pose_estimator import PoseEstimator, peak
+from repose_jax.networks.pose_estimator import EstimatorConfig, PoseEstimator, peak
 from repose_jax.pose.people import Box
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
@@ -37,7 +37,7 @@ class PoseReader:
 
     finds_people = False
 
-    def __init__(self, weights: Weights):
+    def __init__(self, weights: Pretrained[EstimatorConfig]):
         self.weights, self.name, self.sha256 = weights, weights.name, weights.sha256
         module = PoseEstimator(weights.config)
 

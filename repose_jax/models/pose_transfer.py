@@ -23,6 +23,7 @@ from repose_jax.diffusion.losses import denoising_loss, variational_loss
 from repose_jax.diffusion.prediction import Denoiser, Kind, Prediction, interpret
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.networks.apply import apply
+from repose_jax.networks.fill import in_place_of
 from repose_jax.networks.network import Context, Network, NetworkConfig
 from repose_jax.networks.painter import Painting
 from repose_jax.networks.rpa import Alignment
@@ -72,6 +73,8 @@ class ObjectiveConfig:
         out (docs/method.md, equation 20).
       field_noise: share of noise, 1 - abar, up to which poses can be read.
       estimator, field: what reads and judges the poses: bundled names, files or runs.
+      keep_place: ask for the target's person in the source's place, for pairs taken in two places;
+        only for a model whose painter keeps a scene.
     """
 
     drop_source: Fraction = 0.1
@@ -84,6 +87,7 @@ class ObjectiveConfig:
     field_noise: Fraction = 0.5
     estimator: str = ""
     field: str = ""
+    keep_place: bool = added(False)
 
     def __post_init__(self):
         check_fields(self, "objective")
@@ -257,6 +261,10 @@ class RePoseModel:
                         batch["target_pose"] * keep_pose[:, None, None], present,
                         dropout_key if train else None, method="condition")
 
+        if objective.keep_place:
+            answer, _ = in_place_of(source, target, context.picture, batch["source_pose"],
+                                    batch["target_pose"], self.network.skeleton)
+            target = jnp.where(present[:, None, None, None] > 0, answer, target)
         levels = cfg.schedule.up_to(objective.noise)
         t = jax.vmap(lambda key: jax.random.randint(key, (draws,), 0, levels))(
             time_key).reshape(-1)
@@ -320,6 +328,17 @@ class RePoseModel:
         """Mean squared error of `denoised`, whose arguments these are."""
         error = self.denoised(params, batch, t, keys) - to_signal(batch["target"])
         return jnp.mean(error**2, axis=(1, 2, 3))
+
+
+def check_place(keep_place: bool, config: ModelConfig) -> None:
+    """Refuses an objective that asks for the source's place of a painter that keeps none.
+
+    Raises:
+      UserError: it does.
+    """
+    if keep_place and not (config.network.painter.channels and config.network.painter.scene):
+        raise UserError("objective.keep_place", "is on, but this painter cannot keep a place",
+                        "set model.network.painter.scene")
 
 
 def check_model(config: ModelConfig) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import flax.errors
 import jax
@@ -37,46 +38,44 @@ _BUNDLED = pathlib.Path(__file__).parents[1] / "weights"
 _FORMAT = "repose_jax {} 1"  # with the kind of network that a file holds
 
 
+Config = TypeVar("Config")
+
+
 @dataclasses.dataclass(frozen=True)
-class Weights:
-    """What a file held.
+class Pretrained(Generic[Config]):
+    """A network as a file held it.
 
     Attributes:
       name: how the user called it.
       config: of the network.
       params: parameters, float32.
       facts: what was written beside them (images seen, data, start).
-      metadata: every string of the file, for what only some kinds have.
       sha256: of the file.
+      metadata: every string of the file, for what only some kinds have.
     """
 
     name: str
-    config: Any
+    config: Config
     params: Params
     facts: dict
-    metadata: dict[str, str]
     sha256: str
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass(frozen=True)
-class LoadedModel:
-    """A model with its parameters.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainedModel(Pretrained[ModelConfig]):
+    """A model, and the settings of the sampler that suit it.
 
     Attributes:
-      name: how the user called it.
-      model: the pure functions.
-      params: parameters, float32.
-      facts: what was written beside them (images seen, data, start).
-      sample: the settings of the sampler that suit the model.
-      sha256: of the file.
+      sample: these settings.
     """
 
-    name: str
-    model: RePoseModel
-    params: Params
-    facts: dict
     sample: SampleConfig
-    sha256: str
+
+    @functools.cached_property
+    def model(self) -> RePoseModel:
+        """Its pure functions."""
+        return RePoseModel(self.config)
 
 
 def bundled() -> dict[str, pathlib.Path]:
@@ -149,9 +148,9 @@ def save_weights(
 
 
 def load_weights(
-    name: str | os.PathLike[str], kind: str, config_type: type,
-    init: Callable[[Any], Callable[[jax.Array], Params]], like: Any = None,
-) -> Weights:
+    name: str | os.PathLike[str], kind: str, config_type: type[Config],
+    init: Callable[[Config], Callable[[jax.Array], Params]], like: Config | None = None,
+) -> Pretrained[Config]:
     """Reads a network.
 
     Args:
@@ -182,8 +181,8 @@ def load_weights(
     if like is not None and config != like:
         raise UserError(name, f"has the configuration {config}", f"use one of {like}")
     params = file.params(like=_expected(file.path, config, init))
-    return Weights(os.fspath(name), config, jax.tree.map(jnp.asarray, params), facts,
-                   file.metadata, file.sha256)
+    return Pretrained(os.fspath(name), config, jax.tree.map(jnp.asarray, params), facts,
+                      file.sha256, file.metadata)
 
 
 def _parsed(path: pathlib.Path, metadata: Mapping[str, str], name: str) -> Any:
@@ -240,7 +239,7 @@ def save_model(
     save_weights(path, "model", config, params, facts, dtype, sample=to_dict(sample))
 
 
-def load_model(name: str | os.PathLike[str]) -> LoadedModel:
+def load_model(name: str | os.PathLike[str]) -> PretrainedModel:
     """Reads a model.
 
     Raises:
@@ -252,20 +251,20 @@ def load_model(name: str | os.PathLike[str]) -> LoadedModel:
     with _about(path):
         sample = from_dict(SampleConfig, _parsed(path, read.metadata, "sample"), "sample")
         sample.check(read.config)
-    return LoadedModel(read.name, RePoseModel(read.config), read.params, read.facts, sample,
-                       read.sha256)
+    fields = {field.name: getattr(read, field.name) for field in dataclasses.fields(read)}
+    return PretrainedModel(**fields, sample=sample)
 
 
-def load_estimator(name: str | os.PathLike[str]) -> Weights:
+def load_estimator(name: str | os.PathLike[str]) -> Pretrained[EstimatorConfig]:
     """Reads a pose estimator; see `load_weights`."""
     return load_weights(name, "estimator", EstimatorConfig, fresh_estimator)
 
 
-def load_field(name: str | os.PathLike[str]) -> Weights:
+def load_field(name: str | os.PathLike[str]) -> Pretrained[FieldConfig]:
     """Reads a pose interaction field; see `load_weights`."""
     return load_weights(name, "field", FieldConfig, fresh_field)
 
 
-def load_reid(name: str | os.PathLike[str]) -> Weights:
+def load_reid(name: str | os.PathLike[str]) -> Pretrained[ReidConfig]:
     """Reads a re-identification network; see `load_weights`."""
     return load_weights(name, "reid", ReidConfig, fresh_reid)

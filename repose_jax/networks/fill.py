@@ -60,7 +60,7 @@ def without_person(
       pose: of the person, pixels of the picture; without a visible joint nothing is filled in.
       skeleton: of the pose.
     """
-    return fill_in(picture, surroundings(pose, skeleton, picture.shape[1:3]))
+    return fill_in(picture, surroundings(pose, skeleton, (picture.shape[1], picture.shape[2])))
 
 
 def surroundings(

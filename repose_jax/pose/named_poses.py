@@ -67,6 +67,11 @@ class NamedPose:
     path: str | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def where(self) -> str:
+        """What notes and errors call it: its file, or else its name."""
+        return self.path or self.name
+
     def digest(self) -> str:
         """SHA-256 of all that the pose says of joints."""
         told = repr((self.skeleton.name, self.size, self.pose.shape)).encode()

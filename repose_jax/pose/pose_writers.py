@@ -64,7 +64,7 @@ def _csv(pose: NamedPose) -> str:
 def _text(pose: NamedPose) -> str:
     """PIDM's frame, in which the picture takes 256 rows and the columns 40 to 216."""
     if pose.size is None:
-        raise UserError(pose.path or pose.name, "does not tell the size of its picture, which the "
+        raise UserError(pose.where, "does not tell the size of its picture, which the "
                         "format text needs", "give --size HEIGHT WIDTH")
     values = _as(pose, OPENPOSE18)
     xy = values[:, :2] * [176, 256] / [pose.size[1], pose.size[0]] + [40, 0]

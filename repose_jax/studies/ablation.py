@@ -35,8 +35,8 @@ from repose_jax.evaluation.report.score_table import score
 from repose_jax.models.pose_energy_file import check_judge, load_guide
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.weights import Weights, load_field, load_model
-from repose_jax.networks.pif import PoseField
+from repose_jax.models.weights import Pretrained, load_field, load_model
+from repose_jax.networks.pif import FieldConfig, PoseField
 
 Settings = Mapping[str, Any]
 """Field of `SampleConfig` with dots, or "model", to its value."""
@@ -252,7 +252,7 @@ def _read(path: pathlib.Path) -> dict[str, np.ndarray]:
     return read_arrays(path, "delete it, and its cell is run again")
 
 
-def distance_by(field: Weights) -> Callable[[np.ndarray], jax.Array]:
+def distance_by(field: Pretrained[FieldConfig]) -> Callable[[np.ndarray], jax.Array]:
     """The distance of poses to the valid ones by a pose interaction field."""
     apply = jax.jit(functools.partial(PoseField(field.config).apply, method="of_pose"))
     return lambda pose: apply({"params": field.params}, pose).distance

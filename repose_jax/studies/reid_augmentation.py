@@ -38,7 +38,7 @@ from repose_jax.evaluation.report.report import write_json
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.weights import LoadedModel, load_model, load_reid
+from repose_jax.models.weights import PretrainedModel, load_model, load_reid
 from repose_jax.tasks.fit import fit
 from repose_jax.tasks.reid import (
     Pictures, ReidExperiment, ReidTask, real_pictures, with_generated)
@@ -165,7 +165,7 @@ def write(rows: Sequence[Row], wanted: AugmentReid, folder: pathlib.Path, comman
 
 
 def _generated(
-    wanted: AugmentReid, loaded: LoadedModel, kept: PairSource, place: pathlib.Path,
+    wanted: AugmentReid, loaded: PretrainedModel, kept: PairSource, place: pathlib.Path,
     progress: Progress,
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], Int[np.ndarray, "n"]]:
     """Generated pictures and whom they show, from a file where they were made before."""

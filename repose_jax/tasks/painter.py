@@ -26,7 +26,8 @@ from repose_jax.data.config import DataConfig
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights)
 from repose_jax.models.perceptual_loss import perceptual_terms
-from repose_jax.models.pose_transfer import Batch, ModelConfig, Params, RePoseModel, check_model
+from repose_jax.models.pose_transfer import (
+    Batch, ModelConfig, Params, RePoseModel, check_model, check_place)
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.discriminator import Discriminator
@@ -61,9 +62,7 @@ class PainterExperiment:
         if not self.model.network.painter.channels:
             raise UserError("model.network.painter.channels", "is empty",
                             "give as many numbers as the U-Net has levels")
-        if self.objective.keep_place and not self.model.network.painter.scene:
-            raise UserError("objective.keep_place", "is on, but this painter cannot keep a place",
-                            "set model.network.painter.scene")
+        check_place(self.objective.keep_place, self.model)
         size = self.model.network.image_size
         if self.objective.perceives and any(side % efficientnet_lite.CELL for side in size):
             raise UserError("model.network.image_size", f"is {size[0]}x{size[1]}",

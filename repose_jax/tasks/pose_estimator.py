@@ -23,7 +23,7 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import Batch
 from repose_jax.data.pairs.stream import batches
 from repose_jax.models.pose_transfer import Params, RePoseModel
-from repose_jax.models.weights import LoadedModel, load_model, load_weights
+from repose_jax.models.weights import PretrainedModel, load_model, load_weights
 from repose_jax.networks.apply import apply
 from repose_jax.networks.pose_estimator import (
     EstimatorConfig, PoseEstimator, estimator_loss, fresh_estimator, soft_argmax)
@@ -81,7 +81,7 @@ class Guesses(Iterator[Mapping[str, np.ndarray]]):
     What is drawn follows from the seed and the position alone, so its state is that of the pairs.
     """
 
-    def __init__(self, pairs: Batches, denoiser: LoadedModel, experiment: EstimatorExperiment):
+    def __init__(self, pairs: Batches, denoiser: PretrainedModel, experiment: EstimatorExperiment):
         self._pairs, self._params = pairs, denoiser.params
         self._seed = experiment.train.seed
         self._guess = jax.jit(functools.partial(
@@ -145,7 +145,7 @@ class EstimatorTask(Task):
                                       like=self.config).params
 
     @functools.cached_property
-    def denoiser(self) -> LoadedModel:
+    def denoiser(self) -> PretrainedModel:
         """The model whose guesses are shown; UserError where its pictures or poses are others."""
         name = self.experiment.denoiser
         found = load_model(name)

@@ -23,7 +23,7 @@ from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_transfer import (
-    ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model)
+    ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model, check_place)
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
@@ -64,6 +64,7 @@ class ExperimentConfig:
             raise UserError("frozen", f"is {', '.join(self.frozen)}",
                             f"give some of {', '.join(PARTS)}")
         check_model(self.model)
+        check_place(self.objective.keep_place, self.model)
         self.sample.check(self.model)
 
     def task(self, init: str | os.PathLike[str] | None = None) -> PoseTransferTask:

@@ -15,9 +15,9 @@ from repose_jax.evaluation.evaluators.sampled import choose_pairs, in_batches, l
 from repose_jax.evaluation.metrics.denoising import timestep_at_noise
 from repose_jax.evaluation.metrics.pose_accuracy import pck, pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
-from repose_jax.models.weights import LoadedModel, Weights
+from repose_jax.models.weights import Pretrained, PretrainedModel
 from repose_jax.networks.apply import apply
-from repose_jax.networks.pose_estimator import PoseEstimator, peak, soft_argmax
+from repose_jax.networks.pose_estimator import EstimatorConfig, PoseEstimator, peak, soft_argmax
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EstimatorScores:
@@ -51,8 +51,8 @@ class EstimatorScores:
 
 
 def score_estimator(
-    weights: Weights, data: DataConfig, denoiser: LoadedModel, *, count: int = 500, seed: int = 0,
-    batch_size: int = 50,
+    weights: Pretrained[EstimatorConfig], data: DataConfig, denoiser: PretrainedModel, *,
+    count: int = 500, seed: int = 0, batch_size: int = 50,
 ) -> EstimatorScores:
     """Compares an estimator with the annotations of held-out people's pictures.
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from repose_jax.data.config import DataConfig
 from repose_jax.evaluation.metrics.field import FieldScores, evaluate_field
-from repose_jax.models.weights import Weights
-from repose_jax.networks.pif import PoseField
+from repose_jax.models.weights import Pretrained
+from repose_jax.networks.pif import FieldConfig, PoseField
 from repose_jax.pose.bones import bones_of, valid_poses
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -18,7 +18,7 @@ _ILLEGAL_PEOPLE = 500
 
 
 def score_field(
-    weights: Weights, data: DataConfig, *, count: int = 3000, seed: int = 0
+    weights: Pretrained[FieldConfig], data: DataConfig, *, count: int = 3000, seed: int = 0
 ) -> FieldScores:
     """Measures a field on held-out people's poses; see `evaluate_field`.
 

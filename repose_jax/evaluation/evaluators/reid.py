@@ -14,7 +14,8 @@ from repose_jax.evaluation.evaluators.reid_features import FeatureReader, Galler
 from repose_jax.evaluation.metrics.retrieval import (
     Ranking, one_query_a_camera, rank, same_camera_junk)
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
-from repose_jax.models.weights import Weights
+from repose_jax.models.weights import Pretrained
+from repose_jax.networks.reid import ReidConfig
 
 _RANKS = (1, 5, 10)
 
@@ -48,7 +49,7 @@ class ReidScores:
                 f"people; {facts['protocol']}.\n")
 
 
-def score_reid(weights: Weights, data: DataConfig, *, seed: int = 0) -> ReidScores:
+def score_reid(weights: Pretrained[ReidConfig], data: DataConfig, *, seed: int = 0) -> ReidScores:
     """Looks for test people among all test pictures.
 
     Where the data names cameras, as Market-1501 does: one query for each person and camera, and
@@ -69,7 +70,7 @@ def score_reid(weights: Weights, data: DataConfig, *, seed: int = 0) -> ReidScor
 
 
 def search(
-    weights: Weights, test: PairSource, seed: int
+    weights: Pretrained[ReidConfig], test: PairSource, seed: int
 ) -> tuple[Ranking, Int[np.ndarray, "queries"]]:
     """Looks for everybody among a test split's pictures.
 

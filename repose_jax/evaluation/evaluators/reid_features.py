@@ -18,9 +18,9 @@ from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered
 from repose_jax.evaluation.metrics.instruments import IdentityJudge
 from repose_jax.evaluation.metrics.retrieval import Ranking, pair_junk, rank
-from repose_jax.models.weights import Weights, load_reid
+from repose_jax.models.weights import Pretrained, load_reid
 from repose_jax.networks.apply import apply
-from repose_jax.networks.reid import ReidNetwork
+from repose_jax.networks.reid import ReidConfig, ReidNetwork
 
 _AT_ONCE = 64
 
@@ -34,7 +34,7 @@ class FeatureReader:
       sha256: of its file.
     """
 
-    def __init__(self, weights: Weights):
+    def __init__(self, weights: Pretrained[ReidConfig]):
         self.weights, self.name, self.sha256 = weights, weights.name, weights.sha256
         network = ReidNetwork(weights.config)
         # An argument: weights that are constants would be compiled in.

@@ -21,7 +21,7 @@ from repose_jax.evaluation.statistics.derangement import can_derange
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
-from repose_jax.models.weights import LoadedModel
+from repose_jax.models.weights import PretrainedModel
 
 NOISE_LEVELS = (0.2, 0.5, 0.8, 0.95, 0.99)
 
@@ -50,7 +50,7 @@ def in_batches(source: PairSource, pairs: np.ndarray, size: int) -> Iterator[tup
 
 
 def sampled(
-    loaded: LoadedModel,
+    loaded: PretrainedModel,
     test: PairSource,
     pairs: Int[np.ndarray, "pairs"],
     sample: SampleConfig,
@@ -96,7 +96,7 @@ def sampled(
 
 
 def denoising(
-    loaded: LoadedModel,
+    loaded: PretrainedModel,
     test: PairSource,
     pairs: Int[np.ndarray, "pairs"],
     *,
