@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from heard import Heard
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
@@ -31,8 +32,8 @@ def wanted(market, market_model):
 
 def test_arms_start_alike_and_a_finished_part_is_not_done_again(wanted, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "clear_caches", lambda: None)  # it would compile the next arm anew
-    told = []
-    rows = augment_reid(wanted, tmp_path, tell=told.append, bar=False)
+    heard = Heard()
+    rows = augment_reid(wanted, tmp_path, events=heard)
     row, place = rows[0], tmp_path / "share-50"
     assert (row.real, row.generated) == (6, 3) and set(row.scores) == set(ARMS)
     facts = {name: load_reid(place / name).facts for name in ("real", "longer", "generated")}
@@ -45,13 +46,13 @@ def test_arms_start_alike_and_a_finished_part_is_not_done_again(wanted, tmp_path
     with np.load(place / "generated.npz") as file:
         assert file["pictures"].shape == (3, 32, 16, 3)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("generated.npz")}
-    again = augment_reid(wanted, tmp_path, bar=False)[0]
+    again = augment_reid(wanted, tmp_path)[0]
     assert again.scores == row.scores and again.gain == row.gain
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("generated.npz")}
 
     write(rows, wanted, tmp_path, "repose augment-reid")
     assert json.loads((tmp_path / "results.json").read_text())["rows"][0]["real"] == 6
-    assert "| 6 (50%) | 3 |" in markdown(rows) and "50%" in told[0]
+    assert "| 6 (50%) | 3 |" in markdown(rows) and "50%" in heard.told[0]
 
 
 @pytest.mark.parametrize("changes,message", [

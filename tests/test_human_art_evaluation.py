@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from repose_jax.cli import main
-from repose_jax.common.progress import silent
+from repose_jax.common.events import silent
 from repose_jax.data.human_art.annotations import load_human_art
 from repose_jax.data.people.renderer import render_person
 from repose_jax.evaluation.evaluators import human_art

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from heard import Heard
 from repose_jax.common.errors import UserError
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.log import TrainingLog
@@ -95,15 +96,16 @@ def config_of(**changes) -> LoopConfig:
 
 
 def run(folder, config=None, *, batches=None, params=None, loss_fn=squared_error, **options):
-    """A run without a progress bar and what it told."""
-    events = []
+    """A run and what it told."""
+    heard = Heard()
     batches = batches or Batches()
     trained = train(
         config or config_of(), params=initial_params() if params is None else params,
         loss_fn=loss_fn, batches=batches, folder=folder, metadata={"model": {"width": 4}},
-        progress=False, on_event=lambda name, facts: events.append((name, facts)), **options)
-    assert ("end", trained.images) == (events[-1][0], events[-1][1]["images"])
-    return jax.device_get(trained.state), events
+        events=heard, **options)
+    assert ("end", trained.images) == (
+        heard.records[-1][0], heard.records[-1][1]["images"])
+    return jax.device_get(trained.state), heard.records
 
 
 @pytest.fixture(scope="module")
@@ -205,13 +207,13 @@ sys.path.insert(0, sys.argv[1])
 import test_loop as t
 
 
-def on_event(name, facts):
+def kill(name, facts):
     if name == "log" and facts["images"] >= 96:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 t.train(t.config_of(), params=t.conv_params(), loss_fn=t.conv_loss, batches=t.Pictures(),
-        folder=sys.argv[2], metadata={"model": {"width": 4}}, progress=False, on_event=on_event)
+        folder=sys.argv[2], metadata={"model": {"width": 4}}, events=t.Heard(kill))
 """
 
 

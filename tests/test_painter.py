@@ -399,7 +399,7 @@ def trained(tmp_path_factory):
     config = painter_task.PainterExperiment(
         model=PEOPLE, data=DATA, train=LOOP,
         objective=PaintingObjective(adversarial=0.02, match=0.1))
-    return fit(config.task(), folder, progress=False)
+    return fit(config.task(), folder)
 
 
 class TestTraining:
@@ -430,7 +430,7 @@ class TestTraining:
             model=PEOPLE, data=DATA, train=LOOP, frozen=pose_task.PARTS,
             objective=ObjectiveConfig(drop_source=0.0, noise=0.5),
             sample=SampleConfig(steps=2, start=0.5, source_weight=1.0))
-        path = fit(config.task(trained), tmp_path, progress=False)
+        path = fit(config.task(trained), tmp_path)
         before, after = load_model(trained).params, load_model(path).params
         for part in pose_task.PARTS:
             jax.tree.map(np.testing.assert_array_equal, before[part], after[part])

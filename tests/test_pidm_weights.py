@@ -218,7 +218,7 @@ class TestUse:
     @pytest.mark.slow
     def test_fine_tuning_moves_what_is_injected(self, imported, tuning, tmp_path):
         """Two careful steps: PIDM's weights are where they were, the alignment begins to speak."""
-        fit(tuning.task(imported), tmp_path, progress=False)
+        fit(tuning.task(imported), tmp_path)
         before, after = (flax.traverse_util.flatten_dict(load_model(folder).params, sep="/")
                          for folder in (imported, tmp_path))
         moved = {name: float(jnp.abs(after[name] - before[name]).max()) for name in before}

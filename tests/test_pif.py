@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from heard import Heard
 from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.evaluation.metrics.auroc import auroc
@@ -180,15 +181,15 @@ class TestTraining:
         config = experiment()
         config = dataclasses.replace(
             config, field=dataclasses.replace(SMALL, skeleton="openpose18"))
-        whole = load_field(run(config, tmp_path / "whole", progress=False))
+        whole = load_field(run(config, tmp_path / "whole"))
 
         def stop(name, facts):
             if name == "checkpoint" and facts["images"] == 2048:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run(config, tmp_path / "parts", progress=False, on_event=stop)
-        parts = load_field(run(config, tmp_path / "parts", progress=False))
+            run(config, tmp_path / "parts", events=Heard(stop))
+        parts = load_field(run(config, tmp_path / "parts"))
         for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params), strict=True):
             np.testing.assert_array_equal(a, b)
         labels = list((tmp_path / "whole").glob("wrong-poses-*.npz"))
@@ -196,7 +197,7 @@ class TestTraining:
 
         changed = dataclasses.replace(config, negatives=61)
         with pytest.raises(UserError, match="poses"):
-            run(changed, tmp_path / "whole", progress=False)
+            run(changed, tmp_path / "whole")
 
     def test_guesses_must_be_poses(self, tmp_path):
         np.savez(tmp_path / "g.npz", poses=np.zeros((3, 5, 3)))
@@ -204,7 +205,7 @@ class TestTraining:
             experiment(guesses=str(tmp_path / "g.npz")),
             field=dataclasses.replace(SMALL, skeleton="openpose18"))
         with pytest.raises(UserError, match=r"g\.npz"):
-            run(config, tmp_path / "run", progress=False)
+            run(config, tmp_path / "run")
 
     @pytest.mark.parametrize("changes", [{"stages": (0.5, 0.2)}, {"near": 0.6}, {"negatives": 0}])
     def test_nonsense_is_refused(self, changes):

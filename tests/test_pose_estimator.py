@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from heard import Heard
 from repose_jax.common.errors import UserError
 from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
@@ -163,15 +164,15 @@ class TestTraining:
     @pytest.mark.slow
     def test_a_run_in_parts_equals_the_whole(self, denoiser, tmp_path):
         config = experiment(denoiser)
-        whole = load_estimator(run(config, tmp_path / "whole", progress=False))
+        whole = load_estimator(run(config, tmp_path / "whole"))
 
         def stop(name, facts):
             if name == "checkpoint" and facts["images"] == 32:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run(config, tmp_path / "parts", progress=False, on_event=stop)
-        parts = load_estimator(run(config, tmp_path / "parts", progress=False))
+            run(config, tmp_path / "parts", events=Heard(stop))
+        parts = load_estimator(run(config, tmp_path / "parts"))
         for a, b in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params), strict=True):
             np.testing.assert_array_equal(a, b)
         assert whole.facts["images"] == 64 and whole.config == SMALL

@@ -43,8 +43,7 @@ def trained(pictures, tmp_path_factory):
     experiment = ReidExperiment(reid=SMALL, per_person=2, train=LoopConfig(
         total_images=1600, batch_size=16, ema_decay=0.9,
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup_images=160)))
-    return fit(ReidTask(experiment, pictures=pictures), tmp_path_factory.mktemp("reid"),
-               progress=False)
+    return fit(ReidTask(experiment, pictures=pictures), tmp_path_factory.mktemp("reid"))
 
 
 class TestNetwork:

@@ -17,7 +17,7 @@ def trained(folder, found, total):
     events = run(folder, config_of(total_images=total, validate_every_images=80),
                  held_out=Batches())[1]
     for name, facts in events:
-        found(name, facts)
+        found.record(name, facts)
     found.close()
 
 
@@ -65,5 +65,5 @@ def test_what_is_not_installed_is_one_line(tmp_path, monkeypatch):
         tracker("wandb", tmp_path, {})
     monkeypatch.setitem(sys.modules, "wandb", types.ModuleType("wandb"))  # it has no init
     other = tracker("wandb", tmp_path, {})
-    other("checkpoint", {"images": 8})
+    other.record("checkpoint", {"images": 8})
     other.close()

@@ -68,8 +68,7 @@ def child(folder: pathlib.Path) -> None:
         LoopConfig(total_images=_IMAGES, batch_size=8, log_every_images=80,
                    checkpoint_every_images=80, sample_every_images=320),
         params={"w": jnp.zeros(4)}, loss_fn=_loss, batches=Batches(), folder=folder,
-        metadata={"model": "toy"}, sample_fn=lambda ema, images: np.zeros((8, 8, 3), np.uint8),
-        progress=False)
+        metadata={"model": "toy"}, sample_fn=lambda ema, images: np.zeros((8, 8, 3), np.uint8))
     export_safetensors(folder / _MODEL, trained.average,
                        {"images": str(trained.images)}, dtype=np.float32)
 

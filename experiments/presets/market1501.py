@@ -8,11 +8,13 @@ Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md and the model's card (`repose models market1501`).
 """
 
+import dataclasses
+
 from repose_jax.data.config import DataConfig
 from repose_jax.experiments.presets import refining
 from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
-    model=refining.model("market14"), data=DataConfig(path="market1501"),
-    objective=refining.OBJECTIVE, frozen=PARTS, sample=refining.sample("market1501"),
+    model=refining.model("market14", scene=True), data=DataConfig(path="market1501"),
+    objective=dataclasses.replace(refining.OBJECTIVE, keep_place=True), frozen=PARTS, sample=refining.sample("market1501"),
     train=refining.refiner_train(60_000))

@@ -11,6 +11,6 @@ from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
-    model=refining.model("market14"), data=DataConfig(path="market1501"),
-    sample=refining.sample("market1501", steps=0), objective=refining.PAINTING,
+    model=refining.model("market14", scene=True), data=DataConfig(path="market1501"),
+    sample=refining.sample("market1501", steps=0), objective=refining.IN_ITS_PLACE,
     train=refining.painter_train(60_000))

@@ -23,7 +23,7 @@ NOISE = 0.6
 
 
 def model(skeleton: str, scene: bool = False) -> ModelConfig:
-    """The architecture for a skeleton; `scene` for data whose pairs share their scene."""
+    """The architecture for a skeleton; `scene` for one that keeps the source's place."""
     return ModelConfig(
         network=NetworkConfig(
             image_size=(128, 64), skeleton=skeleton,
@@ -64,5 +64,7 @@ def sample(domain: str, steps: int = 3) -> SampleConfig:
 
 
 PAINTING = PaintingObjective(perceptual=0.2, style=0.5)
+# Pairs of Market-1501 were taken by several cameras: nobody can know the target's place.
+IN_ITS_PLACE = dataclasses.replace(PAINTING, style=1.0, keep_place=True)
 PEOPLE = DataConfig(path="people", identities=3000, views=6, scene="person")
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,7 +13,7 @@ from typing import Literal
 import tyro
 
 from repose_jax.cli.presets import load_preset
-from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Positive, Seed
 from repose_jax.models.sample_overrides import given
@@ -69,7 +70,8 @@ def ablate(argv: Sequence[str]) -> int:
     if not ablation.seeds:
         raise UserError("seeds", "are none", "give one or more")
     check_writable(options.output)
-    result = run(ablation, options.output, tell=say)
+    with contextlib.closing(Terminal()) as events:
+        result = run(ablation, options.output, events=events)
     page = write_report(result, options.output, "repose ablate " + " ".join(argv))
     say(markdown(result, rows(result)))
     say(f"wrote {page}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Literal
 
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
-from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Finite, Positive, Seed
 
@@ -57,7 +57,7 @@ def accept(argv: Sequence[str]) -> int:
     options = parse(AcceptOptions, "accept", argv)
     use_compilation_cache()
     from repose_jax.common.files import check_writable, write_content
-    from repose_jax.common.progress import check_seed
+    from repose_jax.common.ranges import check_seed
     from repose_jax.evaluation.report.report import write_json
     from repose_jax.inference.pipeline import PoseTransfer
     from repose_jax.pose.formats import read_pose, read_poses
@@ -83,12 +83,10 @@ def accept(argv: Sequence[str]) -> int:
     for folder in {options.output.parent, options.save} - {None}:
         check_writable(folder)
 
-    def progress(done: int, total: int) -> None:
-        print(f"\rpainting {done}/{total}", end="\n" if done == total else "", file=sys.stderr)
-
-    found = accept(transfer, images, targets, judges=judges, thresholds=thresholds,
-                   per_image=options.per_image, seed=options.seed,
-                   consent=options.provenance.consent, progress=progress)
+    with contextlib.closing(Terminal()) as events:
+        found = accept(transfer, images, targets, judges=judges, thresholds=thresholds,
+                       per_image=options.per_image, seed=options.seed,
+                       consent=options.provenance.consent, events=events)
     command = "repose accept " + " ".join(argv)
     text = page(found, transfer.skeleton, command, options.language)
     write_json(options.output.with_suffix(".json"), found.to_dict() | {"command": command})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Sequence
 
-from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Fraction, Positive, Seed, Weight
 
@@ -45,7 +45,7 @@ def augment_reid(argv: Sequence[str]) -> int:
     use_compilation_cache()
     from repose_jax.common.files import check_writable
     from repose_jax.experiments.presets.reid_market1501 import CONFIG
-    from repose_jax.common.progress import check_seed
+    from repose_jax.common.ranges import check_seed
     from repose_jax.studies.reid_augmentation import AugmentReid, augment_reid, markdown, write
 
     check_seed(options.seed)
@@ -61,10 +61,8 @@ def augment_reid(argv: Sequence[str]) -> int:
         model=options.model, experiment=experiment, shares=options.shares,
         generated=options.generated, longer=options.longer, seed=options.seed)
 
-    def progress(stage: str, done: int, total: int) -> None:
-        print(f"\r{stage} {done}/{total}", end="\n" if done >= total else "", file=sys.stderr)
-
-    rows = augment_reid(wanted, options.output, progress=progress, tell=say)
+    with contextlib.closing(Terminal()) as events:
+        rows = augment_reid(wanted, options.output, events=events)
     write(rows, wanted, options.output, "repose augment-reid " + " ".join(argv))
     say(markdown(rows))
     say(f"wrote {options.output / 'results.json'}")

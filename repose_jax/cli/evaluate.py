@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
-from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Finite, Fraction, Natural, Positive, Scene, Seed
 from repose_jax.models.sample_overrides import GuidanceOptions, given
@@ -110,7 +110,7 @@ def evaluate(argv: Sequence[str]) -> int:
     use_compilation_cache()
     from repose_jax.common.files import check_writable
     from repose_jax.data.config import DataConfig
-    from repose_jax.common.progress import check_seed
+    from repose_jax.common.ranges import check_seed
     from repose_jax.models.weights import kind_of
 
     if options.output.suffix != ".json":
@@ -189,10 +189,6 @@ def _reid(options: EvaluateOptions, data: DataConfig, command: str) -> None:
         weights, data, seed=options.seed))
 
 
-def _progress(stage: str, done: int, total: int) -> None:
-    print(f"\r{stage} {done}/{total}", end="\n" if done >= total else "", file=sys.stderr)
-
-
 def _human_art(options: EvaluateOptions, command: str) -> int:
     from repose_jax.evaluation.evaluators.human_art import HumanArtEvaluation
 
@@ -205,9 +201,10 @@ def _human_art(options: EvaluateOptions, command: str) -> int:
                         "run a pose detector on the pictures and give its results")
     if len(options.images) != 1:
         raise UserError("--images", f"are {len(options.images)} folders", "give one")
-    found = HumanArtEvaluation.of(
-        options.images[0], options.data, options.detections, weights=options.weights,
-        seed=options.seed, progress=_progress)
+    with contextlib.closing(Terminal()) as events:
+        found = HumanArtEvaluation.of(
+            options.images[0], options.data, options.detections, weights=options.weights,
+            seed=options.seed, events=events)
     say(found.markdown())
     found.write(options.output, command)
     say(f"wrote {options.output} and {options.output.with_suffix('.html')}")
@@ -218,12 +215,13 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
     from repose_jax.evaluation.evaluators.pictures import PictureEvaluation, Wanted
 
     seal = None if options.save is None else seal_of(options.provenance, say)
-    found = PictureEvaluation.of(Wanted(
+    wanted = Wanted(
         model=options.model, images=options.images, data=data, protocol=options.protocol,
         pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
         min_confidence=options.min_confidence, identity=options.identity, weights=options.weights,
-        guidance=options.guidance,
-        sample=given(options, "steps", "start", "source_weight")), _progress)
+        guidance=options.guidance, sample=given(options, "steps", "start", "source_weight"))
+    with contextlib.closing(Terminal()) as events:
+        found = PictureEvaluation.of(wanted, events)
     for note in found.notes:
         say(note)
     say(found.markdown() if options.all else found.summary())

@@ -52,7 +52,7 @@ class StudyBuildOptions:
 def study_build(argv: Sequence[str]) -> int:
     """Make a page that asks people about pictures, and its key."""
     options = parse(StudyBuildOptions, "study build", argv)
-    from repose_jax.common.progress import check_seed
+    from repose_jax.common.ranges import check_seed
     from repose_jax.pose.formats import read_text
     from repose_jax.studies.human.build import PageOptions, build
     from repose_jax.studies.human.draw import Material, draw_questions
@@ -148,7 +148,7 @@ def study_score(argv: Sequence[str]) -> int:
     options = parse(StudyScoreOptions, "study score", argv)
     from repose_jax.common.files import check_writable, write_content
     from repose_jax.evaluation.report.report import write_json
-    from repose_jax.common.progress import check_seed
+    from repose_jax.common.ranges import check_seed
     from repose_jax.studies.human.answers import read_answers
     from repose_jax.studies.human.key import read_key
     from repose_jax.studies.human.score import markdown, score

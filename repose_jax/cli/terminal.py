@@ -7,14 +7,16 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repose_jax.common.errors import UserError, printable
+from repose_jax.common.events import Events
 from repose_jax.common.files import user_folder
 from repose_jax.common.ranges import check_fields
 
 _LONGEST = 300
+_MANY = 10_000  # pictures, from which on they are counted in thousands
 
 
 def say(text: str) -> None:
@@ -41,6 +43,43 @@ def say(text: str) -> None:
 def drop_output() -> None:
     """Lets what standard output still holds go nowhere: Python would try again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Terminal(Events):
+    """Sentences on standard output; a bar, one stage at a time, on standard error."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._bar: Any = None  # tqdm, which takes a while to import
+
+    def tell(self, text: str) -> None:
+        say(text)
+
+    def progress(self, stage: str, done: int, total: int, **figures: str) -> None:
+        if stage != self._stage or self._bar is None:
+            self.close()
+            if done >= total:
+                return
+            from tqdm import tqdm
+
+            self._stage = stage
+            self._bar = tqdm(desc=stage, initial=done, total=total, unit="image",
+                             unit_scale=total >= _MANY, dynamic_ncols=True)
+        self._bar.set_postfix(figures, refresh=False)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self.close()
+
+    def record(self, kind: str, facts: Mapping[str, Any]) -> None:
+        if kind == "end":
+            self.close()
+        if kind in ("note", "resume", "end"):
+            say(f"{kind}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def parse(kind: Any, name: str, argv: Sequence[str], **extra) -> Any:

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from repose_jax.cli.presets import load_preset, preset_names
-from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.common.events import Several
 from repose_jax.common.fields import to_dict
 from repose_jax.training.distributed import DistributedConfig, is_first, joined
 from repose_jax.training.stderr_relay import LINE
@@ -75,24 +76,17 @@ def train(argv: Sequence[str]) -> int:
                     f"train {argv[0]}", rest,
                     default=TrainOptions(config=preset, output=tyro.MISSING))
 
-    listeners = [tracker(name, options.output, to_dict(options.config))
-                 for name in dict.fromkeys(options.track)]
-
-    def tell(name: str, facts: dict) -> None:
-        if name in ("note", "resume", "end"):
-            say(f"{name}: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
-        for listener in listeners:
-            listener(name, facts)
+    events = Several([Terminal(), *(tracker(name, options.output, to_dict(options.config))
+                                    for name in dict.fromkeys(options.track))])
 
     with joined(options.distributed):
         try:
-            path = fit(options.config.task(options.init), options.output, on_event=tell)
+            path = fit(options.config.task(options.init), options.output, events=events)
         except Exception as error:
             _end_alone(error)
             raise
         finally:
-            for listener in listeners:
-                listener.close()
+            events.close()
         if is_first():
             say(f"wrote {path}")
     return 0

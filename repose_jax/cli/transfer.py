@@ -13,13 +13,13 @@ import numpy as np
 import tyro
 from jaxtyping import UInt8
 from PIL import Image
-from tqdm import tqdm
 
 from repose_jax.cli.detector import BoxOption, Kind, load_detector
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
-from repose_jax.cli.terminal import parse, say, use_compilation_cache
+from repose_jax.cli.terminal import Terminal, parse, use_compilation_cache
 from repose_jax.cli.transfer_jobs import Job, Photos, is_one_file, jobs_of
 from repose_jax.common.errors import UserError
+from repose_jax.common.events import Events, silent
 from repose_jax.common.files import check_writable
 from repose_jax.common.picture_manifest import PictureManifest
 from repose_jax.common.provenance import details, file_content, text_of, write_png
@@ -127,13 +127,12 @@ def transfer(argv: Sequence[str]) -> int:
     """Paint the person of a photo in another pose."""
     options = parse(TransferOptions, "transfer", argv)
     use_compilation_cache()
-    run(options, say, lambda total: tqdm(total=total, unit="picture"))
+    with contextlib.closing(Terminal()) as events:
+        run(options, events)
     return 0
 
 
-def run(
-    options: TransferOptions, say: Callable[[str], None], progress: Callable[[int], tqdm]
-) -> list[pathlib.Path]:
+def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]:
     """Runs the command; returns the pictures that are there at its end.
 
     Everything that can be wrong with the input is found before the first picture is sampled; then
@@ -144,8 +143,7 @@ def run(
 
     Args:
       options: of the command.
-      say: is told a line at a time what happens.
-      progress: makes a progress bar of so many pictures.
+      events: get a line at a time on what happens, and hear of its progress.
 
     Raises:
       UserError: model, pictures, poses, settings or output cannot be used; or the folder has a
@@ -163,7 +161,7 @@ def run(
     jobs, photos = jobs_of(transfer, options), Photos(transfer, options)
     grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
     _check_outputs(jobs, options, grid)
-    seal = seal_of(options.provenance, say)
+    seal = seal_of(options.provenance, events.tell)
     listed = None if is_one_file(options) else PictureManifest(options.output)
 
     def facts(job: Job) -> dict[str, str]:
@@ -180,40 +178,43 @@ def run(
         if listed and job.output not in unfinished and job.output.name not in listed:
             listed.add(job.output, _line(job, facts(job)))
     if len(todo) < len(jobs):
-        say(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already and kept")
+        events.tell(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already and kept")
     said: set[str] = set()
     for job in todo:  # whatever is wrong with one of them is found before the first is painted
         for note in photos.prepared(job).notes:
             if note not in said:
-                say(note)
+                events.tell(note)
                 said.add(note)
     count = f"{len(todo)} picture{'s' * (len(todo) != 1)}, {sample.steps} steps"
-    say(f"model {options.model}: {count}; the first run on a machine also compiles the sampler")
+    events.tell(f"model {options.model}: {count}; the first run on a machine also compiles the "
+                "sampler")
     # Of one size whatever is left to do: another could round otherwise.
     size = min(_BATCH, len(jobs))
-    with contextlib.closing(progress(len(todo))) as bar:  # also where a picture cannot be written
-        for part in _parts(todo):
-            prepared = [photos.prepared(job) for job in part]
-            filled = prepared + prepared[:1] * (size - len(part))
-            painted = transfer.run(filled, options.seed, sample)
-            for job, ready, picture in zip(part, prepared, painted, strict=False):
-                text, sources = facts(job), signed_from(job)
-                if options.explain:  # the picture itself comes last: where it is, all of it is
-                    for word, drawn in _explain(transfer, ready, picture, sample, options.seed):
-                        write_png(_beside(job.output, word), drawn, text, seal, sources)
-                write_png(job.output, picture, text, seal, sources)
-                if listed:
-                    listed.add(job.output, _line(job, text))
-            bar.update(len(part))
+    done = 0
+    events.progress("painting", done, len(todo))
+    for part in _parts(todo):
+        prepared = [photos.prepared(job) for job in part]
+        filled = prepared + prepared[:1] * (size - len(part))
+        painted = transfer.run(filled, options.seed, sample)
+        for job, ready, picture in zip(part, prepared, painted, strict=False):
+            text, sources = facts(job), signed_from(job)
+            if options.explain:  # the picture itself comes last: where it is, all of it is
+                for word, drawn in _explain(transfer, ready, picture, sample, options.seed):
+                    write_png(_beside(job.output, word), drawn, text, seal, sources)
+            write_png(job.output, picture, text, seal, sources)
+            if listed:
+                listed.add(job.output, _line(job, text))
+        done += len(part)
+        events.progress("painting", done, len(todo))
     if options.grid:
         # The grid holds pictures of several sources; what they share is in the last one's text.
         drawn = draw_grid(transfer, jobs, [photos.prepared(job) for job in jobs])
         write_png(grid, np.asarray(drawn), facts(jobs[-1]), seal, signed_from(*jobs))
     written = _written(todo, options, grid)
     for path in written if len(written) <= _NAMED else ():
-        say(f"wrote {path}")
+        events.tell(f"wrote {path}")
     if len(written) > _NAMED:
-        say(f"wrote {len(written)} files to {options.output}")
+        events.tell(f"wrote {len(written)} files to {options.output}")
     return [job.output for job in jobs]
 
 

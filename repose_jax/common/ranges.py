@@ -154,3 +154,9 @@ def _tuple_expectation(value: Any, options: tuple) -> str | None:
 def _hints(kind: type) -> dict[str, Any]:
     hints = typing.get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a seed that no key can be made of, with a UserError."""
+    if not 0 <= seed < 2**32:
+        raise UserError("seed", f"is {seed}", "give 0 to 4294967295")

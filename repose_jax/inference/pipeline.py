@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.progress import check_seed
+from repose_jax.common.ranges import check_seed
 from repose_jax.common.signal import to_signal
 from repose_jax.data.image.crop import person_cut_out
 from repose_jax.data.image.files import ImageLike, frame_note, is_picture, pixels_of, read_image

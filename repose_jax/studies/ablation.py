@@ -22,6 +22,7 @@ import numpy as np
 
 from repose_jax.common.arrays import read_arrays
 from repose_jax.common.errors import UserError
+from repose_jax.common.events import Events, silent
 from repose_jax.common.fields import from_dict, identity, to_dict
 from repose_jax.common.files import write_whole
 from repose_jax.common.ranges import Positive, Seed, check_fields
@@ -144,14 +145,14 @@ class Result:
 
 def run(
     ablation: Ablation, folder: str | os.PathLike[str], *,
-    tell: Callable[[str], None] = lambda text: None,
+    events: Events = silent,
 ) -> Result:
     """Runs every cell whose measurements are not in the folder yet.
 
     Args:
       ablation: what to run.
       folder: gets cells/NAME.npz, whole or not at all.
-      tell: is told a line for each cell.
+      events: get a sentence for each cell.
 
     Raises:
       UserError: a model, the data, a setting or the folder cannot be used; found before the first
@@ -208,14 +209,16 @@ def run(
             if not {"seconds", *(one.key for one in measured)} <= set(values):
                 # Not there, or from before a metric was added.
                 pictures, spent = sampled(loaded, people, pairs, sample, guide, seed=seed,
-                                          batch_size=min(ablation.batch_size, len(pairs)))
+                                          batch_size=min(ablation.batch_size, len(pairs)),
+                                          events=events)
                 spent = np.nan if spent is None else spent
                 _write(path, measure(pictures) | {"seconds": np.array(spent)})
                 state, values = f"{spent:.3f} s a picture", _read(path)
             seconds.append(float(values.pop("seconds")))
             parts.append({one.key: values[one.key] for one in measured})
-            tell(f"cell {number + 1}/{len(ablation.cells)} seed {seed} {dict(settings)}: {state}, "
-                 f"pose error {np.nanmean(values['pose_error']):.4f}")
+            events.tell(
+                f"cell {number + 1}/{len(ablation.cells)} seed {seed} {dict(settings)}: {state}, "
+                f"pose error {np.nanmean(values['pose_error']):.4f}")
         merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         cells.append(Cell(settings, sample, merged, float(np.mean(seconds))))
     return Result(

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.events import Events, silent
 from repose_jax.common.fields import identity
 from repose_jax.common.provenance import file_hash, picture_text
 from repose_jax.data.image.files import is_picture
@@ -168,7 +169,7 @@ def accept(
     per_image: int = 3,
     seed: int = 0,
     consent: str = "",
-    progress=lambda done, total: None,
+    events: Events = silent,
 ) -> Acceptance:
     """Repaints pictures and judges the results.
 
@@ -181,7 +182,7 @@ def accept(
       per_image: poses for each picture at most, taken in turn so that all are used.
       seed: of the noise.
       consent: a note on the consent of the people, which the pictures carry.
-      progress: is told (done, of how many).
+      events: hear of its progress.
 
     Raises:
       UserError: a judge is not for this model's pictures, or no picture can be used.
@@ -217,11 +218,12 @@ def accept(
         raise UserError(images[0].parent, f"gives no result; {next(iter(refused.values()))}",
                         "give other pictures or poses")
     made = []
+    events.progress("painting", 0, len(asked))
     for start in range(0, len(asked), _BATCH):
         part = [each.prepared for each in asked[start:start + _BATCH]]
         filled = part + [part[0]] * (_BATCH - len(part))
         made.append(transfer.run(filled, seed)[:len(part)])
-        progress(min(start + _BATCH, len(asked)), len(asked))
+        events.progress("painting", min(start + _BATCH, len(asked)), len(asked))
     return judged(transfer, asked, np.concatenate(made), judges, thresholds, refused, lost, seed)
 
 

@@ -17,7 +17,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import jax
@@ -28,7 +28,7 @@ from repose_jax.common.arrays import read_arrays
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.files import write_content, write_whole
-from repose_jax.common.progress import Progress, silent
+from repose_jax.common.events import Events, silent
 from repose_jax.common.ranges import Range, Seed, check_fields
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.subset import numbered, share_of
@@ -93,17 +93,14 @@ class Row:
 
 
 def augment_reid(
-    wanted: AugmentReid, folder: pathlib.Path, *, progress: Progress = silent,
-    tell: Callable[[str], None] = lambda text: None, bar: bool = True,
+    wanted: AugmentReid, folder: pathlib.Path, *, events: Events = silent,
 ) -> list[Row]:
     """Runs the experiment; what is finished is not done again.
 
     Args:
       wanted: the experiment.
       folder: gets a folder for each share, with its runs and generated pictures.
-      progress: of the sampling, is told (stage, done, of how many).
-      tell: gets a sentence for each finished part.
-      bar: show the trainings' progress bars.
+      events: hear of the progress of each part, and a sentence when a share is finished.
 
     Raises:
       UserError: model, data or folder cannot be used.
@@ -121,13 +118,13 @@ def augment_reid(
         place = folder / f"share-{round(100 * share)}"
         kept = share_of(train, share, wanted.seed)
         real = real_pictures(kept)
-        more = with_generated(real, *_generated(wanted, loaded, kept, place, progress))
+        more = with_generated(real, *_generated(wanted, loaded, kept, place, events))
         images = wanted.experiment.train.total_images
-        first = _trained(wanted, real, place / "real", images, None, bar)
+        first = _trained(wanted, real, place / "real", images, None, events)
         longer = round(wanted.longer * images)
         files = {ARMS[0]: first,
-                 ARMS[1]: _trained(wanted, real, place / "longer", longer, first, bar),
-                 ARMS[2]: _trained(wanted, more, place / "generated", longer, first, bar)}
+                 ARMS[1]: _trained(wanted, real, place / "longer", longer, first, events),
+                 ARMS[2]: _trained(wanted, more, place / "generated", longer, first, events)}
         found = {arm: search(load_reid(path), test, wanted.seed) for arm, path in files.items()}
         scores = {arm: summary(test, ranking, person, wanted.seed)
                   for arm, (ranking, person) in found.items()}
@@ -135,7 +132,7 @@ def augment_reid(
         gain = Bootstrap(person[without.valid], seed=wanted.seed).difference(
             with_them.precision[without.valid], without.precision[without.valid])
         rows.append(Row(share, real.real, more.generated, scores, gain))
-        tell(f"{share:.0%} of the real pictures: mAP " + ", ".join(
+        events.tell(f"{share:.0%} of the real pictures: mAP " + ", ".join(
             f"{scores[arm].precision.value:.3f} ({arm})" for arm in ARMS))
     return rows
 
@@ -166,7 +163,7 @@ def write(rows: Sequence[Row], wanted: AugmentReid, folder: pathlib.Path, comman
 
 def _generated(
     wanted: AugmentReid, loaded: PretrainedModel, kept: PairSource, place: pathlib.Path,
-    progress: Progress,
+    events: Events,
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], Int[np.ndarray, "n"]]:
     """Generated pictures and whom they show, from a file where they were made before."""
     rng = np.random.default_rng([wanted.seed, 1])
@@ -183,17 +180,17 @@ def _generated(
             return made["pictures"], person
     guide = load_guide(sample.guidance, loaded.model.config.network)
     pictures, _ = sampled(loaded, kept.with_pairs(pairs), np.arange(len(pairs)), sample, guide,
-                          seed=wanted.seed, progress=progress)
+                          seed=wanted.seed, events=events)
     write_whole(path, lambda file: np.savez(file, pictures=pictures, facts=facts))
     return pictures, person
 
 
 def _trained(
     wanted: AugmentReid, pictures: Pictures, place: pathlib.Path, images: int,
-    init: pathlib.Path | None, bar: bool,
+    init: pathlib.Path | None, events: Events,
 ) -> pathlib.Path:
     config = dataclasses.replace(wanted.experiment, train=dataclasses.replace(
         wanted.experiment.train, total_images=images, seed=wanted.seed))
-    path = fit(ReidTask(config, init, pictures), place, progress=bar)
+    path = fit(ReidTask(config, init, pictures), place, events=events)
     jax.clear_caches()
     return path

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
-from collections.abc import Callable
 
 import jax
 
+from repose_jax.common.events import Events, silent
 from repose_jax.models.weights import BEST_NAME, FILE_NAME, save_weights
 from repose_jax.tasks.task import Task, as_loss_fn
 from repose_jax.training.distributed import is_first
@@ -20,8 +20,7 @@ def fit(
     task: Task,
     folder: str | os.PathLike[str],
     *,
-    progress: bool = True,
-    on_event: Callable[[str, dict], None] | None = None,
+    events: Events = silent,
 ) -> pathlib.Path:
     """Trains a task into a folder, resuming what is there, and writes its file.
 
@@ -30,8 +29,7 @@ def fit(
     Args:
       task: what is trained.
       folder: gets checkpoints, log, loss curve, sample pictures and the model file.
-      progress: show a progress bar.
-      on_event: see `repose_jax.training.loop.train`; also told each "note" on the data.
+      events: see `repose_jax.training.loop.train`; also hears a "note" on the data each.
 
     Returns:
       The model file: the averaged parameters of the last step, complete or interrupted. Beside it
@@ -40,10 +38,10 @@ def fit(
     Raises:
       UserError: data, a model or the folder cannot be used, or the folder holds another run.
     """
-    folder, tell = pathlib.Path(folder), on_event or (lambda name, facts: None)
+    folder = pathlib.Path(folder)
     stream = task.data(folder)
     for subject, text in stream.notes if is_first() else ():
-        tell("note", {subject: text})
+        events.record("note", {subject: text})
     held_out = None
     if task.loop.validate_every_images and stream.held_out is not None:
         held_out = stream.held_out()
@@ -67,7 +65,7 @@ def fit(
         metadata=task.identity() | {"content": dict(stream.identity)},
         held_out=held_out, validation_loss_fn=as_loss_fn(task.validation_loss), best_fn=save_best,
         sample_fn=None if type(task).draw is Task.draw else draw,
-        on_event=on_event, progress=progress)
+        events=events)
     if is_first():
         save(FILE_NAME, trained.average, trained.images)
     return folder / FILE_NAME

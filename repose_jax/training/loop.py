@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.events import Events, silent
 from repose_jax.common.files import cannot_write, check_writable, clear_leftovers, write_whole
 from repose_jax.common.lock import alone
 from repose_jax.training.bad_steps import BadStep, BadSteps
@@ -34,6 +34,7 @@ from repose_jax.training.step import Batches, LossFn, make_train_step, own_rows
 from repose_jax.training.stop_request import StopRequest
 from repose_jax.training.validation import Validation
 
+_STAGE = "training"
 
 SampleFn = Callable[[Params, int], "Image.Image | np.ndarray"]
 """(averaged parameters on the host, images seen) -> a picture, uint8 [height, width, 3]."""
@@ -71,8 +72,7 @@ def train(
     validation_loss_fn: LossFn | None = None,
     best_fn: BestFn | None = None,
     sample_fn: SampleFn | None = None,
-    on_event: Callable[[str, dict[str, Any]], None] | None = None,
-    progress: bool = True,
+    events: Events = silent,
 ) -> Trained:
     """Trains, resuming from the newest checkpoint in `folder` if there is one.
 
@@ -95,9 +95,8 @@ def train(
       validation_loss_fn: what is measured on them; None = `loss_fn`.
       best_fn: keeps the parameters that did best on them.
       sample_fn: draws a picture.
-      on_event: is told ("resume" | "note" | "log" | "validation" | "checkpoint" | "sample" | "end",
-        facts).
-      progress: show a progress bar.
+      events: hears of its progress, and records of the kinds "resume", "note", "log", "validation",
+        "checkpoint", "sample" and "end".
 
     Returns:
       The last state and how many images it has seen.
@@ -141,7 +140,7 @@ def train(
         if frozen is not None:
             frozen = devices.put(devices.get(frozen))
         run = _Run(config, devices, state, batches, checkpoints, folder, started, validation, key,
-                   frozen, sample_fn, best_fn, on_event, progress)
+                   frozen, sample_fn, best_fn, events)
         run.finish(run.until_end(stop))
         return Trained(run.state, devices.get(run.state.ema), run.images)
 
@@ -154,13 +153,13 @@ class _Run:
         checkpoints: Checkpoints, folder: pathlib.Path, started: float,
         validation: Validation | None, key: Any, frozen: Params | None,
         sample_fn: SampleFn | None, best_fn: BestFn | None,
-        on_event: Callable[[str, dict[str, Any]], None] | None, progress: bool,
+        events: Events,
     ):
         self.config, self.devices, self.state = config, devices, state
         self.checkpoints, self.folder, self.validation = checkpoints, folder, validation
         self.key, self.frozen, self.sample_fn, self.best_fn = key, frozen, sample_fn, best_fn
         self.first = is_first()
-        self.tell = on_event if on_event and self.first else (lambda name, facts: None)
+        self.events = events if self.first else silent
         self._like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=leaf.sharding), state)
         self._started, self._wall_before, self.images = started, 0.0, 0
@@ -178,30 +177,24 @@ class _Run:
         self.batches = Prefetched(
             batches, devices.put_batch, ahead=ahead, rows=config.batch_size // devices.processes,
             batch_size=config.batch_size, images=self.images, total_images=config.total_images)
-        self._bar = tqdm(total=config.total_images, initial=self.images, unit="image",
-                         unit_scale=True, disable=not (progress and self.first),
-                         dynamic_ncols=True)
         self._shown: dict[str, str] = {}
+        self.events.progress(_STAGE, self.images, config.total_images)
         self.meter = Meter(started, config.batch_size, config.log_every_images, self._step_done,
                            self._step_bad, self._row_done)
 
     def until_end(self, stop: StopRequest) -> str:
         """Steps until there is a reason to end, which it returns."""
         config, reason = self.config, "complete"
-        try:
-            while self.images < config.total_images:
-                late = (config.max_minutes is not None
-                        and self.wall_s() >= 60 * config.max_minutes)
-                if stop.wanted(self.images // config.batch_size, late and self.first):
-                    reason = "out of time" if late else "interrupted"
-                    break
-                with self._bad_steps_told():
-                    self.step()
+        while self.images < config.total_images:
+            late = config.max_minutes is not None and self.wall_s() >= 60 * config.max_minutes
+            if stop.wanted(self.images // config.batch_size, late and self.first):
+                reason = "out of time" if late else "interrupted"
+                break
             with self._bad_steps_told():
-                self.meter.settle()
-            self.meter.flush()
-        finally:
-            self._bar.close()
+                self.step()
+        with self._bad_steps_told():
+            self.meter.settle()
+        self.meter.flush()
         return reason
 
     def finish(self, reason: str) -> None:
@@ -214,7 +207,7 @@ class _Run:
             if reason == "complete" or (reason == "out of time" and self.devices.processes == 1):
                 self.sample()
         self.checkpoints.wait()
-        self.tell("end", {"images": self.images, "reason": reason})
+        self.events.record("end", {"images": self.images, "reason": reason})
 
     def step(self) -> None:
         """One step, and what is due after it."""
@@ -253,7 +246,7 @@ class _Run:
         self.bad_steps.saved()
         if self.first:
             self.log.plot(self.validation.rows if self.validation else ())
-        self.tell("checkpoint", {"images": self.images})
+        self.events.record("checkpoint", {"images": self.images})
 
     def sample(self) -> None:
         """A sample picture."""
@@ -262,7 +255,7 @@ class _Run:
             if self.first:
                 _write_picture(self.folder / "samples" / f"{self.images:08d}.png",
                                self.sample_fn(average, self.images))
-            self.tell("sample", {"images": self.images})
+            self.events.record("sample", {"images": self.images})
 
     def validate(self) -> None:
         """The loss on held-out people; keeps the model where it is the best."""
@@ -274,7 +267,7 @@ class _Run:
             if self.first:
                 self.best_fn(average, self.images, row["loss"])
         self._shown["held out"] = f"{row['loss']:.4g}"
-        self.tell("validation", {**row, "best": better})
+        self.events.record("validation", {**row, "best": better})
 
     def wall_s(self) -> float:
         """Seconds of the run, resumed ones together."""
@@ -288,9 +281,9 @@ class _Run:
             self._wall_before = restored.extra["wall_s"]
             batches.set_state(restored.data_state)
             self.bad_steps.set_state(restored.extra.get("recent_losses", ()))
-            self.tell("resume", {"images": self.images})
+            self.events.record("resume", {"images": self.images})
             if restored.unknown:
-                self.tell("note", {
+                self.events.record("note", {
                     "data": "the run was begun by a version that did not record what it "
                     "learnt from; that these are the same data cannot be told"})
         if self.validation is not None:
@@ -312,7 +305,7 @@ class _Run:
             restored = self.checkpoints.restore_latest(self._like)
             assert restored is not None  # `latest` is one
             self.state = restored.state
-            self.tell("note", {"training": f"{bad.why}; goes on from {good}"})
+            self.events.record("note", {"training": f"{bad.why}; goes on from {good}"})
             return
         raise UserError(
             self.folder, f"{bad.why}; the last good checkpoint is "
@@ -332,13 +325,13 @@ class _Run:
 
     def _step_done(self, images: int, loss: float) -> None:
         self.bad_steps.good(images, loss)
-        self._bar.set_postfix(loss=f"{loss:.4g}", **self._shown, refresh=False)
-        self._bar.update(self.config.batch_size)
+        self.events.progress(_STAGE, images, self.config.total_images, loss=f"{loss:.4g}",
+                             **self._shown)
 
     def _step_bad(self, images: int, loss: float) -> None:
-        self._bar.update(self.config.batch_size)
+        self.events.progress(_STAGE, images, self.config.total_images, **self._shown)
         why = self.bad_steps.bad(images, loss)
-        self.tell("note", {"training": f"{why}; skipped"})
+        self.events.record("note", {"training": f"{why}; skipped"})
 
     def _row_done(self, facts: dict[str, Any]) -> None:
         config = self.config
@@ -348,7 +341,7 @@ class _Run:
             self._shown["mfu"] = f"{facts['mfu']:.1%}"
         if self.first:
             self.log.append(row)
-        self.tell("log", row)
+        self.events.record("log", row)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A run's figures told to other people's programs: one door, a listener to `train(on_event=...)`.
+"""A run's figures told to other people's programs: one door, a listener to a training.
 
 Each is an extra of the package: `pip install 'repose_jax[tensorboard]'`, `'repose_jax[wandb]'`.
 """
@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.events import Events
 
 Name = Literal["tensorboard", "wandb"]
 _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
-class Tracker(abc.ABC):
+class Tracker(Events, abc.ABC):
     """Takes the numbers of each row of the log, and of each validation under "held_out/".
 
     What it writes to is opened with the first row, so that of several processes, of which one alone
@@ -31,16 +32,16 @@ class Tracker(abc.ABC):
         self._folder, self._config, self._package = folder, config, package
         self._images, self._opened = 0, False
 
-    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
+    def record(self, kind: str, facts: Mapping[str, Any]) -> None:
         """See `repose_jax.training.loop.train`."""
-        if event == "resume":
+        if kind == "resume":
             self._images = facts["images"]
-        if event not in ("log", "validation"):
+        if kind not in ("log", "validation"):
             return
         if not self._opened:
             self._opened = True
             self.open(self._images)
-        prefix = "held_out/" if event == "validation" else ""
+        prefix = "held_out/" if kind == "validation" else ""
         self.write(facts["images"], {
             prefix + name: float(value) for name, value in facts.items()
             if name != "images" and isinstance(value, numbers.Real)})

@@ -12,6 +12,7 @@ SCRIPT = """
 import functools, json, pathlib, sys
 import jax, jax.numpy as jnp, numpy as np
 from jax.sharding import PartitionSpec
+from repose_jax.common.events import Events
 from repose_jax.training import loop
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.parallel import FSDP_MIN_BYTES
@@ -74,10 +75,10 @@ def run(name, mode, steps):
         sample_every_images=0, parallel=mode, ema_decay=0.9,
         # SGD: Adam would hide gradients that are scaled by the number of devices.
         optimizer=OptimizerConfig(kind="sgd", learning_rate=rate, warmup_images=16))
-    told = []
+    heard, told = Events(), []
+    heard.record = lambda kind, facts: told.append((kind, facts))
     trained = loop.train(config, params=params, loss_fn=loss, batches=Batches(),
-                         folder=folder / name, metadata={}, progress=False,
-                         on_event=lambda event, facts: told.append((event, facts)))
+                         folder=folder / name, metadata={}, events=heard)
     specs = [leaf.sharding.spec for leaf in jax.tree.leaves(trained.state.params)
              if mode == "fsdp"]
     assert mode != "fsdp" or any(spec != PartitionSpec() for spec in specs)

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.progress import Progress, silent
+from repose_jax.common.events import Events, silent
 from repose_jax.data.human_art.annotations import AnnotatedPicture, annotation_file, load_human_art
 from repose_jax.data.human_art.detections import read_detections
 from repose_jax.data.human_art.generated import human_art_pictures
@@ -94,7 +94,7 @@ class HumanArtEvaluation:
         *,
         weights: str | os.PathLike[str] | None = None,
         seed: int = 0,
-        progress: Progress = silent,
+        events: Events = silent,
     ) -> HumanArtEvaluation:
         """Evaluates by `HUMAN_ART`.
 
@@ -105,7 +105,7 @@ class HumanArtEvaluation:
             counts, so leave doubtful ones out.
           weights: folder of Inception's weights.
           seed: of intervals and of the kernel distance.
-          progress: is told (stage, done, of how many).
+          events: hear of its progress.
 
         Raises:
           UserError: a folder or file cannot be used, or they do not belong together.
@@ -120,7 +120,7 @@ class HumanArtEvaluation:
         networks, absent = human_art_networks(HUMAN_ART, weights)
         scores, scenarios = _pose_scores(people, found, [p.scenario for p in annotated], seed)
         distances, left_out = _distances(
-            HUMAN_ART, networks, [p.path for p in annotated], paths, seed, progress)
+            HUMAN_ART, networks, [p.path for p in annotated], paths, seed, events)
         name = pathlib.Path(images).resolve().name
         content = pathlib.Path(detections).read_bytes()
         report = Report(name=name, scores=scores | distances, conditions={
@@ -188,7 +188,7 @@ def _pose_scores(
 
 def _distances(
     rules: HumanArtProtocol, networks: dict[str, FeatureNetwork], real: list[pathlib.Path],
-    generated: list[pathlib.Path], seed: int, progress: Progress,
+    generated: list[pathlib.Path], seed: int, events: Events,
 ) -> tuple[dict[str, Interval], list[str]]:
     """Distances between real and generated pictures as sets, and sentences on what is left out."""
     scores, left_out = {}, []
@@ -201,7 +201,7 @@ def _distances(
         if name == "frechet" and len(real) < 2:
             left_out.append("frechet: absent, one picture has no covariance")
             continue
-        sets = [features_of(network, _pictures(rules.side, paths, whole, progress), _AT_ONCE)
+        sets = [features_of(network, _pictures(rules.side, paths, whole, events), _AT_ONCE)
                 for paths, whole in ((real, False), (generated, True))]
         if name == "frechet":
             value = frechet_distance(*(moments(s).gaussian(network.name) for s in sets))
@@ -213,9 +213,11 @@ def _distances(
 
 
 def _pictures(
-    side: int, paths: list[pathlib.Path], whole: bool, progress: Progress
+    side: int, paths: list[pathlib.Path], whole: bool, events: Events
 ) -> Iterator[UInt8[np.ndarray, "side side 3"]]:
     """Pictures as squares: squeezed whole, or the centre of those whose shorter side fits."""
+    stage = "generated pictures" if whole else "real pictures"
+    events.progress(stage, 0, len(paths))
     for number, path in enumerate(paths, start=1):
         picture = Image.fromarray(read_image(path))
         if whole:
@@ -226,4 +228,4 @@ def _pictures(
                                      Image.Resampling.BILINEAR)
             left, top = (round((length - side) / 2) for length in picture.size)
             yield np.asarray(picture.crop((left, top, left + side, top + side)))
-        progress("generated pictures" if whole else "real pictures", number, len(paths))
+        events.progress(stage, number, len(paths))

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
 from repose_jax.common.picture_manifest import PictureManifest
-from repose_jax.common.progress import Progress, silent
+from repose_jax.common.events import Events, silent
 from repose_jax.common.provenance import Seal, details, picture_text, write_png
 from repose_jax.data.config import DataConfig
 from repose_jax.data.image.names import flattened, generated_name
@@ -117,7 +117,7 @@ class PictureEvaluation:
     seed: int
 
     @classmethod
-    def of(cls, wanted: Wanted, progress: Progress = silent) -> PictureEvaluation:
+    def of(cls, wanted: Wanted, events: Events = silent) -> PictureEvaluation:
         """Evaluates.
 
         Raises:
@@ -164,9 +164,9 @@ class PictureEvaluation:
             if scorer.by.poses is not None:
                 check_judge(guide, scorer.by.poses.name, scorer.by.poses.sha256)
             generated, seconds = sampled(loaded, test, pairs, sample, guide, seed=wanted.seed,
-                                         progress=progress)
+                                         events=events)
             made = {loaded.name: in_memory(generated)}
-            table = denoising(loaded, test, pairs[:_DENOISED], seed=wanted.seed, progress=progress)
+            table = denoising(loaded, test, pairs[:_DENOISED], seed=wanted.seed, events=events)
             if table is not None and len(pairs) > _DENOISED:
                 notes.append(f"denoising loss: that of the first {_DENOISED} pairs")
             if table is None:

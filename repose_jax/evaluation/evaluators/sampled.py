@@ -12,7 +12,7 @@ from jaxtyping import Int, UInt8
 
 from repose_jax.common.batching import parts, split
 from repose_jax.common.errors import UserError
-from repose_jax.common.progress import Progress, silent
+from repose_jax.common.events import Events, silent
 from repose_jax.data.pairs.source import Batch, PairSource
 from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.metrics.denoising import (
@@ -58,7 +58,7 @@ def sampled(
     *,
     seed: int = 0,
     batch_size: int = 25,
-    progress: Progress = silent,
+    events: Events = silent,
 ) -> tuple[UInt8[np.ndarray, "pairs h w 3"], float | None]:
     """A model's pictures of some pairs.
 
@@ -71,7 +71,7 @@ def sampled(
       seed: of the noise.
       batch_size: pictures sampled at a time, split over the local devices; the pictures do not
         depend on it.
-      progress: is told (stage, done, of how many).
+      events: hear of its progress.
 
     Returns:
       The pictures, and the wall time of each without compilation; None for a single batch.
@@ -80,6 +80,7 @@ def sampled(
     seconds, timed = 0.0, 0
     keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(
         np.arange(len(pairs)))
+    events.progress("sampling", 0, len(pairs))
     for some, real in parts(len(pairs), batch_size):
         begun, done = time.perf_counter(), sum(map(len, generated))
         batch = examples(test, pairs[some])
@@ -91,7 +92,7 @@ def sampled(
         generated.append(np.asarray(pictures)[:real])
         if done:  # the first batch compiles
             seconds, timed = seconds + time.perf_counter() - begun, timed + len(some)
-        progress("sampling", done + real, len(pairs))
+        events.progress("sampling", done + real, len(pairs))
     return np.concatenate(generated), seconds / timed if timed else None
 
 
@@ -101,7 +102,7 @@ def denoising(
     pairs: Int[np.ndarray, "pairs"],
     *,
     seed: int = 0,
-    progress: Progress = silent,
+    events: Events = silent,
 ) -> DenoisingTable | None:
     """A model's denoising loss with right and wrong conditions, at noise levels that it samples from.
 
@@ -118,9 +119,10 @@ def denoising(
 
     def labelled():
         for start in range(0, whole, size):
-            progress("denoising", start + size, whole)
+            events.progress("denoising", start, whole)
             yield {**examples(test, pairs[start:start + size]),
                    "person": persons[start:start + size]}
+        events.progress("denoising", whole, whole)
 
     return denoising_table(error, labelled(),
                            [timestep_at_noise(alpha_bars, n)
