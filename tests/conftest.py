@@ -89,6 +89,23 @@ def market_model(market, tmp_path_factory) -> pathlib.Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def service(market_model):
+    """What the page of `repose app` asks, with that model."""
+    from app_parts import tiny_service
+
+    return tiny_service(market_model)
+
+
+@pytest.fixture(scope="module")
+def address(service):
+    """Where a server of it listens."""
+    from app_parts import running
+
+    with running(service) as found:
+        yield found
+
+
 @pytest.fixture
 def small_parts(monkeypatch):
     """Parts of two records; the list gets the number of each record that is prepared."""
@@ -111,7 +128,7 @@ def browser(request, tmp_path):
 
 @pytest.fixture
 def page(browser, address, tmp_path):
-    """The page of `repose app` at the test file's own `address`, with a photo on it."""
+    """The page of `repose app` with a photo on it."""
     from app_browser import opened
 
     yield from opened(browser, address, tmp_path)

@@ -22,6 +22,7 @@ from repose_jax.common.fields import to_dict
 from repose_jax.inference.app.requests import (
     AlignmentRequest, PaintRequest, PhotoRequest, PoseRequest, SaveRequest, parse)
 from repose_jax.inference.app.service import AppService
+from repose_jax.models.weights import bundled, kind_of
 from repose_jax.pose.formats import read_pose
 from repose_jax.pose.proportions import proportions
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18, SKELETONS
@@ -31,11 +32,6 @@ from repose_jax.studies.acceptance_words import table
 HERE = pathlib.Path(repose_jax.inference.app.__file__).parent
 PAGE = HERE / "page"
 GALLERY = json.loads((HERE / "gallery.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def service(market_model):
-    return tiny_service(market_model)
 
 
 @pytest.fixture(scope="module")
@@ -205,12 +201,6 @@ def post(url, body, **headers):
         return error.code, json.load(error)
 
 
-@pytest.fixture(scope="module")
-def address(service):
-    with running(service) as found:
-        yield found
-
-
 def test_the_page_comes_from_here_alone(address):
     for path in ("", "common.js", "app.js", "painting.js", "editor.js", "app.css",
                  "batch.html", "batch.js", "accept.html", "accept.js", "rows.js", "zip.js",
@@ -277,12 +267,13 @@ def test_every_text_is_there_in_both_languages_and_used():
         holes = [sorted(re.findall(r"\{\w+\}", text[lang])) for lang in ("en", "ja")]
         assert holes[0] == holes[1], key
     parser = Keys()
-    for path in PAGE.glob("*.html"):
+    for path in (*PAGE.glob("*.html"), PAGE / "head.part"):
         parser.feed(path.read_text(encoding="utf-8"))
     parser.found |= {f"accept.{name}" for name in to_dict(Thresholds())}
     script = "".join(path.read_text(encoding="utf-8") for path in PAGE.glob("*.js"))
     wanted = parser.found | set(re.findall(r'\bt\("([\w.]+)"', script))
-    wanted |= set(re.findall(r'dataset\.t = "([\w.]+)"', script))
+    wanted |= set(re.findall(r'(?:dataset\.t = |\bbusy\()"([\w.]+)"', script))
+    wanted |= {f"model.{name}" for name in bundled() if kind_of(name) == "model"}
     wanted |= {f"joint.{joint}" for s in SKELETONS.values() for joint in s.joints}
     wanted |= {f"batch.{state}" for state in ("waiting", "painting", "done", "failed")}
     wanted |= {f"gallery.{entry['name']}" for entry in GALLERY}
@@ -298,6 +289,14 @@ def test_the_gallery_is_of_poses_that_stand_in_their_pictures():
         known = found.pose[found.pose[:, 2] > 0, :2]
         end = np.array(found.size)[::-1] - 1
         assert len(known) >= 14 and ((known >= 0) & (known <= end)).all(), entry["name"]
+
+
+def test_the_pages_have_one_head(address):
+    for path in ("", "index.html", "batch.html", "accept.html"):
+        page = urllib.request.urlopen(f"{address}/{path}").read().decode()
+        assert page.startswith("<!doctype html>") and page.count("<header>") == 1
+        assert "head.part" not in page
+    assert urllib.request.urlopen(f"{address}/example.png").headers["Content-Type"] == "image/png"
 
 
 @pytest.mark.parametrize("name", ["people", "market1501"])

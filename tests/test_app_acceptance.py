@@ -1,6 +1,7 @@
 """The acceptance check of the page: the verdict is that of `repose accept`, mistakes are lines."""
 
 import base64
+import io
 import json
 import re
 
@@ -8,9 +9,11 @@ import jax
 import numpy as np
 import pytest
 from app_parts import file, photo, running, tiny_service
+from PIL import Image
 from test_app_jobs import call
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.provenance import png_content, text_of
 from repose_jax.inference.app.requests import PaintRequest, PhotoRequest, parse
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.weights import save_weights
@@ -123,6 +126,22 @@ def test_pictures_that_are_not_the_models_are_refused(service, asked, change, sa
     with pytest.raises(UserError) as error:
         judge(service, **asked | {"results": [asked["results"][0] | change]})
     assert str(error.value).startswith(said) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [
+    {"settings": None}, {"settings": "["}, {"settings": "[" * 90_000}, {"settings": "3"},
+    {"settings": "9" * 9000}, {"settings": '{"a":' * 200 + "1" + "}" * 200}, {"seed": None},
+    {"seed": "one"}, {"seed": "-1"}, {"seed": "4294967296"}, {"seed": "1.0"}, {"seed": "true"},
+    {"model-sha256": None}])
+def test_a_crafted_text_is_refused(service, asked, change):
+    """Anybody may write the text of a PNG; the model's own hash stands in every picture of it."""
+    first = asked["results"][0]
+    content = base64.b64decode(first["picture"]["base64"])
+    text = text_of(io.BytesIO(content)) | {f"repose:{key}": value for key, value in change.items()}
+    crafted = png_content(np.asarray(Image.open(io.BytesIO(content))), {
+        key: value for key, value in text.items() if value is not None})
+    with pytest.raises(UserError, match="x.png: does not say that"):
+        judge(service, **asked | {"results": [first | {"picture": file("x.png", crafted)}]})
 
 
 def test_pictures_of_other_settings_are_not_judged_together(service, asked):

@@ -19,12 +19,6 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def address(market_model):
-    with running(tiny_service(market_model)) as found:
-        yield found
-
-
 def test_a_joint_is_dragged_and_taken_back(page):
     before = pose(page)
     factor = page.execute_script("return editors.target.factor")

@@ -1,7 +1,7 @@
 """Painting on the page in a real browser: watch, stop, compare, download, take up again."""
 
 import pytest
-from app_parts import quick_service, running, tiny_service
+from app_parts import quick_service, running
 
 selenium = pytest.importorskip("selenium")
 from app_browser import click, drag, opened, pose, tool  # noqa: E402
@@ -10,12 +10,6 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def address(market_model):
-    with running(tiny_service(market_model)) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import urllib.request
 
 import numpy as np
 import pytest
-from app_parts import photo, running, tiny_service
+from app_parts import photo, running
 
 from repose_jax.common.errors import UserError
 from repose_jax.inference.app import jobs as module
@@ -189,11 +189,6 @@ def call(address, method, path, values=None, **headers):
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
-
-
-@pytest.fixture(scope="module")
-def service(market_model):
-    return tiny_service(market_model)
 
 
 def asked(service, model, **changes):

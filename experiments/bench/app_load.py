@@ -1,8 +1,9 @@
 """How many users at once the page's server bears: latency, pictures a minute, memory, losses.
 
-    python -m repose_jax.experiments.bench.app_load PHOTO POSE [--users 1 4 16] [--seconds 60]
+    python -m repose_jax.experiments.bench.app_load PHOTO POSE [--users 1 4 16] [--seconds 300]
 
-Starts `repose app` as a process of its own and asks it over HTTP as the page does: each user posts a
+Starts `repose app` as a process of its own, with its own defaults (all bundled models, signed pictures,
+a key that is made for it and thrown away), and asks it over HTTP as the page does: each user posts a
 job, asks every 150 ms how far it is, and, once it has its picture, posts the next, for so many seconds;
 what is begun then is waited for. A request is lost where it ends in anything but its own picture: an
 error, another seed's picture, or none. Prints a line of JSON for each number of users.
@@ -15,11 +16,13 @@ import base64
 import contextlib
 import io
 import json
+import os
 import pathlib
 import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -33,21 +36,22 @@ _POLL_S = 0.15
 
 
 @contextlib.contextmanager
-def server(model: str) -> Iterator[tuple[str, int]]:
-    """The address of a server with one model, and the number of its process."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "repose_jax.cli", "app", "--no-open", "--port", "0", "--model", model,
-         "--provenance.no-sign"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.match(r"(http://[\d.:]+)/", line):
-                yield found.group(1), process.pid
-                return
-        raise UserError("repose app", "did not start", "try it by hand")
-    finally:
-        process.terminate()
-        process.wait()
+def server() -> Iterator[tuple[str, int]]:
+    """The address of a server as `repose app` starts it, and the number of its process."""
+    with tempfile.TemporaryDirectory() as home:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "repose_jax.cli", "app", "--no-open", "--port", "0"],
+            stdout=subprocess.PIPE, text=True, env=os.environ | {"XDG_CONFIG_HOME": home})
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if found := re.match(r"(http://[\d.:]+)/", line):
+                    yield found.group(1), process.pid
+                    return
+            raise UserError("repose app", "did not start", "try it by hand")
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def peak_mb(process: int) -> float:
@@ -116,13 +120,13 @@ def main() -> None:
     parser.add_argument("pose", type=pathlib.Path)
     parser.add_argument("--model", default="people")
     parser.add_argument("--users", type=int, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=300.0)
     options = parser.parse_args()
 
     def file(path: pathlib.Path) -> dict[str, str]:
         return {"name": path.name, "base64": base64.b64encode(path.read_bytes()).decode("ascii")}
 
-    with server(options.model) as (address, process):
+    with server() as (address, process):
         client = Client(address)
         found = client.ask("/photo", {"model": options.model, "photo": file(options.photo)})
         target = client.ask("/pose", {"model": options.model, "file": file(options.pose),

@@ -14,11 +14,11 @@ from jaxtyping import UInt8
 
 from repose_jax.cli.detector import which_person
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import identity
-from repose_jax.common.provenance import check_png, file_hash, picture_text
+from repose_jax.common.provenance import check_png, file_hash
 from repose_jax.data.image.files import frame_note, is_picture, read_image
 from repose_jax.data.image.names import flattened, pictures_below
 from repose_jax.data.pairs.list import read_pair_list
+from repose_jax.inference.picture_facts import picture_facts
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.sample_config import SampleConfig
@@ -76,14 +76,12 @@ class Photos:
     def facts(self, job: Job, sample: SampleConfig, guide: Guide | None) -> dict[str, str]:
         """What decides a job's picture, as its file will say; all but that is told by the file."""
         options = self._options
-        settings = identity(sample) | {
-            "pose": job.pose.name, "pose_sha256": job.pose.digest(), "retarget": options.retarget,
-            "source_pose": self._posed_by(job.source)}
-        return picture_text(
-            model=pathlib.Path(options.model).name, model_sha256=self._transfer.loaded.sha256,
-            source_sha256=file_hash(job.source), seed=options.seed,
-            settings=settings | ({"source_box": options.source_box} if options.source_box else {}),
-            guide=guide.sha256 if guide else {}, consent=options.provenance.consent)
+        return picture_facts(
+            sample, guide, model=pathlib.Path(options.model).name,
+            model_sha256=self._transfer.loaded.sha256, source_sha256=file_hash(job.source),
+            seed=options.seed, pose=job.pose, retarget=options.retarget,
+            source_pose=self._posed_by(job.source), consent=options.provenance.consent,
+            **({"source_box": options.source_box} if options.source_box else {}))
 
     def _uncached_posed_by(self, source: pathlib.Path) -> list[str | None]:
         """What the pose in a photo is from: the SHA-256 of its file and its row, or a detector."""

@@ -17,14 +17,14 @@ from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.events import Events, silent
-from repose_jax.common.fields import identity
-from repose_jax.common.provenance import file_hash, picture_text
+from repose_jax.common.provenance import file_hash
 from repose_jax.data.image.files import is_picture
 from repose_jax.evaluation.evaluators.reid_features import FeatureReader
 from repose_jax.evaluation.metrics.instruments import Instruments
 from repose_jax.evaluation.metrics.metric import scores
 from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.report.score_table import score
+from repose_jax.inference.picture_facts import picture_facts
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.pose_energy_file import check_judge
 from repose_jax.models.pose_predictor import PoseReader
@@ -231,13 +231,11 @@ def _text(transfer: PoseTransfer, path: pathlib.Path, pose: NamedPose, seed: int
           consent: str) -> dict[str, str]:
     """What a picture's file says, as that of `repose transfer` does."""
     sample, beside = transfer.sample, pose_beside(path)[0]
-    guide = transfer.guide(sample)
-    return picture_text(
-        model=transfer.loaded.name, model_sha256=transfer.loaded.sha256,
-        source_sha256=file_hash(path), seed=seed, settings=identity(sample) | {
-            "pose": pose.name, "pose_sha256": pose.digest(), "retarget": "bones",
-            "source_pose": ["estimator", None] if beside is None else [file_hash(beside), None]},
-        guide=guide.sha256 if guide else {}, consent=consent)
+    return picture_facts(
+        sample, transfer.guide(sample), model=transfer.loaded.name,
+        model_sha256=transfer.loaded.sha256, source_sha256=file_hash(path), seed=seed,
+        pose=pose, retarget="bones", consent=consent,
+        source_pose=["estimator", None] if beside is None else [file_hash(beside), None])
 
 
 def judged(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-import json
 import threading
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import to_dict
+from repose_jax.common.json_text import parse_json
 from repose_jax.common.provenance import text_of
 from repose_jax.common.ranges import Natural, Range
 from repose_jax.data.image.files import encode_png, read_image
@@ -24,6 +24,7 @@ from repose_jax.evaluation.report.report import jsonable
 from repose_jax.inference.app.extension import Extension
 from repose_jax.inference.app.requests import File, posed
 from repose_jax.inference.app.service import AppService, in_frame
+from repose_jax.inference.picture_facts import SINGLE
 from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.pose.retarget import Mode
 from repose_jax.studies.acceptance import Asked, Judges, judged, pairs
@@ -165,7 +166,8 @@ class AcceptanceService:
         if len(request.results) > MOST:
             raise UserError("results", f"are more than {MOST}", "judge fewer at once")
         asked = [_asked(transfer, each) for each in request.results]
-        how, seed = _how(asked[0].text), asked[0].text["repose:seed"]
+        how = _how(asked[0].text)
+        assert how is not None  # of any that were asked for
         for each in asked:
             if _how(each.text) != how:
                 raise UserError(each.source, "was painted with other settings than "
@@ -175,7 +177,7 @@ class AcceptanceService:
             found = judged(
                 transfer, asked, pictures, self._loaded(request.model), request.limits,
                 {each.name: each.why for each in request.refused},
-                sum(each.results for each in request.refused), int(seed))
+                sum(each.results for each in request.refused), how["seed"])
         return _answer(found, transfer, request.report)
 
     def _judges_of(self, model: str) -> Judges:
@@ -196,7 +198,7 @@ class AcceptanceService:
 def _asked(transfer: PoseTransfer, each: PaintedPicture) -> Asked:
     """What a picture was painted from, in the model's frame, by the steps that painting takes."""
     text = text_of(io.BytesIO(each.picture.content()))
-    if text.get("repose:model-sha256") != transfer.loaded.sha256 or "repose:seed" not in text:
+    if text.get("repose:model-sha256") != transfer.loaded.sha256 or _how(text) is None:
         raise UserError(each.picture.label, f"does not say that {transfer.loaded.name} painted it",
                         "give the PNG as it was painted")
     prepared = in_frame(transfer, _pixels(transfer, each.photo), posed("source pose", each.source_pose),
@@ -211,12 +213,19 @@ def _pixels(transfer: PoseTransfer, file: File) -> np.ndarray:
     return image
 
 
-def _how(text: dict[str, str]) -> dict[str, Any]:
-    """What must be alike in all pictures: seed and settings, but those of a single pose."""
-    settings = json.loads(text["repose:settings"])
-    return {"seed": text["repose:seed"]} | {
-        key: value for key, value in settings.items()
-        if key not in ("pose", "pose_sha256", "source_pose")}
+def _how(text: dict[str, str]) -> dict[str, Any] | None:
+    """What must be alike in all pictures: seed and settings, but those of a single pose.
+
+    None where a picture's text does not tell: anybody may write one.
+    """
+    try:
+        settings = parse_json(text.get("repose:settings", ""), "settings", "cannot be read", "")
+        seed = parse_json(text.get("repose:seed", ""), "seed", "cannot be read", "")
+    except UserError:
+        return None
+    if not isinstance(settings, dict) or type(seed) is not int or not 0 <= seed < 2**32:
+        return None
+    return {"seed": seed} | {key: value for key, value in settings.items() if key not in SINGLE}
 
 
 def _answer(found: Acceptance, transfer: PoseTransfer, report: Language | None) -> dict[str, Any]:

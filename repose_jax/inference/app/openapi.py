@@ -99,7 +99,8 @@ def document(requests: dict[str, type], told: Iterable[str], token: bool) -> dic
             {"200": _answer("them", {"type": "object"})}, (403, 500))}
     found: dict[str, Any] = {"openapi": "3.1.0", "info": {
         "title": "repose app", "version": repose_jax.__version__,
-        "description": "Pictures and files travel as base64; poses are repose's own JSON."},
+        "description": "Pictures and files travel as base64; poses are repose's own JSON. "
+        "Errors and notes are in English, to a request with Accept-Language: ja in Japanese."},
         "paths": paths}
     if token:
         found["components"] = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}

@@ -18,6 +18,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.local_server import LocalHandler, LocalServer, listen
 from repose_jax.data.image.files import encode_png
 from repose_jax.inference.app.extension import Answer, Extension
+from repose_jax.inference.app.japanese import answer_in_japanese
 from repose_jax.inference.app.jobs import Conflict, Job, Jobs, TooMany
 from repose_jax.inference.app.openapi import document
 from repose_jax.inference.app.requests import (
@@ -31,8 +32,10 @@ _AT_ONCE = 4  # requests that hold a photo in memory
 _WAIT_S = 10.0  # for one of them, in the order in which they came; the body is not read before
 _LONGEST_KEY = 128
 _PAGE = pathlib.Path(__file__).with_name("page")
-_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript",
-          ".json": "application/json"}
+_HEAD = _PAGE / "head.part"  # of all pages, which name it where it belongs
+_KINDS = {suffix: f"{kind}; charset=utf-8" for suffix, kind in (
+    (".html", "text/html"), (".css", "text/css"), (".js", "text/javascript"),
+    (".json", "application/json"))} | {".png": "image/png"}
 _POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
            "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 _POSTED = {"/photo": PhotoRequest, "/pose": PoseRequest, "/save": SaveRequest,
@@ -62,7 +65,8 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
     Raises:
       UserError: the port or the folder cannot be had.
     """
-    files = {f"/{path.name}": (path.read_bytes(), f"{_KINDS[path.suffix]}; charset=utf-8")
+    head, place = _HEAD.read_bytes(), f"<!-- {_HEAD.name} -->\n".encode()
+    files = {f"/{path.name}": (path.read_bytes().replace(place, head), _KINDS[path.suffix])
              for path in _PAGE.iterdir() if path.suffix in _KINDS}
     files["/"] = files["/index.html"]
     posted = _POSTED | {path: kind for path, (kind, _) in more.posted.items()}
@@ -213,6 +217,10 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
 
         def _json(self, status: int, values: dict[str, Any],
                   more: dict[str, str] | None = None) -> None:
+            # A request that could not be read has no headers.
+            wanted = getattr(self, "headers", None) or {}
+            if wanted.get("Accept-Language", "").strip().lower().startswith("ja"):
+                values = answer_in_japanese(values)
             body = json.dumps(values, allow_nan=False).encode()
             self.reply(status, body, "application/json; charset=utf-8", more)
 

@@ -22,14 +22,14 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import to_dict
 from repose_jax.common.picture_manifest import pixels_hash
-from repose_jax.common.provenance import Seal, checked_note, details, picture_text, png_content
+from repose_jax.common.provenance import Seal, checked_note, details, png_content
 from repose_jax.data.image.files import encode_png, is_picture, read_image
 from repose_jax.data.image.resize import fit_pose, unfit_pose
 from repose_jax.inference.app.requests import (
     AlignmentRequest, File, PaintRequest, PhotoRequest, PoseRequest, SaveRequest, posed)
 from repose_jax.inference.draw_alignment import draw_alignment
+from repose_jax.inference.picture_facts import picture_facts
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sample_overrides import GuidanceOptions, given
@@ -181,14 +181,12 @@ class AppService:
             guide = transfer.guide(config)
             picture = transfer.run([prepared], request.seed, config, watch)[0]
             seconds = time.perf_counter() - start
-        text = picture_text(
-            model=request.model, model_sha256=transfer.loaded.sha256,
-            source_sha256=hashlib.sha256(content).hexdigest(), seed=request.seed,
-            settings=to_dict(config) | {
-                "pose": target.name, "pose_sha256": target.digest(), "retarget": request.retarget,
-                "source_pose": ["page", source.digest()] if request.source is not None else [
-                    transfer.detector.name, None]},
-            guide=guide.sha256 if guide else {}, consent=checked_note(request.consent, "consent"))
+        text = picture_facts(
+            config, guide, model=request.model, model_sha256=transfer.loaded.sha256,
+            source_sha256=hashlib.sha256(content).hexdigest(), seed=request.seed, pose=target,
+            retarget=request.retarget, consent=checked_note(request.consent, "consent"),
+            source_pose=["page", source.digest()] if request.source is not None else [
+                transfer.detector.name, None])
         png = png_content(picture, text, self._seal, [content])
         about = {"sha256": hashlib.sha256(png).hexdigest(),
                  "pixels_sha256": pixels_hash(picture)} | details(text)

@@ -170,7 +170,8 @@ function card(row) {
 
 function whoJudges() {
   const { poses, identity } = check.facts.judges[$("model").value];
-  $("judges").textContent = identity ? t("accept.judges", { poses, identity }) : t("accept.judge", { poses });
+  const words = identity ? t("accept.judges", { poses, identity }) : t("accept.judge", { poses });
+  $("judges").textContent = `${modelWords(check.models.find(({ name }) => name === $("model").value))} ${words}`;
 }
 
 function translate() {
@@ -182,7 +183,7 @@ function translate() {
 async function begin() {
   const { models } = await facts();
   const found = await ask("/acceptance/facts");
-  check.facts = found;
+  Object.assign(check, { facts: found, models });
   Object.assign(app.texts, found.texts);
   offer(models.filter(({ name }) => name in found.judges));
   for (const [name, unit] of Object.entries(LIMITS)) {
@@ -192,6 +193,7 @@ async function begin() {
   $("per_photo").value = found.per_photo;
   if (!$("model").value) throw new Error(Object.values(found.unjudged)[0]);
   translate();
+  buttons();
 }
 
 $("photos").onchange = () => attempt(() => { check.photos = chosen("photos"); });

@@ -10,6 +10,13 @@ function translate() {
   translateAll();
   for (const editor of Object.values(editors)) editor.said();
   if (app.facts) gallery();
+  said();
+}
+
+/* What is said of the photo and of the model. */
+function said() {
+  if (app.photo) $("photo-said").textContent = t("photo.chosen", { name: app.photo.name });
+  if (app.model) $("model-hint").textContent = modelWords(app.model);
 }
 
 function load(url) {
@@ -38,19 +45,21 @@ function guidable() {
 }
 
 async function usePhoto(photo) {
-  $("status").textContent = t("status.reading");
+  await begun;
+  busy("status.reading");
   try {
     const answer = await ask("/photo", { model: app.model.name, photo });
     const preview = await load(url(answer.preview));
     Object.assign(app, { photo, size: answer.size, preview });
     $("poses").hidden = $("painting").hidden = false;
+    said();
     const found = answer.pose ? points(answer.pose) : standing();
     editors.source.start(app.size, app.model, preview, found);
     editors.target.start(app.size, app.model, preview, found);
     list($("pose-notes"), answer.pose ? answer.notes : []);
     if (!answer.pose) throw new Error(`${answer.notes.join(" ")} ${t("photo.byhand")}`);
   } finally {
-    $("status").textContent = "";
+    busy("");
   }
 }
 
@@ -100,7 +109,7 @@ function gallery() {
     button.append(canvas, t(`gallery.${name}`));
     button.dataset.name = name;
     button.onclick = () => attempt(() => usePose(
-      { name: `${name}.json`, base64: btoa(JSON.stringify(pose)) }));
+      { name: t(`gallery.${name}`), base64: btoa(JSON.stringify(pose)) }));
     return button;
   }));
 }
@@ -152,7 +161,8 @@ function makeEditor(name, tools) {
     buttons.undo.disabled = !editor.past.length;
     buttons.redo.disabled = !editor.future.length;
     buttons.remove.disabled = !editor.chosen;
-    missing.replaceChildren(...editor.missing().map(joint => {
+    const absent = editor.missing();
+    missing.replaceChildren(absent.length ? t("tool.missing") : "", ...absent.map(joint => {
       const button = document.createElement("button");
       button.textContent = `+ ${t(`joint.${joint}`)}`;
       button.dataset.joint = joint;
@@ -195,6 +205,10 @@ $("photo").onchange = () => attempt(async () => {
   $("photo").value = "";  // the same file may be chosen again
   if (file) await usePhoto(await read(file));
 });
+$("example").onclick = () => attempt(async () => {
+  const reply = await fetch("example.png");
+  await usePhoto(await read(new File([await reply.blob()], "example.png")));
+});
 $("drop").ondragover = event => {
   event.preventDefault();
   $("drop").classList.add("over");
@@ -209,6 +223,7 @@ $("drop").ondrop = event => attempt(async () => {
 $("model").onchange = () => attempt(async () => {
   app.model = app.facts.models.find(({ name }) => name === $("model").value);
   setSettings(app.model.settings);
+  said();
   if (app.photo) await usePhoto(app.photo);
 });
 $("pose-file").onchange = () => attempt(async () => {
@@ -225,4 +240,5 @@ $("cancel").onclick = () => attempt(stop);
 $("explain").onclick = () => attempt(explain);
 $("steps").oninput = guidable;
 $("compare").oninput = slide;
-attempt(begin);
+const begun = begin();  // what is asked for before, waits for it
+attempt(() => begun);

@@ -11,6 +11,14 @@ function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
+/* What is waited for, by the key of its text; "" for nothing. */
+function busy(key) {
+  $("busy").hidden = !key;
+  if (!key) return $("busy").removeAttribute("data-t");
+  $("busy").dataset.t = key;
+  $("busy").textContent = t(key);
+}
+
 function problem(text) {
   $("problem").hidden = !text;
   $("problem").textContent = text || "";
@@ -18,7 +26,7 @@ function problem(text) {
 
 /* What the server answers: to what is posted where there are values, else to the question. */
 async function ask(path, values = null, method = values ? "POST" : "GET") {
-  const headers = { "Content-Type": "application/json" };
+  const headers = { "Content-Type": "application/json", "Accept-Language": app.lang };
   if (TOKEN) headers.Authorization = `Bearer ${TOKEN}`;
   const body = values && JSON.stringify(values);
   const end = performance.now() + PATIENCE;
@@ -37,7 +45,7 @@ async function ask(path, values = null, method = values ? "POST" : "GET") {
   return answer;
 }
 
-/* Runs what may fail; its error is one line on the page. */
+/* Runs what may fail; its error is one line on the page, which is seen wherever the reader is. */
 async function attempt(work) {
   problem("");
   try {
@@ -70,27 +78,36 @@ function download(name, content) {
 
 function translateAll() {
   document.documentElement.lang = app.lang;
+  problem("");  // it was in the other language
   for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
 }
 
-/* The models to choose from, with the size of their pictures. */
+/* What a model is for, and how large its pictures are. */
+function modelWords({ name, size: [height, width] }) {
+  return `${app.texts[`model.${name}`] ? t(`model.${name}`) : ""} ${t("model.size", { height, width })}`.trim();
+}
+
+/* The models to choose from. */
 function offer(models) {
-  $("model").replaceChildren(...models.map(({ name, size }) =>
-    new Option(`${name} (${size.join(" × ")})`, name)));
+  $("model").replaceChildren(...models.map(({ name }) => new Option(name, name)));
 }
 
 /* Texts in the language of the browser, at once; then what the server offers, which loads its models. */
 async function facts() {
   const wanted = navigator.languages.map(word => word.slice(0, 2)).find(word => ["en", "ja"].includes(word));
-  Object.assign(app, { texts: await ask("/texts.json"), lang: wanted || "en" });
+  app.lang = wanted || "en";
+  app.texts = await ask("/texts.json");
   $("language").value = app.lang;
-  for (const link of document.querySelectorAll("nav a")) link.href += location.hash;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.pathname === location.pathname.replace("index.html", "")) link.setAttribute("aria-current", "page");
+    link.href += location.hash;
+  }
   translateAll();
-  $("loading").hidden = false;
+  busy("status.loading");
   try {
     return await ask("/facts");
   } finally {
-    $("loading").hidden = true;
+    busy("");
     $("language").onchange = () => {
       app.lang = $("language").value;
       translate();

@@ -28,6 +28,7 @@ async function paint() {
       run.push({ values: one, answer, photo, size, preview, model });
       remember(run[more]);
       grid(run);
+      if (!more) $("result").scrollIntoView({ block: "start" });
     }
   } catch (error) {
     $("status").textContent = "";
@@ -54,7 +55,7 @@ async function painted(values) {
   app.job = null;
   if (job.state === "failed") throw new Error(job.error);
   $("status").textContent = job.state === "stopped" ? t("status.stopped")
-    : t("status.painted", { seconds: job.answer.seconds });
+    : t("status.painted", { seconds: job.answer.seconds.toFixed(1) });
   return job.state === "done" ? job.answer : null;
 }
 
@@ -110,6 +111,7 @@ async function explain() {
     $("alignment").src = url(picture);
     $("alignment").alt = t("explain.hint");
     $("explained").hidden = false;
+    $("explained").scrollIntoView({ block: "start" });
   } finally {
     $("explain").disabled = false;
   }
@@ -139,6 +141,7 @@ function remember(step) {
     const { values, photo, size, preview, model } = step;
     Object.assign(app, { photo, size, preview, model });
     $("model").value = model.name;
+    said();
     editors.source.start(size, model, preview, values.source.joints);
     editors.target.start(size, model, preview, values.target.joints);
     $("retarget").value = values.retarget;
