@@ -14,7 +14,9 @@ from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.stream import examples
 from repose_jax.data.people.source import rendered_people
-from repose_jax.experiments.bench import few_steps
+from repose_jax.experiments.bench import few_steps, techniques
+from repose_jax.experiments.bench.cached_features import CachingPainter
+from repose_jax.experiments.bench.operations import operations
 from repose_jax.experiments.bench.result import compared, differences, read_result
 from repose_jax.experiments.bench.suite import SAMPLERS
 from repose_jax.experiments.presets.tiny import CONFIG
@@ -105,19 +107,22 @@ def loaded(tmp_path_factory):
     return load_model(path)
 
 
+@pytest.fixture(scope="module")
+def pairs():
+    return examples(rendered_people(identities=2, views=2, size=(32, 16)), [0, 3])
+
+
 class TestFewSteps:
     @pytest.mark.slow
     @pytest.mark.parametrize(("sampler", "times", "steps"), [
         ("ddim", "uniform", 3), ("unipc", "trailing", 3), ("heun", "trailing", 4)])
-    def test_pictures_are_those_of_the_package(self, loaded, sampler, times, steps):
-        people = rendered_people(identities=2, views=2, size=(32, 16))
-        batch = examples(people, [0, 3])
-        painter = few_steps.Painter(loaded, batch)
+    def test_pictures_are_those_of_the_package(self, loaded, pairs, sampler, times, steps):
+        painter = few_steps.Painter(loaded, pairs)
         sample = dataclasses.replace(
             loaded.sample, steps=steps, sampler=sampler, times=times)
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(2))
-        wanted, _ = generate(loaded.model, loaded.params, batch["source"], batch["source_pose"],
-                             batch["target_pose"], keys, sample)
+        wanted, _ = generate(loaded.model, loaded.params, pairs["source"], pairs["source_pose"],
+                             pairs["target_pose"], keys, sample)
         found = np.asarray(few_steps.to_image(painter(sample)), int)
         assert np.abs(found - np.asarray(wanted, int)).max() <= 1 and found.std() > 5
         assert np.abs(found[0] - found[1]).max() > 5
@@ -127,3 +132,33 @@ class TestFewSteps:
         with pytest.raises(SystemExit, match="2"):
             few_steps.main()
         assert "refines a painted picture" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_reused_features_are_those_that_were_kept(loaded, pairs):
+    """At the same place nothing changes; elsewhere the last block alone answers, for less."""
+    painter = CachingPainter(loaded, pairs)
+    here = loaded.params, painter.context, painter.noise, 40
+    elsewhere = *here[:2], painter.noise[::-1], 40
+    whole, kept = painter._whole(*here)
+    np.testing.assert_allclose(painter._reused(*here, kept), whole, atol=1e-5)
+    assert np.abs(painter._reused(*elsewhere, kept) - painter._whole(*elsewhere)[0]).max() > 1e-3
+    assert 0.1 < painter.share() < 0.9
+    plain = few_steps.Painter(loaded, pairs)
+    config = dataclasses.replace(loaded.sample, steps=3)
+    np.testing.assert_allclose(painter(config), plain(config), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["source", "keys", "batch"])
+def test_the_slower_ways_paint_the_same(loaded, pairs, what):
+    """What is done once a picture or in one batch changes the operations alone."""
+    config = dataclasses.replace(loaded.sample, steps=3, source_weight=2.0)
+    keys = jax.random.split(jax.random.key(0), 2)
+    inputs = loaded.params, pairs["source"], pairs["source_pose"], pairs["target_pose"], keys
+    once = techniques.packaged(loaded.model, config)
+    again = techniques.slower(loaded.model, config, what)
+    found, wanted = (np.asarray(paint(*inputs), int) for paint in (again, once))
+    assert np.abs(found - wanted).max() <= 1 and found.std() > 5
+    more = operations(again, *inputs) - operations(once, *inputs)
+    assert more > 0 or (what == "batch" and abs(more) < 0.01 * operations(once, *inputs))

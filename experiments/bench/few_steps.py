@@ -1,6 +1,7 @@
 """Quality for cost: samplers and time grids by evaluations of the denoiser, on rendered test people.
 
     python -m repose_jax.experiments.bench.few_steps MODEL [--pairs 64] [--steps 2 4 8 16]
+        [--samplers ddim dpm++2m unipc heun]
 
 MODEL samples from noise and knows rendered people (preset small-people). The denoiser is compiled once
 and all samplers are driven from here, with the model's own classifier-free weight and no gradient
@@ -51,21 +52,24 @@ class Painter:
     def __init__(self, loaded, batch):
         self.model, self.params = loaded.model, loaded.params
         coefficients = two_branch(loaded.sample.source_weight)
+        self.coefficients = tuple(coefficients.values())
         source = to_signal(jnp.asarray(batch["source"]))
         poses = batch["source_pose"], batch["target_pose"]
         condition = jax.jit(self.model.condition, static_argnums=4)
-        context = stack_branches(*(
+        self.context = stack_branches(*(
             condition(self.params, source, *poses, branch) for branch in coefficients))
 
-        @jax.jit
-        def denoise(params, context, y, t):
-            denoiser = classifier_free(
-                self.model.denoiser(params, context), tuple(coefficients.values()))
-            return jnp.clip(denoiser(y, jnp.full(len(y), t)).x0, -1, 1)
-
-        self._denoise = lambda y, t: denoise(self.params, context, y, jnp.int32(t))
+        self._denoised = jax.jit(self.predict_x0)
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(len(source)))
         self.noise = initial_noise(keys, source.shape[1:])
+
+    def predict_x0(self, params, context, y, t):
+        """What is evaluated: the guided x0, [-1, 1], at one time step for all."""
+        denoiser = classifier_free(self.model.denoiser(params, context), self.coefficients)
+        return jnp.clip(denoiser(y, jnp.full(len(y), t)).x0, -1, 1)
+
+    def _denoise(self, y, t):
+        return self._denoised(self.params, self.context, y, jnp.int32(t))
 
     def __call__(self, config: SampleConfig) -> jax.Array:
         """Signals, [-1, 1]."""
@@ -122,6 +126,8 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--pairs", type=int, default=64)
     parser.add_argument("--steps", type=int, nargs="+", default=(2, 4, 8, 16))
+    samplers = tuple(dict(WAYS))
+    parser.add_argument("--samplers", nargs="+", choices=samplers, default=samplers)
     options = parser.parse_args()
     try:
         loaded = load_model(options.model)
@@ -143,7 +149,8 @@ def main() -> None:
     reference = None
     for config in [SampleConfig(steps=REFERENCE)] + [
             SampleConfig(steps=steps, sampler=sampler, times=times)
-            for steps in options.steps for sampler, times in WAYS]:
+            for steps in options.steps for sampler, times in WAYS
+            if sampler in options.samplers]:
         signal = painter(config)
         reference = signal if reference is None else reference
         distance = float(jnp.sqrt(jnp.mean((signal - reference) ** 2)))
