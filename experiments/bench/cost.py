@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.data.people.source import rendered_people
@@ -68,6 +69,12 @@ def side_by_side(runs: dict, repeats: int) -> dict[str, float]:
     """Median wall time of each; see `interleaved`."""
     return {name: statistics.median(one.wall for one in spent)
             for name, spent in interleaved(runs, repeats).items()}
+
+
+def quartiles(values: list[float]) -> str:
+    """The median, and in brackets the quartiles."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return f"{middle:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def ways_to_sample(sample: SampleConfig, steps: int) -> dict[str, SampleConfig]:

@@ -38,13 +38,12 @@ from repose_jax.diffusion.guidance import two_branch
 from repose_jax.diffusion.samplers import DDIM, Segment, sample
 from repose_jax.diffusion.solvers import UniPC
 from repose_jax.diffusion.time_grid import time_grid
-from repose_jax.experiments.bench.cost import Spent, interleaved, seconds
+from repose_jax.experiments.bench.cost import Spent, interleaved, quartiles, seconds
 from repose_jax.experiments.bench.pidm_checkout import (
     Inputs, imported, pidm_network, random_inputs, torched)
-from repose_jax.experiments.presets.pidm_rpa import CONFIG
-from repose_jax.models.pose_transfer import RePoseModel
+from repose_jax.models.pose_transfer import ObjectiveConfig, RePoseModel
 from repose_jax.pose.pidm_maps import pidm_maps
-from repose_jax.training.state import create_state, make_optimizer
+from repose_jax.training.state import OptimizerConfig, create_state, make_optimizer
 from repose_jax.training.step import make_train_step
 
 WEIGHT, TIME = 2.0, 700
@@ -165,9 +164,9 @@ class Ours:
         return self._picture(UniPC(), time_grid(self._model.schedule, "trailing", self._few))
 
     def training(self) -> Run:
-        optimizer = make_optimizer(CONFIG.train.schedule(), 1)
+        optimizer = make_optimizer(OptimizerConfig(learning_rate=2e-5), 1)
         step = jax.jit(make_train_step(
-            functools.partial(self._model.loss, objective=CONFIG.objective), optimizer,
+            functools.partial(self._model.loss, objective=ObjectiveConfig()), optimizer,
             ema_decay=0.9999), donate_argnums=0)
         state, key = create_state(self._params, optimizer), jax.random.key(0)
         picture = np.asarray((self._inputs.source + 1) * 127.5, np.uint8)
@@ -180,12 +179,6 @@ class Ours:
             return metrics
 
         return run
-
-
-def quartiles(values: list[float]) -> str:
-    """The median, and in brackets the quartiles."""
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return f"{middle:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def row(name: str, theirs: list[Spent], ours: list[Spent]) -> str:

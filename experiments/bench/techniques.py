@@ -29,9 +29,8 @@ from repose_jax.diffusion.guidance import classifier_free, stack_branches, two_b
 from repose_jax.diffusion.prediction import Prediction
 from repose_jax.diffusion.samplers import Segment, sample
 from repose_jax.evaluation.evaluators.sampled import choose_pairs
-from repose_jax.experiments.bench.cost import interleaved
+from repose_jax.experiments.bench.cost import interleaved, quartiles
 from repose_jax.experiments.bench.operations import operations
-from repose_jax.experiments.bench.pidm_speed import quartiles
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
