@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import socket
 import struct
 import time
@@ -16,6 +17,7 @@ from test_app_jobs import call
 
 from repose_jax import Client
 from repose_jax.common import local_server
+from repose_jax.experiments.bench import app_hostile
 from repose_jax.inference.app import serve
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -190,6 +192,20 @@ def test_who_sends_slowly_keeps_no_place(market_model, busy):
         time.sleep(0.05)
     assert b" 408 " in slow[0].recv(100)
     assert call(address, "POST", "/photo", values)[0] == 200
+
+
+@pytest.mark.slow
+def test_memory_under_files_that_mean_harm_is_bounded(market_model, monkeypatch):
+    """Four photos of as many pixels as are taken are decoded at once, and nothing else adds to it."""
+    monkeypatch.setattr(local_server, "_SECONDS", 2)
+    with running(tiny_service(market_model)) as address:
+        found = app_hostile.measure(address, os.getpid(), market_model.name, 2, 6, 3)
+    answers = {name: set(counts) - {503} for name, counts in found["answers"].items()}
+    taken = "49 million pixels, as many as are taken"
+    assert answers.pop(taken) == {200} and set.union(*answers.values()) == {400}
+    assert sum(n for counts in found["answers"].values() for s, n in counts.items() if s != 503) == 18
+    # The clients' own bodies are in this process, too.
+    assert found["peak_mb"] < found["before_mb"] + 2500 and found["after_mb"] < found["before_mb"] + 700
 
 
 def test_who_is_told_to_wait_asks_again(market_model, busy):

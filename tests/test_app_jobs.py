@@ -245,6 +245,11 @@ def test_the_document_is_of_what_is_parsed(service, market_model):
     assert body["properties"]["seed"] == {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
     assert body["properties"]["retarget"] == {"enum": ["bones", "scale", "none"]}
     assert body["properties"]["photo"]["required"] == ["name", "base64"]
+    assert body["properties"]["model"] == {"enum": service.names}
+    links = found["paths"]["/jobs"]["post"]["responses"]["202"]["links"]
+    known = {operation["operationId"] for path in found["paths"].values()
+             for name, operation in path.items() if name != "parameters"}
+    assert {link["operationId"] for link in links.values()} == set(links) <= known
     assert {"400", "409", "413", "429", "503"} <= set(found["paths"]["/jobs"]["post"]["responses"])
 
 

@@ -58,6 +58,13 @@ def test_one_picture(browser, address, tmp_path):
     painted(browser, 1)
     assert not find(browser, "#problem").is_displayed()
     shoot(browser, "app", whole=True)
+    if browser.size == "desktop":
+        find(browser, "#language").send_keys("日本語")
+        click(browser, "#gallery button[data-name=waving]")
+        until(browser, lambda b: "写真の人物の体に合わせました" in find(b, "#pose-notes").text, 60)
+        shoot(browser, "app-ja", whole=True)
+        tool(browser, "undo")
+        find(browser, "#language").send_keys("English")
     browser.execute_script("const c = document.querySelector('#compare'); c.value = 0; c.oninput()")
     assert "100%" in browser.execute_script("return document.querySelector('#before').style.clipPath")
     click(browser, "#download")

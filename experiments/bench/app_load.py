@@ -54,10 +54,10 @@ def server() -> Iterator[tuple[str, int]]:
             process.wait()
 
 
-def peak_mb(process: int) -> float:
-    """The most memory that a process of this machine has had, in MB (Linux)."""
+def memory_mb(process: int, what: str = "VmHWM") -> float:
+    """Memory of a process here in MB (Linux): VmRSS is what it has, VmHWM the most it has had."""
     text = pathlib.Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmHWM:\s+(\d+)", text).group(1)) / 1024  # type: ignore[union-attr]
+    return int(re.search(rf"{what}:\s+(\d+)", text).group(1)) / 1024  # type: ignore[union-attr]
 
 
 class User:
@@ -111,7 +111,7 @@ def measure(address: str, process: int, request: dict, users: int, seconds: floa
             "pictures_a_minute": round(60 * len(times) / took, 1),
             "median_s": round(statistics.median(times), 2) if times else None,
             "p95_s": round(times[min(len(times) - 1, int(0.95 * len(times)))], 2) if times else None,
-            "peak_mb": round(peak_mb(process)), "lost": len(lost), "why": sorted(set(lost))}
+            "peak_mb": round(memory_mb(process)), "lost": len(lost), "why": sorted(set(lost))}
 
 
 def main() -> None:

@@ -165,14 +165,15 @@ class AcceptanceService:
             raise UserError("results", "are none", "give at least one picture")
         if len(request.results) > MOST:
             raise UserError("results", f"are more than {MOST}", "judge fewer at once")
-        asked = [_asked(transfer, each) for each in request.results]
+        with self._app.reading:
+            asked = [_asked(transfer, each) for each in request.results]
+            pictures = np.stack([_pixels(transfer, each.picture) for each in request.results])
         how = _how(asked[0].text)
         assert how is not None  # of any that were asked for
         for each in asked:
             if _how(each.text) != how:
                 raise UserError(each.source, "was painted with other settings than "
                                 f"{asked[0].source}", "paint all of them alike")
-        pictures = np.stack([_pixels(transfer, each.picture) for each in request.results])
         with self._judging:
             found = judged(
                 transfer, asked, pictures, self._loaded(request.model), request.limits,

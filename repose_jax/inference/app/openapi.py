@@ -7,7 +7,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import repose_jax
@@ -24,6 +24,8 @@ _JOB = {"type": "object", "required": ["id", "state", "step", "steps", "ahead"],
     "preview": {"type": "string", "description": "PNG in base64, while it is painted"},
     "answer": {"type": "object", "description": "of a job that is done: as /paint answers"},
     "error": {"type": "string"}}}
+_LINKS = {name: {"operationId": name, "parameters": {"id": "$response.body#/id"}}
+          for name in ("get_job", "stop_job")}
 _TOLD = {"/facts": "Models, their settings, and a gallery of poses",
          "/acceptance/facts": "Who judges which model, limits and words"}
 _ANSWERS = {
@@ -66,20 +68,22 @@ def table(kind: Any) -> dict[str, Any]:
             "properties": {field.name: schema(hints[field.name]) for field in fields}}
 
 
-def document(requests: dict[str, type], told: Iterable[str], token: bool) -> dict[str, Any]:
+def document(requests: dict[str, type], told: Iterable[str], token: bool,
+             models: Sequence[str]) -> dict[str, Any]:
     """The document.
 
     Args:
       requests: what is posted to each path; that of /jobs is a job.
       told: paths that answer with facts.
       token: whether requests need one.
+      models: those that the server offers.
     """
     paths: dict[str, Any] = {
         path: {"post": _operation(
             f"post{path.replace('/', '_')}", (inspect.getdoc(kind) or "").partition("\n")[0],
-            {"202": _answer("the job", _JOB)} if path == "/jobs" else {
+            {"202": _answer("the job", _JOB) | {"links": _LINKS}} if path == "/jobs" else {
                 "200": _answer("done", {"type": "object"})},
-            (400, 403, 408, 409, 413, 429, 500, 503), _body(kind))}
+            (400, 403, 408, 409, 413, 429, 500, 503), _body(kind, models))}
         for path, kind in requests.items()}
     for path in ("/paint", "/jobs"):
         paths[path]["post"]["parameters"] = [{
@@ -119,8 +123,15 @@ def _operation(name: str, summary: str, answers: dict[str, Any], errors: tuple[i
         {"requestBody": body} if body else {})
 
 
-def _body(kind: type) -> dict[str, Any]:
-    return {"required": True, "content": {_JSON: {"schema": table(kind)}}}
+def _body(kind: type, models: Sequence[str]) -> dict[str, Any]:
+    return {"required": True, "content": {_JSON: {"schema": _offered(table(kind), models)}}}
+
+
+def _offered(found: dict[str, Any], models: Sequence[str]) -> dict[str, Any]:
+    """The schema of a request, and of one inside of it, with the models that there are."""
+    properties = {name: {"enum": list(models)} if name == "model" else _offered(inner, models)
+                  for name, inner in found.get("properties", {}).items()}
+    return found | ({"properties": properties} if properties else {})
 
 
 def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:

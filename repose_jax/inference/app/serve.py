@@ -74,7 +74,8 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
         "/photo": service.photo, "/pose": service.pose, "/save": service.save,
         "/alignment": service.alignment, **{path: make for path, (_, make) in more.posted.items()}}
     facts = {"/facts": service.facts, **more.told}
-    told = facts | {"/openapi.json": lambda: document(posted, facts, bool(token))}
+    told = facts | {"/openapi.json": lambda: document(
+        posted, facts, bool(token), service.names)}
     places = threading.BoundedSemaphore(_AT_ONCE)
 
     def allowed(path: str) -> str:

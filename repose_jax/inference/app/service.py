@@ -53,6 +53,10 @@ class AppService:
       models: bundled names, files or folders of runs; none takes all bundled models.
       seal: signs the pictures; None where nothing does.
 
+    Attributes:
+      reading: held while a photo is decoded and looked at, which takes some 600 MB where it has as
+        many pixels as are taken: of several at once, one after the other.
+
     Raises:
       UserError: there is no such model, or two have one name.
     """
@@ -71,6 +75,7 @@ class AppService:
         self._seal = seal
         self._loaded: dict[str, PoseTransfer] = {}
         self._loading, self._painting = threading.Lock(), threading.Lock()
+        self.reading = threading.Lock()
 
     @property
     def names(self) -> Sequence[str]:
@@ -109,14 +114,16 @@ class AppService:
         Raises:
           UserError: the photo cannot be read.
         """
-        transfer = self.transfer(request.model)
-        image = read_image(request.photo.label, request.photo.content())
-        answer: dict[str, Any] = {
-            "size": list(image.shape[:2]), "preview": _base64(_preview(image)), "pose": None}
-        try:
-            found = _read_off(transfer, image, request.photo)
-        except UserError as error:
-            return answer | {"notes": [str(error)]}
+        transfer, content = self.transfer(request.model), request.photo.content()
+        with self.reading:
+            image = read_image(request.photo.label, content)
+            answer: dict[str, Any] = {
+                "size": list(image.shape[:2]), "preview": _base64(_preview(image)), "pose": None}
+            try:
+                found = _read_off(transfer, image, request.photo)
+            except UserError as error:
+                return answer | {"notes": [str(error)]}
+            del image
         named, notes = _in_skeleton(found, transfer.skeleton)
         return answer | {"pose": _pose_json(named), "notes": notes}
 
@@ -128,7 +135,8 @@ class AppService:
         """
         transfer, file = self.transfer(request.model), request.file
         if is_picture(file.label):
-            found = _read_off(transfer, read_image(file.label, file.content()), file)
+            with self.reading:
+                found = _read_off(transfer, read_image(file.label, file.content()), file)
         else:
             found = read_pose(file.label, content=file.content())
         size = request.size
@@ -202,7 +210,8 @@ class AppService:
         """
         painted = request.painted
         transfer = self.transfer(painted.model)
-        picture = read_image(request.picture.label, request.picture.content())
+        with self.reading:
+            picture = read_image(request.picture.label, request.picture.content())
         if picture.shape[:2] != transfer.size:
             raise UserError(request.picture.label, "is not of the model's size", "give its picture")
         prepared = self._prepared(transfer, painted, painted.photo.content())[2]
@@ -215,12 +224,13 @@ class AppService:
     def _prepared(self, transfer: PoseTransfer, request: PaintRequest, content: bytes,
                   ) -> tuple[NamedPose, NamedPose, Prepared]:
         """The poses of a request, and the photo with them in the frame of the model."""
-        image = read_image(request.photo.label, content)
         target = posed("target pose", request.target)
-        source = _read_off(transfer, image, request.photo) if request.source is None else posed(
-            "source pose", request.source)
-        return source, target, transfer.prepare(image, source, target, name=request.photo.label,
-                                                retarget=request.retarget)
+        with self.reading:
+            image = read_image(request.photo.label, content)
+            source = _read_off(transfer, image, request.photo) if request.source is None else posed(
+                "source pose", request.source)
+            return source, target, transfer.prepare(
+                image, source, target, name=request.photo.label, retarget=request.retarget)
 
     def _settings(self, transfer: PoseTransfer, request: PaintRequest) -> SampleConfig:
         """The model's settings with a request's in their place; UserError where they do not suit."""
