@@ -139,6 +139,12 @@ def test_lengths_that_are_none_are_refused_before_anything_is_read(address, told
     assert not told
 
 
+def test_who_is_refused_in_the_middle_of_a_large_body_sees_the_answer(address, busy):
+    """More than the system keeps for a reader who does not read."""
+    for where, length, status in ((busy[0], 30 << 20, 503), (address, 33 << 20, 413)):
+        assert exchange(where, head(where, "/photo", length) + b"9" * length)[0] == status
+
+
 def test_what_is_sent_in_pieces_without_a_length_is_refused(address):
     sent = head(address, "/photo", 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
     assert exchange(address, sent + b"2\r\n{}\r\n0\r\n\r\n")[0] == 413

@@ -4,8 +4,8 @@
 
 Starts `repose app` as `app_load` does and lets clients post each file of a set as often as there are
 rounds, all clients at once, while others have begun a body and send no more of it; who is told to wait,
-asks again. Prints a line of JSON: memory before, at most and a while after, in MB, and how often which
-status was answered to which file.
+asks again. Prints a line of JSON: memory before, at most up to each quarter of the requests, and a
+while after, in MB, and how often which status was answered to which file.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def measure(address: str, process: int, model: str, rounds: int, clients: int, s
     """Memory of a server, and what it answered."""
     work = bodies(model)
     queue = itertools.cycle(work)
-    left, lock = rounds * len(work), threading.Lock()
+    total = left = rounds * len(work)
+    lock = threading.Lock()
+    peaks: list[int] = []
     answers: dict[str, collections.Counter[int]] = {name: collections.Counter() for name in work}
     before = memory_mb(process, "VmRSS")
 
@@ -107,6 +109,8 @@ def measure(address: str, process: int, model: str, rounds: int, clients: int, s
                 if not left:
                     return
                 left, name = left - 1, next(queue)
+                if (total - left) * 4 // total > len(peaks):
+                    peaks.append(round(memory_mb(process)))
             status = 503
             while status == 503:
                 status = status_of(address, work[name])
@@ -124,8 +128,8 @@ def measure(address: str, process: int, model: str, rounds: int, clients: int, s
             thread.join()
         seconds = time.monotonic() - start
     time.sleep(_QUIET_S)
-    return {"requests": rounds * len(work), "seconds": round(seconds), "clients": clients, "slow": slow,
-            "before_mb": round(before), "peak_mb": round(memory_mb(process, "VmHWM")),
+    return {"requests": total, "seconds": round(seconds), "clients": clients, "slow": slow,
+            "before_mb": round(before), "peaks_mb": peaks, "peak_mb": round(memory_mb(process)),
             "after_mb": round(memory_mb(process, "VmRSS")),
             "answers": {name: dict(sorted(counts.items())) for name, counts in answers.items()}}
 

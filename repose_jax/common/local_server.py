@@ -20,6 +20,7 @@ from repose_jax.common.errors import UserError
 
 _SECONDS = 30
 _BODY_SECONDS = 120  # for all of a body: who sends a byte now and then would keep a place for ever
+_REST_SECONDS, _SILENCE_SECONDS = 20, 1  # for what is left of a refused body
 _CONNECTIONS = 1024  # each has a thread
 _CHUNK = 1 << 20
 _WAITING = 128  # connections, as when a whole class begins at once
@@ -79,6 +80,22 @@ class LocalHandler(http.server.BaseHTTPRequestHandler):
             length -= len(parts[-1])
         self.connection.settimeout(_SECONDS)
         return b"".join(parts)
+
+    def let_finish(self, length: int) -> None:
+        """Takes what is still sent of a refused body of so many bytes, and keeps none of it.
+
+        Who is hung up on while they send sees a broken connection in place of the answer. Ends with the
+        body, after a second of silence, or when it has taken long enough.
+        """
+        end = time.monotonic() + _REST_SECONDS
+        try:
+            while length > 0 and (left := end - time.monotonic()) > 0:
+                self.connection.settimeout(min(left, _SILENCE_SECONDS))
+                if not (part := self.rfile.read1(min(length, _CHUNK))):
+                    return
+                length -= len(part)
+        except OSError:  # silent, or gone
+            pass
 
     def reply(self, status: int, body: bytes, kind: str = "text/plain; charset=utf-8",
               more: dict[str, str] | None = None) -> None:

@@ -93,7 +93,9 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
 
         def do_POST(self):
             self.close_connection = True  # what is left of a refused body is not read as a request
+            self._unread = self.length(2 * MOST_BYTES) or 0
             self._answer(self._posted)
+            self.let_finish(self._unread)
 
         def do_DELETE(self):
             self.close_connection = True
@@ -154,6 +156,7 @@ def make_server(service: AppService, host: str, port: int, say: Callable[[str], 
                 self._json(200, job.answer)
 
         def _read(self, length: int) -> bytes:
+            self._unread = 0
             try:
                 return self.body(length)
             except TimeoutError:
