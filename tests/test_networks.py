@@ -79,6 +79,18 @@ class TestGroupNorm:
         np.testing.assert_allclose(groups.mean((1, 3)), 0, atol=1e-4)
         np.testing.assert_allclose(groups.std((1, 3)), 1, atol=1e-3)
 
+    @pytest.mark.parametrize("spread", [3.0, 1e-3])
+    def test_it_is_flax_s_and_so_is_its_gradient(self, spread):
+        """On maps that are almost flat too."""
+        params = {"scale": normal(1, 6), "bias": normal(2, 6)}
+        x, weights = normal(0, 2, 4, 4, 6) * spread + 10, normal(3, 2, 4, 4, 6)
+        found, wanted = (jax.value_and_grad(
+            lambda params, x, norm=norm: (norm.apply({"params": params}, x) * weights).sum(), (0, 1))(
+                params, x) for norm in (group_norm(6, 2), nn.GroupNorm(
+                    num_groups=2, epsilon=1e-5, use_fast_variance=False)))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(
+            a, b, atol=2e-3 * np.abs(b).max()), found, wanted)
+
     def test_float32_whatever_comes_in(self):
         params = {"scale": jnp.ones(6), "bias": jnp.zeros(6)}
         rounded = self.x.astype(jnp.bfloat16)

@@ -20,6 +20,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Key, Num
 
 from repose_jax.networks.conv import Conv
+from repose_jax.networks.norm import GroupNorm
 
 Dtype = Any
 Kernel = Literal["auto", "xla", "cudnn"]
@@ -36,11 +37,9 @@ def sinusoids(t: Num[Array, "batch"], width: int, period: float = 1e4) -> Float[
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
 
-def group_norm(channels: int, groups: int, name: str | None = None) -> nn.GroupNorm:
+def group_norm(channels: int, groups: int, name: str | None = None) -> GroupNorm:
     """GroupNorm in float32 whatever the compute type; groups shrink to divide the channels."""
-    # E[x^2] - E[x]^2 would leave few digits of the variance of flat maps, such as a black picture's.
-    return nn.GroupNorm(num_groups=math.gcd(groups, channels), epsilon=1e-5,
-                        dtype=jnp.float32, use_fast_variance=False, name=name)
+    return GroupNorm(math.gcd(groups, channels), name=name)
 
 
 def space_to_depth(x: Float[Array, "b h w c"], patch: int) -> Float[Array, "b h2 w2 c2"]:
