@@ -16,5 +16,5 @@ from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
     model=refining.model("market14", scene=True), data=DataConfig(path="market1501"),
-    objective=dataclasses.replace(refining.OBJECTIVE, keep_place=True), frozen=PARTS, sample=refining.sample("market1501"),
-    train=refining.refiner_train(60_000))
+    objective=dataclasses.replace(refining.OBJECTIVE, keep_place=True), frozen=PARTS,
+    sample=refining.sample("market1501"), train=refining.refiner_train(60_000))

@@ -45,7 +45,7 @@ class PainterConfig:
       blocks: residual blocks a level, going down and going up.
       refine: channels of the full-resolution layer.
       groups: groups of GroupNorm.
-      scene: also keep the place where the source was taken, for pictures taken in one place.
+      scene: also keep the place where the source was taken.
     """
 
     channels: tuple[Width, ...] = ()
