@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -424,6 +425,13 @@ class TestTraining:
         difference = np.asarray(Image.open(output), int) - np.asarray(to_image(painted.picture)[0])
         assert np.abs(difference).max() <= 1
         assert Image.open(tmp_path / "out-trajectory.png").size[0] > 32
+
+    def test_what_is_not_denoised_has_no_denoising_loss(self, trained, tmp_path, capsys):
+        output = tmp_path / "report.json"
+        assert main(["evaluate", "--model", str(trained), "--data", "people", "--identities", "2",
+                     "--views", "2", "--pairs", "4", "--no-baselines", "--output", str(output)]) == 0
+        assert json.loads(output.read_text())["denoising"] is None
+        assert "with 0 steps nothing is denoised" in capsys.readouterr().out
 
     def test_the_denoiser_learns_and_the_painter_stays(self, trained, tmp_path):
         config = pose_task.ExperimentConfig(

@@ -166,12 +166,14 @@ class PictureEvaluation:
             generated, seconds = sampled(loaded, test, pairs, sample, guide, seed=wanted.seed,
                                          events=events)
             made = {loaded.name: in_memory(generated)}
-            table = denoising(loaded, test, pairs[:_DENOISED], seed=wanted.seed, events=events)
-            if table is not None and len(pairs) > _DENOISED:
-                notes.append(f"denoising loss: that of the first {_DENOISED} pairs")
+            if sample.steps:
+                table = denoising(loaded, test, pairs[:_DENOISED], seed=wanted.seed, events=events)
             if table is None:
-                notes.append("denoising loss: absent, as one person has more than half of the "
-                             "pairs from which wrong conditions are dealt")
+                notes.append("denoising loss: absent, as " + (
+                    "one person has more than half of the pairs from which wrong conditions are "
+                    "dealt" if sample.steps else "with 0 steps nothing is denoised"))
+            elif len(pairs) > _DENOISED:
+                notes.append(f"denoising loss: that of the first {_DENOISED} pairs")
             facts |= {"model": {"name": loaded.name, "sha256": loaded.sha256,
                                 "facts": loaded.facts},
                       "sample": dataclasses.asdict(sample), "seconds_per_picture": seconds}
