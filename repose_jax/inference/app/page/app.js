@@ -10,6 +10,8 @@ function translate() {
   translateAll();
   for (const editor of Object.values(editors)) editor.said();
   if (app.facts) gallery();
+  if (!app.job) $("status").textContent = "";
+  for (const button of $("history").children) button.lastChild.textContent = t("history.step", button.dataset);
   said();
 }
 

@@ -135,8 +135,9 @@ function show(step) {
 
 /* The picture joins the history, from which its photo, poses and settings can be taken up again. */
 function remember(step) {
-  const button = pictureButton(step, t("history.step", {
-    seed: step.values.seed, steps: step.values.steps ?? "" }));
+  const told = { seed: step.values.seed, steps: step.values.steps ?? "" };
+  const button = pictureButton(step, t("history.step", told));
+  Object.assign(button.dataset, told);
   button.onclick = () => {
     const { values, photo, size, preview, model } = step;
     Object.assign(app, { photo, size, preview, model });
