@@ -110,6 +110,27 @@ def test_a_list_of_pairs_and_what_fails_alone(browser, address, people, tmp_path
     all_was_well(browser, address)
 
 
+def test_ready_made_poses_a_list_taken_away_and_what_failed_once_more(browser, address, people):
+    browser.get(f"{address}/batch.html")
+    until(browser, lambda b: find(b, "#run").is_enabled())
+    choose(browser, "photos", people, "none.png")
+    choose(browser, "pairs", people, "pairs.csv")
+    assert find(browser, "#status").text == "3 pictures to be painted"
+    click(browser, "#unpair")
+    assert not find(browser, "#status").text and not find(browser, "#unpair").is_displayed()
+    click(browser, "#ready")
+    assert find(browser, "#status").text == "10 pictures to be painted"
+    click(browser, "#run")
+    until(browser, finished, 120)
+    assert find(browser, "#status").text == "10 of 10, 10 of them failed"
+    browser.execute_script("window.before = work.rows.map(row => row.error); again()")
+    assert browser.execute_script("return work.rows.some(row => row.state === 'waiting')")
+    until(browser, finished, 120)
+    assert browser.execute_script("return String(work.rows.map(row => row.error)) === String(before)")
+    until(browser, lambda b: find(b, "#again").is_displayed())
+    all_was_well(browser, address)
+
+
 def test_own_photos_are_accepted_or_not_and_why(browser, address, people, tmp_path):
     browser.get(f"{address}/accept.html")
     until(browser, lambda b: b.find_elements(By.CSS_SELECTOR, "#model option"))
