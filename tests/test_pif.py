@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -219,8 +220,8 @@ def test_a_field_that_is_the_true_distance_scores_perfectly():
     poses, valid = standing(24), valid_poses(standing(30, seed=5), MARKET14)
     reference = bones_of(valid, MARKET14)
 
-    class Exact:
-        def apply(self, variables, unit, visible):
+    class Exact(nn.Module):
+        def __call__(self, unit, visible):
             from repose_jax.networks.pif import FieldOutput
             from repose_jax.pose.neighbours import pose_distances
             table = pose_distances(unit, visible, *map(jnp.asarray, reference))
