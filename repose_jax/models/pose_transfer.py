@@ -338,7 +338,7 @@ def check_place(keep_place: bool, config: ModelConfig) -> None:
     """
     if keep_place and not (config.network.painter.channels and config.network.painter.scene):
         raise UserError("objective.keep_place", "is on, but this painter cannot keep a place",
-                        "set model.network.painter.scene")
+                        "set model.network.painter.scene, or leave it off")
 
 
 def check_model(config: ModelConfig) -> None:
