@@ -110,7 +110,8 @@ def test_other_tensors_are_refused(name, value, says):
 
 def terms(params, painted, target, *, perceptual=1.0, style=1.0, person=None, key=0):
     weight = jnp.ones((*painted.shape[:3], 1))
-    return perceptual_terms(params, painted, target, weight, weight if person is None else person,
+    person = weight if person is None else person
+    return perceptual_terms(params, painted, target, weight, person, 1 - person,
                             jax.random.split(jax.random.key(key), len(painted)), perceptual, style)
 
 
@@ -135,8 +136,9 @@ def test_a_place_is_judged_by_what_is_seen_of_it(params):
     weight = jnp.ones_like(left)
 
     def style(target, seen):
-        return float(perceptual_terms(params, x, target, weight, jnp.zeros_like(left), jax.random.split(
-            jax.random.key(0), len(x)), 0.0, 1.0, seen)["style"])
+        return float(perceptual_terms(
+            params, x, target, weight, jnp.zeros_like(left), seen,
+            jax.random.split(jax.random.key(0), len(x)), 0.0, 1.0)["style"])
 
     whole, half = style(pictures(2), weight), style(pictures(2), left)
     assert whole > 0 and half > 0 and abs(whole - half) > 1e-3 * whole

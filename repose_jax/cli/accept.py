@@ -57,7 +57,6 @@ def accept(argv: Sequence[str]) -> int:
     options = parse(AcceptOptions, "accept", argv)
     use_compilation_cache()
     from repose_jax.common.files import check_writable, write_content
-    from repose_jax.common.ranges import check_seed
     from repose_jax.evaluation.report.report import write_json
     from repose_jax.inference.pipeline import PoseTransfer
     from repose_jax.pose.formats import read_pose, read_poses
@@ -70,7 +69,6 @@ def accept(argv: Sequence[str]) -> int:
         raise UserError(options.output, "is not the name of a page", "let it end in .html")
     if options.per_image < 1:
         raise UserError("per-image", f"is {options.per_image}", "give 1 or more")
-    check_seed(options.seed)
     thresholds = read_thresholds(options.thresholds) if options.thresholds else Thresholds()
     images = pictures_in(options.images)
     reading = {"min_confidence": options.min_confidence}

@@ -45,10 +45,8 @@ def augment_reid(argv: Sequence[str]) -> int:
     use_compilation_cache()
     from repose_jax.common.files import check_writable
     from repose_jax.experiments.presets.reid_market1501 import CONFIG
-    from repose_jax.common.ranges import check_seed
     from repose_jax.studies.reid_augmentation import AugmentReid, augment_reid, markdown, write
 
-    check_seed(options.seed)
     if options.images is not None and options.images < CONFIG.train.batch_size:
         raise UserError("images", f"are {options.images}",
                         f"give {CONFIG.train.batch_size}, a batch, or more")

@@ -110,7 +110,6 @@ def evaluate(argv: Sequence[str]) -> int:
     use_compilation_cache()
     from repose_jax.common.files import check_writable
     from repose_jax.data.config import DataConfig
-    from repose_jax.common.ranges import check_seed
     from repose_jax.models.weights import kind_of
 
     if options.output.suffix != ".json":
@@ -121,7 +120,6 @@ def evaluate(argv: Sequence[str]) -> int:
     if options.min_confidence is not None and options.judge != "beside":
         raise UserError("--min-confidence", "is for the poses of --judge beside", "leave it out")
     kind = "model" if options.model is None else kind_of(options.model)
-    check_seed(options.seed)
     if options.held_out and (kind != "model" or options.protocol == _HUMAN_ART):
         raise UserError("--held-out", "is for pictures of a dataset's pairs", "leave it out")
     if options.save is not None and (kind != "model" or options.model is None):

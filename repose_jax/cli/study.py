@@ -52,12 +52,10 @@ class StudyBuildOptions:
 def study_build(argv: Sequence[str]) -> int:
     """Make a page that asks people about pictures, and its key."""
     options = parse(StudyBuildOptions, "study build", argv)
-    from repose_jax.common.ranges import check_seed
     from repose_jax.pose.formats import read_text
     from repose_jax.studies.human.build import PageOptions, build
     from repose_jax.studies.human.draw import Material, draw_questions
 
-    check_seed(options.seed)
     methods = parse_methods(options.images)
     if not options.kind:
         raise UserError("kind", "is none", "give one or more")
@@ -148,14 +146,12 @@ def study_score(argv: Sequence[str]) -> int:
     options = parse(StudyScoreOptions, "study score", argv)
     from repose_jax.common.files import check_writable, write_content
     from repose_jax.evaluation.report.report import write_json
-    from repose_jax.common.ranges import check_seed
     from repose_jax.studies.human.answers import read_answers
     from repose_jax.studies.human.key import read_key
     from repose_jax.studies.human.score import markdown, score
 
     if options.output.suffix != ".json":
         raise UserError(options.output, "is not the name of a JSON file", "let it end in .json")
-    check_seed(options.seed)
     key = read_key(options.study)
     scores = score(key, read_answers(options.answers, key), failed_checks=options.failed_checks,
                    seed=options.seed)

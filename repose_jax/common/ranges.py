@@ -98,6 +98,12 @@ def check_fields(config: Any, where: str = "") -> None:
             raise UserError(option, f"is {shown(value)}", f"give {wanted}")
 
 
+def check_seed(seed: int) -> None:
+    """Refuses a seed that is no field's and that no key can be made of, with a UserError."""
+    if not 0 <= seed < 2**32:
+        raise UserError("seed", f"is {seed}", "give 0 to 4294967295")
+
+
 def shown(value: Any) -> str:
     """A value in an error."""
     # Python refuses to print integers of more than some thousand digits.
@@ -154,9 +160,3 @@ def _tuple_expectation(value: Any, options: tuple) -> str | None:
 def _hints(kind: type) -> dict[str, Any]:
     hints = typing.get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-
-
-def check_seed(seed: int) -> None:
-    """Refuses a seed that no key can be made of, with a UserError."""
-    if not 0 <= seed < 2**32:
-        raise UserError("seed", f"is {seed}", "give 0 to 4294967295")

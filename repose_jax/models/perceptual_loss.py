@@ -55,8 +55,8 @@ def gram(x: Float[Array, "batch h w c"], where: Float[Array, "batch h w 1"]) -> 
 def perceptual_terms(
     params: Params, painted: Pictures, target: Pictures,
     weight: Float[Array, "batch height width 1"], person: Float[Array, "batch height width 1"],
-    keys: Key[Array, "batch"], perceptual: float, style: float,
-    seen: Float[Array, "batch height width 1"] | None = None,
+    seen: Float[Array, "batch height width 1"], keys: Key[Array, "batch"], perceptual: float,
+    style: float,
 ) -> dict[str, Float[Array, ""]]:
     """Equation 29.
 
@@ -66,18 +66,17 @@ def perceptual_terms(
         target.
       weight: of each pixel, with a mean of 1.
       person: where the target's person is, in [0, 1].
+      seen: the share of each pixel of the target that shows what is around the person and is worth
+        learning from, in [0, 1].
       keys: by which each pair is moved, both its pictures alike.
       perceptual: weight of the features' distance.
       style: weight of the Gram matrices' distance, over the person and over what is around.
-      seen: the share of each pixel of the target that shows what is around the person and is worth
-        learning from, in [0, 1]; None: all that is not the person.
 
     Returns:
       "perceptual" and "style", each where its weight is above 0.
     """
     together = _moved(jnp.concatenate(
-        [painted, jax.lax.stop_gradient(target), weight, person, 1 - person if seen is None else seen],
-        axis=-1), keys)
+        [painted, jax.lax.stop_gradient(target), weight, person, seen], axis=-1), keys)
     painted, target, weight, person, seen = jnp.split(together, (3, 6, 7, 8), axis=-1)
     # A place of which next to nothing is seen has no textures to tell of.
     told = jnp.minimum(seen.mean(axis=(1, 2, 3)) / _ENOUGH, 1.0)[:, None]

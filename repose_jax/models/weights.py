@@ -251,8 +251,7 @@ def load_model(name: str | os.PathLike[str]) -> PretrainedModel:
     with _about(path):
         sample = from_dict(SampleConfig, _parsed(path, read.metadata, "sample"), "sample")
         sample.check(read.config)
-    fields = {field.name: getattr(read, field.name) for field in dataclasses.fields(read)}
-    return PretrainedModel(**fields, sample=sample)
+    return PretrainedModel(**vars(read), sample=sample)
 
 
 def load_estimator(name: str | os.PathLike[str]) -> Pretrained[EstimatorConfig]:

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from repose_jax.common.fields import added
@@ -88,8 +89,7 @@ def with_scene(params: dict, patch: int) -> dict:
     maps = (stem["kernel"].shape[2] - colours) // 2
 
     def grown(kernel, at, by):
-        where = [jnp.zeros((*kernel.shape[:2], by, kernel.shape[3]), kernel.dtype)]
-        return jnp.concatenate([kernel[:, :, :at], *where, kernel[:, :, at:]], axis=2)
+        return jnp.insert(kernel, np.full(by, at), 0.0, axis=2)
 
     seen = grown(grown(stem["kernel"], colours + 2 * maps, maps), colours, colours)
     return {

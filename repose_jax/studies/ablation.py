@@ -152,7 +152,7 @@ def run(
     Args:
       ablation: what to run.
       folder: gets cells/NAME.npz, whole or not at all.
-      events: get a sentence for each cell.
+      events: get a sentence for each cell, and hear of its sampling's progress.
 
     Raises:
       UserError: a model, the data, a setting or the folder cannot be used; found before the first

@@ -106,11 +106,11 @@ def loss(
     weight = pixel_weights(person, before, objective)
     answer, seen = in_place_of(
         source, target, painting.picture, batch["source_pose"], batch["target_pose"],
-        skeleton) if objective.keep_place else (target, None)
+        skeleton) if objective.keep_place else (target, 1 - person)
     terms = picture_terms(painting.picture, answer, weight, objective)
     if objective.perceives:
-        terms |= perceptual_terms(perception, painting.picture, answer, weight, person,
-                                  keys, objective.perceptual, objective.style, seen)
+        terms |= perceptual_terms(perception, painting.picture, answer, weight, person, seen,
+                                  keys, objective.perceptual, objective.style)
     terms |= alignment_terms(alignment, source, target, person, objective)
     if objective.judged:
         half = image_size[0] // 2, image_size[1] // 2
