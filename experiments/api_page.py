@@ -37,7 +37,9 @@ def _entry(name: str, thing: Any) -> str:
 
 
 def _block(name: str, thing: Any) -> list[str]:
-    signature = re.sub(r"<(?:function|class) '?([\w.]+)[^>]*>", r"\1", str(inspect.signature(thing)))
+    # Where a default lies in memory says nothing, and is another each time.
+    signature = re.sub(r"<[^()]* at 0x\w+>", "...", str(inspect.signature(thing)))
+    signature = re.sub(r"<class '([\w.]+)'>", r"\1", signature)
     # Annotations are kept as text, and shown quoted.
     for quote in ("'", '"'):
         signature = re.sub(f"(: |-> ){quote}([^{quote}]*){quote}", r"\1\2", signature)
