@@ -13,6 +13,7 @@ from repose_jax.common.fields import added
 from repose_jax.common.ranges import (
     Natural, Positive, Range, Scene, Seed, Workers, check_fields)
 from repose_jax.data.augment.config import AugmentConfig
+from repose_jax.data.pairs.cameras import by_one_camera
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import Batches, batches
 from repose_jax.data.pairs.subset import numbered, share_of
@@ -28,6 +29,7 @@ class DataConfig:
       share: of the training pictures, drawn at random by `seed` with at least one of each person;
         not for "people".
       hold_out: people, drawn by `seed`, whom training leaves out, to choose by.
+      one_camera: only pairs that one camera took, in one light and place; for data that tell.
       flip: mirror half of the pairs.
       augment: further random changes to the pairs; only for training, by default none.
       workers: processes that read; 0 reads in the training process.
@@ -42,6 +44,7 @@ class DataConfig:
     path: str = "people"
     share: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     hold_out: Natural = added(0)
+    one_camera: bool = added(False)
     flip: bool = True
     augment: AugmentConfig = AugmentConfig()
     workers: Workers = 0
@@ -66,7 +69,8 @@ class DataConfig:
             return source
         if self.hold_out:
             source = source.only(self._kept(source))
-        return share_of(source, self.share, self.seed)
+        source = share_of(source, self.share, self.seed)
+        return by_one_camera(source) if self.one_camera else source
 
     def held_out(self, *, skeleton: str | None = None,
                  size: tuple[int, int] | None = None) -> PairSource:
@@ -126,6 +130,7 @@ class DataConfig:
         return ({"augment": self.augment.identity()} if self.augment.active else {}) | (
             {"share": self.share} if self.share != 1 else {}) | (
             {"hold_out": self.hold_out} if self.hold_out else {}) | (
+            {"one_camera": True} if self.one_camera else {}) | (
             {"scene": self.scene} if self.scene != "view" else {})
 
     def refuse_augment(self, what: str) -> None:

@@ -127,6 +127,24 @@ class TestPainting:
         np.testing.assert_allclose(slope[0, 6:26, 13], 0.0, atol=1e-6)
         np.testing.assert_allclose(slope[0, 6:26, 2], 2 * 0.5, atol=1e-5)
 
+    def test_a_skirt_between_the_thighs_is_the_person_s(self):
+        """The target's middle from hips to knees, as far as all four are known."""
+        source, target = (jnp.full((1, 64, 32, 3), value) for value in (0.25, 0.5))
+        apart = np.zeros((1, 14, 3), np.float32)
+        for name, corner in {"right_hip": (5, 20), "left_hip": (26, 20), "right_knee": (5, 40),
+                             "left_knee": (26, 40)}.items():
+            apart[0, MARKET14.index(name)] = *corner, 1.0
+        nobody = jnp.zeros((1, 14, 3))
+
+        def middle(pose):
+            answer, _ = in_place_of(source, target, source, nobody, jnp.asarray(pose), MARKET14)
+            return answer[0, :, 16, 0]
+
+        np.testing.assert_allclose(middle(apart)[24:36], 0.5, atol=0.02)
+        np.testing.assert_allclose(middle(apart)[50:], 0.25, atol=0.01)
+        apart[0, MARKET14.index("left_knee"), 2] = 0
+        np.testing.assert_allclose(middle(apart), 0.25, atol=0.01)
+
     def test_without_a_scene_the_place_is_not_looked_at(self):
         """And models from before there was one keep their identity."""
         assert "scene" not in identity(CONFIG)["network"]["painter"]

@@ -82,3 +82,36 @@ def test_people_held_out_are_nobody_who_is_trained_on(tmp_path, monkeypatch):
     assert config.identity() != DataConfig(path="somewhere", seed=5).identity()
     with pytest.raises(UserError, match="hold_out"):
         DataConfig(path="somewhere", hold_out=7).open("train")
+
+
+def test_pairs_by_one_camera(monkeypatch):
+    """Of all pairs, and of given ones, those and only those whose two pictures one camera took."""
+    def source(cameras, pairs=None):
+        plain = numbered_source(people=3, views=6)
+        return PairSource(skeleton=MARKET14, size=plain.size, names=plain.names, pairs=pairs,
+                          persons=plain.persons, poses=plain.poses, read=plain.image, cameras=cameras)
+
+    cameras = np.random.default_rng(1).integers(1, 4, 18)
+    whole = source(cameras)
+    alike = {(a, b) for a, b in np.asarray(whole.pairs).tolist() if cameras[a] == cameras[b]}
+    opened = whole
+    monkeypatch.setattr("repose_jax.data.config.open_dataset", lambda *_, **__: opened)
+    config = DataConfig(path="somewhere", one_camera=True)
+    kept = config.open("train")
+    assert 0 < len(alike) < len(whole.pairs) and len(kept.pairs) == len(alike)
+    assert set(map(tuple, np.asarray(kept.pairs).tolist())) == alike
+    assert len(config.open("test").pairs) == len(whole.pairs)
+    assert config.identity() != DataConfig(path="somewhere").identity()
+    # The same of people who are held out, and of some of the pictures.
+    held = DataConfig(path="somewhere", one_camera=True, hold_out=1).held_out()
+    assert {cameras[int(held.names[a])] == cameras[int(held.names[b])]
+            for a, b in np.asarray(held.pairs).tolist()} == {True}
+    opened = source(cameras, np.array([[0, 3], [3, 6], [6, 9], [9, 12]], np.int32))
+    rest = config.open("train").only(np.arange(12)).pairs
+    assert set(map(tuple, rest.tolist())) == alike & {(0, 3), (3, 6), (6, 9)}
+    opened = source(None)
+    with pytest.raises(UserError, match="one_camera: needs pictures whose names tell their camera"):
+        config.open("train")
+    opened = source(np.arange(18))
+    with pytest.raises(UserError, match="one_camera: leaves no pair"):
+        config.open("train")

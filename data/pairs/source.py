@@ -135,7 +135,7 @@ class PairSource:
         drop = ("_cache", "pairs")
         return {key: value for key, value in self.__dict__.items() if key not in drop}
 
-    def with_pairs(self, pairs: Int32[np.ndarray, "p 2"]) -> PairSource:
+    def with_pairs(self, pairs: Int32[np.ndarray, "p 2"] | OrderedPairs) -> PairSource:
         """The same pictures, sharing those that are in memory, with other pairs."""
         other = copy.copy(self)
         other.__dict__.pop("identity", None)

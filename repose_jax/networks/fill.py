@@ -7,13 +7,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.networks.warp import resize
-from repose_jax.pose.maps import grid, person_map
+from repose_jax.pose.maps import PERSON_SPREAD, grid, person_map, segment_coordinates
 from repose_jax.pose.skeleton import Skeleton
 
 # Flesh and most cloth: at 9 % of the height from the bones the picture is taken to be the place.
 _SPREAD, _GAIN = 0.06, 3.0
 # The same of a person who is cut out: closer, or other places would come along.
 _CLOSE_GAIN = 2.0
+# Where a skirt is, as parts of the way from hip to knee.
+_SKIRT = (0.25, 0.5, 0.75)
 # From the hips' middle to the shoulders', and on by this part of it, one is in the middle of the head.
 _HEAD = 0.45
 
@@ -87,6 +89,7 @@ def in_place_of(
 ) -> tuple[Float[Array, "batch height width c"], Float[Array, "batch height width 1"]]:
     """The target's person in the place where the source was taken (docs/method.md, 22'').
 
+    Cut out are the target's limbs with some cloth and what lies between the thighs, where a skirt is.
     What neither picture shows of that place, because the source's person stood before it, is as
     `painted`, of which no gradient is taken: a loss against the answer says nothing about it.
 
@@ -100,7 +103,8 @@ def in_place_of(
       (the picture, the share of each pixel in [0, 1] that is the source's place).
     """
     size = source.shape[1], source.shape[2]
-    person = jnp.minimum(_CLOSE_GAIN * person_map(target_pose, skeleton, size), 1.0)
+    near = jnp.maximum(person_map(target_pose, skeleton, size), _skirt(target_pose, skeleton, size))
+    person = jnp.minimum(_CLOSE_GAIN * near, 1.0)
     known = surroundings(source_pose, skeleton, size)
     place = known * source + (1 - known) * jax.lax.stop_gradient(painted)
     return person * target + (1 - person) * place, (1 - person) * known
@@ -119,3 +123,18 @@ def _head(pose, skeleton, size):
     squares = jnp.sum((grid(size, size) - head[:, None, None]) ** 2, axis=-1, keepdims=True)
     known = (some & any_hip)[:, None, None, None]
     return known * jnp.exp(-squares / (2 * (_SPREAD * size[0]) ** 2))
+
+
+def _skirt(pose, skeleton, size):
+    """Between the thighs, as far around as `person_map`; 0 where hips or knees are not known."""
+    def joint(name):
+        return pose[:, skeleton.index(name)]
+
+    hips, knees = ([joint(f"{side}_{part}") for side in ("right", "left")] for part in ("hip", "knee"))
+    shown = jnp.min(jnp.stack([corner[:, 2] for corner in hips + knees]), axis=0)
+    across = [[(hip + part * (knee - hip))[:, :2] for hip, knee in zip(hips, knees, strict=True)]
+              for part in _SKIRT]
+    squares = jnp.min(jnp.stack([segment_coordinates(grid(size, size), *ends)[0]
+                                 for ends in across]), axis=0)
+    near = jnp.exp(-squares / (2 * (PERSON_SPREAD * size[0]) ** 2))
+    return (shown[:, None, None] * near)[..., None]

@@ -12,6 +12,9 @@ from jaxtyping import Array, Float
 
 from repose_jax.pose.skeleton import Skeleton
 
+# Of a person, as a part of the picture's height: a limb's thickness and some cloth.
+PERSON_SPREAD = 0.045
+
 
 def grid(size: tuple[int, int], image_size: tuple[int, int]) -> Float[Array, "h w 2"]:
     """Where the cells of a map lie in the picture.
@@ -102,13 +105,13 @@ def person_map(
     skeleton: Skeleton,
     image_size: tuple[int, int],
     *,
-    sigma: float = 0.045,
+    sigma: float = PERSON_SPREAD,
 ) -> Float[Array, "*batch height width 1"]:
     """Roughly where a person is, from the joints alone: the largest of all pose maps.
 
     Args:
       pose, skeleton, image_size: as for `pose_maps`.
-      sigma: spread, as a fraction of the picture's height: a limb's thickness and some cloth.
+      sigma: spread, as a fraction of the picture's height.
 
     Returns:
       Values in [0, 1], one a pixel; 0 throughout for a pose without a visible joint.
