@@ -126,12 +126,27 @@ class TestFewSteps:
         found = np.asarray(few_steps.to_image(painter(sample)), int)
         assert np.abs(found - np.asarray(wanted, int)).max() <= 1 and found.std() > 5
         assert np.abs(found[0] - found[1]).max() > 5
+        np.testing.assert_array_equal(few_steps.painted(loaded, pairs, sample), found)
 
     def test_a_model_that_refines_is_a_line(self, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["few_steps", "people"])
         with pytest.raises(SystemExit, match="2"):
             few_steps.main()
         assert "refines a painted picture" in capsys.readouterr().err.splitlines()[-1]
+
+    def test_kept_pictures_are_not_painted_again_nor_taken_for_others(self, tmp_path):
+        facts, pictures = {"model": "a", "pairs": "[1, 2]"}, np.full((2, 4, 4, 3), 7, np.uint8)
+        row = tmp_path, "ddim, uniform, 2"
+        np.testing.assert_array_equal(few_steps.kept(*row, facts, lambda: pictures), pictures)
+        again = few_steps.kept(*row, facts, lambda: pytest.fail("painted again"))
+        np.testing.assert_array_equal(again, pictures)
+        for other in ({"model": "b"}, {"pairs": "[1, 3]"}):
+            with pytest.raises(UserError, match="no pictures of this model"):
+                few_steps.kept(*row, facts | other, lambda: pictures)
+        (file,) = tmp_path.iterdir()
+        file.write_bytes(b"no pictures")
+        with pytest.raises(UserError, match="no pictures of this model"):
+            few_steps.kept(*row, facts, lambda: pictures)
 
 
 @pytest.mark.slow

@@ -158,17 +158,19 @@ class TestConditions:
 
         @jax.jit
         def guided(params, source, source_pose, target_pose):
-            denoiser, _ = MODEL.guided_denoiser(params, to_signal(source), source_pose,
-                                                target_pose, coefficients)
-            return denoiser(Y, T)
+            denoisers, _ = MODEL.guided_denoisers(params, to_signal(source), source_pose,
+                                                  target_pose, coefficients, two_branch(1.0))
+            return [denoiser(Y, T) for denoiser in denoisers]
 
         unknown = self.batch | {"target_pose": np.zeros_like(self.batch["target_pose"])}
         parts = {"none": predict(self.params, *inputs_of(unknown), branch="pose"),
                  "pose": predict(self.params, *inputs_of(self.batch), branch="pose"),
                  "source": predict(self.params, *inputs_of(unknown))}
-        out = guided(self.params, *inputs_of(self.batch))
+        out, plain = guided(self.params, *inputs_of(self.batch))
         expected = sum(c * parts[branch].x0 for branch, c in coefficients.items())
         np.testing.assert_allclose(out.x0, expected, atol=2e-3)
+        np.testing.assert_allclose(
+            plain.x0, predict(self.params, *inputs_of(self.batch)).x0, atol=2e-3)
         assert jnp.abs(expected - parts["source"].x0).max() > 0.1
 
     def test_zero_heads_know_nothing(self):

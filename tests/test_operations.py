@@ -89,13 +89,24 @@ class TestSampling:
 
     def test_classifier_free_guidance_costs_nothing_outside_of_its_interval(self, count):
         evaluation = count(self.plain(3)) - count(self.plain(2))
-        once = count(self.plain(1)) - evaluation
         whole = count(SampleConfig(steps=4, source_weight=2.0))
         half = count(SampleConfig(
             steps=4, source_weight=2.0, classifier_free_interval=(0.25, 0.75)))
         assert whole - count(SampleConfig(steps=3, source_weight=2.0)) == 2 * evaluation
-        # The steps outside have conditions of their own.
-        assert half == whole - 2 * evaluation + once
+        # The plain steps' conditions are among those that guidance needs anyway.
+        assert half == whole - 2 * evaluation
+        assert count(SampleConfig(
+            steps=4, source_weight=2.0, classifier_free_interval=(0.4, 0.45))) == (
+                count(self.plain(4)))  # no step's middle lies in it
         assert count(SampleConfig(
             steps=4, source_weight=1.0, classifier_free_interval=(0.25, 0.75))) == (
                 count(self.plain(4)))
+
+    def test_plain_steps_beside_a_guidance_without_their_branch(self, count):
+        """Theirs is a fourth branch, made in one pass with the three: never a pass of its own."""
+        evaluation = count(self.plain(3)) - count(self.plain(2))
+        whole = count(SampleConfig(steps=4, classifier_free="disentangled"))
+        half = count(SampleConfig(
+            steps=4, classifier_free="disentangled", classifier_free_interval=(0.25, 0.75)))
+        # The whole counts that pass, for the picture that sampling may begin with.
+        assert half < whole - 4 * evaluation

@@ -343,15 +343,18 @@ class TestLatents:
             pixels = jnp.clip(jnp.round((signal[..., :3] + 1) * 127.5), 0, 255).astype(jnp.uint8)
             return pixels.repeat(2, 1).repeat(2, 2)
 
-        def guided_denoiser(self, params, source, source_pose, target_pose, coefficients):
-            given = jnp.concatenate([
-                source * (branch in ("source", "both")) for branch in coefficients])
+        def guided_denoisers(self, params, source, source_pose, target_pose, *coefficients):
+            def guided(weights):
+                given = jnp.concatenate([
+                    source * (branch in ("source", "both")) for branch in weights])
 
-            def denoise(y, t):
-                assert y.shape[1:] == (8, 8, 4)
-                return from_x0(given * params["gain"], y, SHORT.alpha_bar(t))
+                def denoise(y, t):
+                    assert y.shape[1:] == (8, 8, 4)
+                    return from_x0(given * params["gain"], y, SHORT.alpha_bar(t))
 
-            return classifier_free(denoise, tuple(coefficients.values())), source
+                return classifier_free(denoise, tuple(weights.values()))
+
+            return tuple(map(guided, coefficients)), source
 
     def paint(self, **settings):
         source = np.random.default_rng(0).integers(64, 192, (3, 8, 8, 3), np.uint8)

@@ -78,7 +78,7 @@ def main() -> int:
             y = abar[to] ** 0.5 * x0 + (1 - abar[to]) ** 0.5 * epsilon
 
     def picture(params):
-        denoiser, _ = model.guided_denoiser(params, source, pose, pose, two_branch(2.0))
+        (denoiser,), _ = model.guided_denoisers(params, source, pose, pose, two_branch(2.0))
         return sample([Segment(denoiser, times)], model.schedule, DDIM(), keys, (*size, 3),
                       clip=False)[0]
 

@@ -150,7 +150,7 @@ class Ours:
 
     def _picture(self, sampler, times) -> Run:
         def paint(params, conditions):
-            denoiser, _ = self._model.guided_denoiser(params, *conditions, two_branch(WEIGHT))
+            (denoiser,), _ = self._model.guided_denoisers(params, *conditions, two_branch(WEIGHT))
             return sample([Segment(denoiser, times)], self._model.schedule, sampler, self._inputs.keys,
                           self._inputs.noise.shape[1:])[0]
 

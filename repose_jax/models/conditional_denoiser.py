@@ -35,22 +35,22 @@ class ConditionalDenoiser(Protocol):
     ) -> UInt8[Array, "batch height width 3"]:
         """The signal to pictures."""
 
-    def guided_denoiser(
+    def guided_denoisers(
         self,
         params: Any,
         source: Float[Array, "batch h w c"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
-        coefficients: dict[Branch, float],
-    ) -> tuple[Denoiser, Float[Array, "batch h w c"]]:
-        """The denoiser under classifier-free guidance, its conditions made once.
+        *coefficients: dict[Branch, float],
+    ) -> tuple[tuple[Denoiser, ...], Float[Array, "batch h w c"]]:
+        """The denoiser under each of several classifier-free guidances, the conditions made once.
 
         Args:
           params: parameters.
           source: signal of the source picture.
           source_pose, target_pose: pixels of the picture.
-          coefficients: from `guidance.two_branch` or `guidance.disentangled`.
+          coefficients: one or more, from `guidance.two_branch` or `guidance.disentangled`.
 
         Returns:
-          (the denoiser, the signal that sampling may begin with).
+          (the denoisers, the signal that sampling may begin with).
         """

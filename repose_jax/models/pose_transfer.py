@@ -18,7 +18,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import Fraction, Range, Weight, check_fields, shown
 from repose_jax.common.signal import to_image, to_signal
-from repose_jax.diffusion.guidance import Branch, classifier_free
+from repose_jax.diffusion.guidance import Branch, classifier_free, stack_branches
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
 from repose_jax.diffusion.prediction import Denoiser, Kind, Prediction, interpret
 from repose_jax.diffusion.schedule import Schedule
@@ -188,32 +188,39 @@ class RePoseModel:
 
         return denoise
 
-    def guided_denoiser(
+    def guided_denoisers(
         self,
         params: Params,
         source: Float[Array, "batch h w 3"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
-        coefficients: dict[Branch, float],
-    ) -> tuple[Denoiser, Float[Array, "batch h w 3"]]:
-        """The denoiser under classifier-free guidance, its conditions made once.
+        *coefficients: dict[Branch, float],
+    ) -> tuple[tuple[Denoiser, ...], Float[Array, "batch h w 3"]]:
+        """The denoiser under each of several classifier-free guidances, the conditions made once.
 
         Args:
-          coefficients: from `guidance.two_branch` or `guidance.disentangled`.
+          coefficients: one or more, from `guidance.two_branch` or `guidance.disentangled`.
 
         Returns:
-          (the denoiser, the picture that it copies from with all conditions given).
+          (the denoisers, the picture that they copy from with all conditions given).
         """
+        branches = tuple(dict.fromkeys(branch for each in coefficients for branch in each))
         given = tuple((branch in ("source", "both"), branch in ("pose", "both"))
-                      for branch in coefficients)
+                      for branch in branches)
         context = apply(self.network, params, source, source_pose, target_pose, given,
                         method="conditions")
-        if "both" in coefficients:
-            place, size = tuple(coefficients).index("both"), source.shape[0]
-            picture = context.picture[place * size:(place + 1) * size]
-        else:
-            picture = self.condition(params, source, source_pose, target_pose).picture
-        return classifier_free(self.denoiser(params, context), tuple(coefficients.values())), picture
+
+        def part(branch: Branch) -> Context:
+            place, size = branches.index(branch), source.shape[0]
+            return jax.tree.map(lambda leaf: leaf[place * size:(place + 1) * size], context)
+
+        def denoiser(weights: dict[Branch, float]) -> Denoiser:
+            own = context if tuple(weights) == branches else stack_branches(*map(part, weights))
+            return classifier_free(self.denoiser(params, own), tuple(weights.values()))
+
+        full = part("both") if "both" in branches else self.condition(
+            params, source, source_pose, target_pose)
+        return tuple(map(denoiser, coefficients)), full.picture
 
     def _interpret(self, out, y, t, context) -> Prediction:
         return interpret(self.config.prediction, out.signal, y, self.config.schedule.alpha_bar(t),

@@ -81,21 +81,21 @@ def generate(
 def _generate(model, config, trajectory, params, guide, numbers, source, source_pose, target_pose,
               keys, watcher):
     signal = model.encode(params, jnp.asarray(source))
-    plain, painted = model.guided_denoiser(
-        params, signal, source_pose, target_pose, config.coefficients())
     schedule, guidance = model.schedule, config.guidance
+    weighted = steps_inside(config.classifier_free_interval, config.steps)
+    coefficients, unweighted = config.coefficients(), config.unweighted().coefficients()
+    if coefficients == unweighted or weighted[0] == weighted[1]:
+        coefficients, weighted = unweighted, (0, config.steps)
+    wanted = (coefficients,) if weighted == (0, config.steps) else (coefficients, unweighted)
+    denoisers, painted = model.guided_denoisers(
+        params, signal, source_pose, target_pose, *wanted)
+    inside, outside = denoisers[0], denoisers[-1]
     if not config.steps:
         # Its trajectory is the picture itself, at the time of the clean picture.
         only = Step(jnp.full((1, painted.shape[0]), -1), painted[None], {})
         return model.decode(params, painted), [only] if trajectory else []
     times = config.evaluated(schedule)
     first, end = guidance.guided(config.steps)
-    weighted = steps_inside(config.classifier_free_interval, config.steps)
-    cheap, unweighted = plain, config.unweighted().coefficients()
-    if config.coefficients() == unweighted:
-        weighted = 0, config.steps
-    if weighted != (0, config.steps):
-        cheap, _ = model.guided_denoiser(params, signal, source_pose, target_pose, unweighted)
     table = guidance.course(times[first:end], schedule.steps)
 
     def guided(denoiser: Denoiser) -> Denoiser:
@@ -109,7 +109,7 @@ def _generate(model, config, trajectory, params, guide, numbers, source, source_
     segments = []
     cuts = sorted({0, first, end, *weighted, config.steps})
     for begin, stop in itertools.pairwise(cuts):
-        denoiser = plain if weighted[0] <= begin < weighted[1] else cheap
+        denoiser = inside if weighted[0] <= begin < weighted[1] else outside
         segments.append(Segment(guided(denoiser) if first <= begin < end else denoiser,
                                 times[begin:stop]))
     watch = None if watcher is None else lambda step, x0: told(

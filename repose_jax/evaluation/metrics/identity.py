@@ -32,7 +32,7 @@ def identity_features(
 
 def _scores(by: Instruments) -> Iterator[Score]:
     unread = "" if by.identities is not None else "no network reads who people are"
-    yield Score("identity", lambda batch: _cosine(
+    yield Score("identity", lambda batch: cosine(
         identity_features(by, "source")(batch), identity_features(by)(batch)),
         beside="source", absent=unread)
     gallery = by.gallery
@@ -53,7 +53,10 @@ def _rank(gallery: Searchable, features: np.ndarray, batch: PictureBatch) -> Ran
     return gallery.rank(features, batch.pairs)
 
 
-def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def cosine(
+    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"]
+) -> Float[np.ndarray, "n"]:
+    """How alike two pictures' features are, -1 to 1, pair by pair."""
     return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
 
 
