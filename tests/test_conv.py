@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from repose_jax.networks import conv
 from repose_jax.networks.conv import Conv, conv_general_dilated
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -45,6 +46,26 @@ def test_the_kernels_gradient_in_parts_is_that_in_one():
     got, want = (jax.jit(jax.grad(lambda k, c=conv: jnp.sum(weight * c(x, k))))(kernel)
                  for conv in (ours, reference))
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (1, 1), (5, 3)], ids=str)
+def test_the_kernels_gradient_in_strips_is_that_in_one(size, monkeypatch):
+    """A single picture has none to part; strips of 3 rows of 10, the last of one."""
+    monkeypatch.setattr(conv, "_TERMS", 64)
+    monkeypatch.setattr(conv, "_STRIP", 3 * 9 * 32)
+    keys = jax.random.split(jax.random.key(1), 3)
+    x = jax.random.normal(keys[0], (1, 10, 9, 32))
+    kernel = jax.random.normal(keys[1], (*size, 32, 32))
+    weight = jax.random.normal(keys[2], x.shape)
+    gradients = [jax.jit(jax.grad(lambda k, c=each: jnp.sum(weight * c(x, k))))
+                 for each in (ours, reference)]
+    got, want = (each(kernel) for each in gradients)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+    convolutions = [each.lower(kernel).as_text().count("stablehlo.convolution") for each in gradients]
+    # The value's own is not needed; an accelerator's program has the gradient at once.
+    assert convolutions == [4, 1]
+    assert gradients[0].trace(kernel).lower(lowering_platforms=("tpu",)).as_text().count(
+        "stablehlo.convolution") == 1
 
 
 def test_second_derivatives_too(operands):
