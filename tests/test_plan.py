@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from repose_jax.tasks.plan import Plan, collectives, estimate
 from repose_jax.tasks.task import Task
 from repose_jax.training.chips import CHIPS
 from repose_jax.training.config import LoopConfig
+from devices import on_devices
 
 PROGRAM = """
   %a = (f32[128]{0}, bf16[2,3]{1,0}) all-reduce(%x, %y), replica_groups={}
@@ -26,13 +29,15 @@ PROGRAM = """
   %c = ((f32[4]), (f32[16]{0})) all-gather-start(%w), dimensions={0}
   %d = (f32[16]{0}) all-gather-done(%c)
   %e = pred[7] add(%b, %b)
+  %f = (f32[6]{0}, f32[6]{0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%v)
 """
 
 
 def test_collectives_are_counted_by_kind_and_bytes():
     found = collectives(PROGRAM)
-    assert found["all-reduce"] == (1, 128 * 4 + 6 * 2)
-    assert found["all-gather"][0] == 2 and set(found) == {"all-reduce", "all-gather"}
+    # What starts gives back what it was given, too, which is not sent.
+    assert found == {"all-reduce": (1, 128 * 4 + 6 * 2), "all-gather": (2, 32 * 4 + 16 * 4),
+                     "collective-permute": (1, 6 * 4)}
 
 
 def test_time_is_operations_over_the_share_of_the_peak():
@@ -98,6 +103,67 @@ def test_what_is_planned_needs_neither_data_nor_the_model_to_start_from(preset):
 def test_an_unknown_topology_is_one_line(topology, capsys):
     assert main(["plan", "tiny", "--topology", topology]) == 2
     assert "topology" in capsys.readouterr().err
+
+
+PLANS = """
+import json, sys
+import jax
+sys.path.insert(0, sys.argv[1])
+from repose_jax.cli.train import preset_of
+from repose_jax.tasks.plan import plan
+from test_plan import Large
+
+jax.config.update("jax_disable_most_optimizations", True)
+tiny = preset_of(["tiny"], "plan")[0].task()
+tasks = {mode: Large(parallel=mode) for mode in ("pmap", "jit", "fsdp")} | {"tiny": tiny}
+found = {name: plan(task, jax.devices()) for name, task in tasks.items()}
+print(json.dumps({name: (plan.parameters, plan.memory["state"], plan.collectives)
+                  for name, plan in found.items()}))
+"""
+
+
+class Large(Layer):
+    """A matrix of 8 MiB, which fsdp splits, and a vector that it does not."""
+
+    def init(self, key):
+        return {"w": jnp.zeros((4096, 512)), "b": jnp.zeros(512)}
+
+    def batch_shapes(self):
+        return {"x": jax.ShapeDtypeStruct((64, 4096), jnp.float32)}
+
+    def loss(self, params, frozen, batch, keys):
+        return jnp.mean(jnp.sin(batch["x"] @ params["w"] + params["b"])), {}
+
+
+@pytest.fixture(scope="module")
+def planned():
+    """Parameters, bytes of the state and collectives of the step on eight devices."""
+    tests = str(pathlib.Path(__file__).parent)
+    return json.loads(on_devices(8, PLANS, tests, timeout=1800).splitlines()[-1])
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_where_the_state_is_whole_one_reduction_of_all_gradients_is_all_that_is_sent(planned, mode):
+    parameters, state, sent = planned[mode]
+    assert sent == {"all-reduce": [1, 4 * (parameters + 1)]}  # and of the loss
+    assert state == pytest.approx(16 * parameters, abs=16)
+
+
+def test_so_it_is_for_the_diffusion_model(planned):
+    """Biases of layers whose outputs are added have one gradient, which the compiler sends once."""
+    parameters, state, sent = planned["tiny"]
+    assert set(sent) == {"all-reduce"} and sent["all-reduce"][0] == 1
+    assert 0.99 * 4 * parameters < sent["all-reduce"][1] <= 4 * (parameters + 1)
+    assert state == pytest.approx(16 * parameters, abs=16)
+
+
+def test_fsdp_gathers_each_split_array_once_and_holds_an_eighth_of_it(planned):
+    parameters, state, sent = planned["fsdp"]
+    split, rest = 4 * 4096 * 512, 4 * 512
+    assert sent["all-gather"] == [1, split] and set(sent) == {"all-gather", "all-reduce"}
+    # The gradients, the loss and four numbers of their and the parameters' norms.
+    assert sent["all-reduce"][1] == split + rest + 4 * 4
+    assert state == pytest.approx(4 * (split / 8 + rest), abs=16)
 
 
 @pytest.mark.slow

@@ -24,7 +24,9 @@ from repose_jax.training.step import LossFn, make_train_step, sample_keys
 
 _BITS = {"pred": 8, "bf16": 16}
 _COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all")
-_CALL = re.compile(rf"= (.*?) ({'|'.join(_COLLECTIVES)})(?:-start)?\(")
+_CALL = re.compile(rf"= (.*?) ({'|'.join(_COLLECTIVES)})(-start)?\(")
+# What begins one of these gives the operands beside the results, and perhaps counters.
+_WITH_OPERANDS = ("all-gather", "collective-permute")
 _ARRAY = re.compile(r"\b([a-z]+[0-9]*)\[([0-9,]*)\]")
 
 
@@ -160,9 +162,13 @@ def _bytes(leaf: Any) -> int:
 def collectives(program: str) -> dict[str, tuple[int, int]]:
     """Kind -> (how many, bytes of their results) of the collectives in a compiled program's text."""
     found: dict[str, tuple[int, int]] = {}
-    for results, kind in _CALL.findall(program):
+    for given, kind, start in _CALL.findall(program):
+        arrays = _ARRAY.findall(given)
+        if start and kind in _WITH_OPERANDS:
+            arrays = [array for array in arrays if array != ("u32", "")]
+            arrays = arrays[len(arrays) // 2:]
         size = sum(_bits(name) * int(np.prod([int(n) for n in dims.split(",") if n])) // 8
-                   for name, dims in _ARRAY.findall(results))
+                   for name, dims in arrays)
         count, total = found.get(kind, (0, 0))
         found[kind] = count + 1, total + size
     return found
