@@ -25,7 +25,8 @@ COMMANDS = {
     "data check": "data:data_check", "data show": "data:data_show",
     "study build": "study:study_build", "study serve": "study:study_serve",
     "study score": "study:study_score",
-    "import pidm": "import_weights:import_pidm", "export": "export:export",
+    "import pidm": "import_weights:import_pidm",
+    "import autoencoder": "import_weights:import_autoencoder", "export": "export:export",
     "bench": "bench:bench", "models": "models:models", "runs": "runs:runs", "plan": "plan:plan",
     "show-config": "train:show_config"}
 

@@ -11,25 +11,23 @@ import dataclasses
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import flax.traverse_util
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_torch
 from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
+from repose_jax.models.tensor_places import (
+    SHOWN, Array, Place, conv, layer, linear, norm, placed, refuse_values)
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig, decoder_plan, encoder_plan
 
-Array = Float[np.ndarray, "..."]
-
 _UNUSED = re.compile(r"\.(cond_emb_layers|qkv|proj_out1)\.|^encoder\.(time_embed\.|.*\.emb_layers\.)")
-_SHOWN = 6
 _MEND = "give the last.pt or model_*.pt that PIDM's train.py wrote"
 _BASELINE = RPAConfig(iterations=0, initial="zero", inject=False, copy=False)
 
@@ -57,14 +55,6 @@ class PidmWeights(NamedTuple):
     unused: int
 
 
-class _Place(NamedTuple):
-    """Where a tensor goes: its name in the file, its path here, what makes the one of the other."""
-
-    theirs: str
-    ours: str
-    change: Callable[[Array], Array]
-
-
 def read_pidm(
     path: str | os.PathLike[str], which: Literal["ema", "model"] = "ema", rpa: int = 0,
     image_size: tuple[int, int] = (256, 256),
@@ -89,7 +79,7 @@ def read_pidm(
     like = flax.traverse_util.flatten_dict(
         jax.eval_shape(model.init, jax.random.key(0)), sep="/")
     places = list(_places(config.network.unet))
-    params = _placed(path, state, places, like)
+    params = placed(path, state, places, like, _MEND, _UNUSED.search)
     fresh = set(like) - set(params)
     if fresh:
         made = flax.traverse_util.flatten_dict(
@@ -109,17 +99,13 @@ def _state(path: str | os.PathLike[str], which: str) -> dict[str, Array]:
     if state is None:
         keys = list(map(str, content))
         _refuse_others(path, keys)
-        raise UserError(path, f"holds no {which!r} but {', '.join(keys[:_SHOWN]):.200}", _MEND)
+        raise UserError(path, f"holds no {which!r} but {', '.join(keys[:SHOWN]):.200}", _MEND)
     if not isinstance(state, Mapping) or not state or not all(
             isinstance(name, str) and isinstance(value, np.ndarray)
             for name, value in state.items()):
         raise UserError(path, f"holds no dictionary of tensors under {which!r}", _MEND)
     _refuse_others(path, list(state))
-    wrong = [name for name, value in state.items()
-             if value.dtype.kind != "f" or not np.isfinite(value).all()]
-    if wrong:
-        raise UserError(path, f"{_some(wrong)} with values that are no finite floats",
-                        "fetch it again, or give an earlier checkpoint")
+    refuse_values(path, state)
     return dict(state)
 
 
@@ -127,11 +113,6 @@ def _refuse_others(path: str | os.PathLike[str], names: list[str]) -> None:
     for pattern, what in _OTHERS:
         if any(re.search(pattern, name) for name in names):
             raise UserError(path, f"is {what}, whose weights have no place in this network", _MEND)
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN]):.400}{more}"
 
 
 def _config(
@@ -156,86 +137,31 @@ def _config(
     return config
 
 
-def _placed(
-    path: str | os.PathLike[str], state: Mapping[str, Array], places: list[_Place],
-    like: Mapping[str, Any],
-) -> dict[str, Array]:
-    """The tensors in their places.
-
-    Raises:
-      UserError: some are missing, unexpected or misshapen.
-    """
-    known = {place.theirs for place in places}
-    missing = sorted(known - set(state))
-    unexpected = sorted(name for name in state if name not in known and not _UNUSED.search(name))
-    params, misshapen = {}, []
-    for theirs, ours, change in places:
-        if theirs in state and ours in like:
-            try:
-                value = change(state[theirs])
-            except (ValueError, IndexError):  # of another number of axes
-                value = state[theirs]
-            if value.shape == like[ours].shape:
-                params[ours] = np.ascontiguousarray(value, np.float32)
-            else:
-                misshapen.append(f"{theirs} {value.shape} for {like[ours].shape}")
-        elif theirs in state:
-            unexpected.append(theirs)
-    wrong = [f"{what} {_some(names)}" for what, names in
-             (("lacks", missing), ("has unexpected", unexpected), ("has misshapen", misshapen))
-             if names]
-    if wrong:
-        raise UserError(path, "; ".join(wrong), _MEND)
-    return params
-
-
-def _conv(x: Array) -> Array:
-    return x.transpose(2, 3, 1, 0)
-
-
-def _linear(x: Array) -> Array:
-    return x.T
-
-
 def _pointwise(x: Array) -> Array:
     """A convolution over a row of tokens by one, as a matrix."""
     return x[:, :, 0].T
 
 
-def _same(x: Array) -> Array:
-    return x
-
-
-def _layer(theirs: str, ours: str, change: Callable[[Array], Array]) -> Iterator[_Place]:
-    yield _Place(f"{theirs}.weight", f"{ours}/kernel", change)
-    yield _Place(f"{theirs}.bias", f"{ours}/bias", _same)
-
-
-def _norm(theirs: str, ours: str) -> Iterator[_Place]:
-    yield _Place(f"{theirs}.weight", f"{ours}/scale", _same)
-    yield _Place(f"{theirs}.bias", f"{ours}/bias", _same)
-
-
-def _block(theirs: str, ours: str, *, timed: bool, skip: bool) -> Iterator[_Place]:
-    yield from _norm(f"{theirs}.in_layers.0", f"{ours}/norm_in")
-    yield from _layer(f"{theirs}.in_layers.2", f"{ours}/conv_in", _conv)
-    yield from _norm(f"{theirs}.out_layers.0", f"{ours}/norm_out")
-    yield from _layer(f"{theirs}.out_layers.3", f"{ours}/conv_out", _conv)
+def _block(theirs: str, ours: str, *, timed: bool, skip: bool) -> Iterator[Place]:
+    yield from norm(f"{theirs}.in_layers.0", f"{ours}/norm_in")
+    yield from layer(f"{theirs}.in_layers.2", f"{ours}/conv_in", conv)
+    yield from norm(f"{theirs}.out_layers.0", f"{ours}/norm_out")
+    yield from layer(f"{theirs}.out_layers.3", f"{ours}/conv_out", conv)
     if timed:
-        yield from _layer(f"{theirs}.emb_layers.1", f"{ours}/embedding", _linear)
+        yield from layer(f"{theirs}.emb_layers.1", f"{ours}/embedding", linear)
     if skip:
-        yield from _layer(f"{theirs}.skip_connection", f"{ours}/skip", _conv)
+        yield from layer(f"{theirs}.skip_connection", f"{ours}/skip", conv)
 
 
-def _attention(theirs: str, ours: str, channels: int) -> Iterator[_Place]:
-    yield from _norm(f"{theirs}.norm", f"{ours}/norm")
-    yield from _layer(f"{theirs}.to_q", f"{ours}/query", _pointwise)
-    yield from _layer(f"{theirs}.proj_out2", f"{ours}/out", _pointwise)
+def _attention(theirs: str, ours: str, channels: int) -> Iterator[Place]:
+    yield from norm(f"{theirs}.norm", f"{ours}/norm")
+    yield from layer(f"{theirs}.to_q", f"{ours}/query", _pointwise)
+    yield from layer(f"{theirs}.proj_out2", f"{ours}/out", _pointwise)
     for name, half in (("key", slice(0, channels)), ("value", slice(channels, 2 * channels))):
         of: dict[str, Any] = {"channels": channels, "half": half}
-        yield _Place(f"{theirs}.to_kv.weight", f"{ours}/{name}/kernel",
+        yield Place(f"{theirs}.to_kv.weight", f"{ours}/{name}/kernel",
                      functools.partial(_half_pointwise, **of))
-        yield _Place(f"{theirs}.to_kv.bias", f"{ours}/{name}/bias", functools.partial(_half, **of))
+        yield Place(f"{theirs}.to_kv.bias", f"{ours}/{name}/bias", functools.partial(_half, **of))
 
 
 def _half(x: Array, channels: int, half: slice) -> Array:
@@ -249,12 +175,12 @@ def _half_pointwise(x: Array, channels: int, half: slice) -> Array:
     return _pointwise(_half(x, channels, half))
 
 
-def _places(config: UNetConfig) -> Iterator[_Place]:
+def _places(config: UNetConfig) -> Iterator[Place]:
     """Every parameter of U-Net and source encoder and the tensor that it comes from."""
-    yield from _layer("time_embed.time_embed.0", "unet/time_in", _linear)
-    yield from _layer("time_embed.time_embed.2", "unet/time_out", _linear)
-    yield from _layer("input_blocks.0.0", "unet/stem", _conv)
-    yield from _layer("encoder.input_blocks.0.0", "encoder/stem", _conv)
+    yield from layer("time_embed.time_embed.0", "unet/time_in", linear)
+    yield from layer("time_embed.time_embed.2", "unet/time_out", linear)
+    yield from layer("input_blocks.0.0", "unet/stem", conv)
+    yield from layer("encoder.input_blocks.0.0", "encoder/stem", conv)
     carried, attention = config.channels[0], 0
     encoder = encoder_plan(config)
     for k, block in enumerate(encoder[1:], start=1):
@@ -285,5 +211,5 @@ def _places(config: UNetConfig) -> Iterator[_Place]:
                               f"unet/upsample_{len(config.channels) - 1 - level}", timed=True,
                               skip=False)
             level -= 1
-    yield from _norm("out.0", "unet/head_norm")
-    yield from _layer("out.2", "unet/head", _conv)
+    yield from norm("out.0", "unet/head_norm")
+    yield from layer("out.2", "unet/head", conv)

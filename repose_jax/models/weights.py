@@ -1,8 +1,9 @@
 """Networks as files: safetensors with the configuration and the facts inside.
 
 A file holds one network: a model, one of the two that guide it, a pose estimator or a pose
-interaction field, a re-identification network, or what a task of somebody's own made. It is named
-by a bundled name ("people"), by its path, or by the folder of the training run that made it.
+interaction field, a re-identification network, a first stage, or what a task of somebody's own
+made. It is named by a bundled name ("people"), by its path, or by the folder of the training run that
+made it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.common.json_text import parse_json
 from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
 from repose_jax.models.sample_config import SampleConfig
+from repose_jax.networks.autoencoder import AutoencoderConfig, fresh_autoencoder
 from repose_jax.networks.pif import FieldConfig, fresh_field
 from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
 from repose_jax.networks.reid import ReidConfig, fresh_reid
@@ -267,3 +269,20 @@ def load_field(name: str | os.PathLike[str]) -> Pretrained[FieldConfig]:
 def load_reid(name: str | os.PathLike[str]) -> Pretrained[ReidConfig]:
     """Reads a re-identification network; see `load_weights`."""
     return load_weights(name, "reid", ReidConfig, fresh_reid)
+
+
+def load_autoencoder(name: str | os.PathLike[str]) -> Pretrained[AutoencoderConfig]:
+    """Reads a first stage, trained here or imported; see `load_weights`.
+
+    Raises:
+      UserError: also for latents whose scale is no number that can be divided by.
+    """
+    read = load_weights(name, "first-stage", AutoencoderConfig, fresh_autoencoder)
+    _check_scale(name, read.params)
+    return read
+
+
+def _check_scale(name: str | os.PathLike[str], first_stage: Params) -> None:
+    """Raises UserError where latents cannot be divided by their scale."""
+    if not (first_stage["scale"] > 0).all():
+        raise UserError(name, "has latents of a scale that is not above 0", _HINT)

@@ -37,9 +37,11 @@ def sinusoids(t: Num[Array, "batch"], width: int, period: float = 1e4) -> Float[
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
 
-def group_norm(channels: int, groups: int, name: str | None = None) -> GroupNorm:
+def group_norm(
+    channels: int, groups: int, name: str | None = None, epsilon: float = 1e-5
+) -> GroupNorm:
     """GroupNorm in float32 whatever the compute type; groups shrink to divide the channels."""
-    return GroupNorm(math.gcd(groups, channels), name=name)
+    return GroupNorm(math.gcd(groups, channels), epsilon, name=name)
 
 
 def space_to_depth(x: Float[Array, "b h w c"], patch: int) -> Float[Array, "b h2 w2 c2"]:
@@ -94,6 +96,7 @@ class ResBlock(nn.Module):
       dropout: probability of dropping an activation before the last convolution.
       groups: groups of the normalisation.
       dtype: compute type of the convolutions; parameters and normalisation stay float32.
+      epsilon: of the normalisation.
     """
 
     channels: int
@@ -101,6 +104,7 @@ class ResBlock(nn.Module):
     dropout: float = 0.0
     groups: int = 32
     dtype: Dtype = jnp.float32
+    epsilon: float = 1e-5
 
     @nn.compact
     def __call__(
@@ -109,11 +113,11 @@ class ResBlock(nn.Module):
         embedding: Float[Array, "batch e"] | None = None,
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Float[Array, "batch h2 w2 c2"]:
-        h = nn.silu(group_norm(x.shape[-1], self.groups, "norm_in")(x)).astype(self.dtype)
+        h = nn.silu(group_norm(x.shape[-1], self.groups, "norm_in", self.epsilon)(x)).astype(self.dtype)
         h, x = resample(h, self.resample), resample(x, self.resample)
         h = Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_in")(h)
         h = checkpoint_name(h, CONVOLVED)
-        h = group_norm(self.channels, self.groups, "norm_out")(h)
+        h = group_norm(self.channels, self.groups, "norm_out", self.epsilon)(h)
         if embedding is not None:
             scale_shift = nn.Dense(2 * self.channels, name="embedding")(nn.silu(embedding))
             scale, shift = jnp.split(scale_shift[:, None, None, :], 2, axis=-1)
