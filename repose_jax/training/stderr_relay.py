@@ -9,6 +9,8 @@ import os
 import signal
 
 _LOST = (b"coordination_service", b"JAX distributed service detected fatal errors")
+# Told before, by who waits for a notice from the process that is lost; no news where none is.
+_BESIDE = b"preemption_sync_manager"
 LINE = (b"repose: error: training: another process was lost or did not answer; "
         b"run the same command again to resume from the last checkpoint\n")
 
@@ -22,7 +24,7 @@ def relay(source: int, target: int) -> None:
             if not lost and any(words in line for words in _LOST):
                 lost = True
                 os.write(target, LINE)
-            if not lost:
+            if not lost and _BESIDE not in line:
                 os.write(target, line + b"\n")
         # A progress bar ends no line; reports of JAX begin with a letter and a date.
         if pending.startswith(b"\r") and not lost:
