@@ -240,3 +240,13 @@ def test_the_relay_lets_other_lines_through():
     done = subprocess.run([sys.executable, "-S", stderr_relay.__file__], input=given,
                           capture_output=True, check=True)
     assert done.stdout == b"one\n\rbar 10%\rbar 20%\ntwo\n" + stderr_relay.LINE
+
+
+def test_the_line_does_not_stand_behind_an_unfinished_bar():
+    with subprocess.Popen([sys.executable, "-S", stderr_relay.__file__], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, bufsize=0) as relay:
+        relay.stdin.write(b"\rbar 10%")
+        assert relay.stdout.read(8) == b"\rbar 10%"
+        relay.stdin.write(b"F1 coordination_service is gone\n@ 0x1\n")
+        relay.stdin.close()
+        assert relay.stdout.read() == b"\n" + stderr_relay.LINE

@@ -28,7 +28,7 @@ from repose_jax.training.stderr_relay import LINE
 _MODEL = "model.safetensors"
 # Where a kill falls: after so many seconds at most once the sign is there; None waits for no sign.
 _MOMENTS = {"start": (None, 20.0), "first rows": ("log.jsonl", 1.0),
-            "checkpoint": ("checkpoints/*tmp*", 0.05), "later": ("checkpoints/[1-9]*", 2.0)}
+            "checkpoint": ("checkpoints/*tmp*", 0.05), "later": ("checkpoints/*[0-9]", 2.0)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _Matrix:
         before = _seen(folder, sign)
         runs = self.start(folder)
         while sign and all(run.poll() is None for run in runs) and not _seen(folder, sign) - before:
-            time.sleep(0.001)
+            time.sleep(0.005)
         time.sleep(rng.uniform(0, most))
         at = [int(path.name) for path in folder.glob("checkpoints/*") if path.name.isdecimal()]
         runs[killed].kill()

@@ -17,19 +17,22 @@ LINE = (b"repose: error: training: another process was lost or did not answer; "
 
 def relay(source: int, target: int) -> None:
     """Copies whole lines, and what has no end yet as soon as it cannot be one of JAX's."""
-    pending, lost = b"", False
+    pending, lost, bar = b"", False, False
     while data := os.read(source, 65536):
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
-            if not lost and any(words in line for words in _LOST):
-                lost = True
-                os.write(target, LINE)
-            if not lost and _BESIDE not in line:
-                os.write(target, line + b"\n")
+            if lost or _BESIDE in line:
+                continue
+            if any(words in line for words in _LOST):
+                lost, line = True, LINE[:-1]
+            if bar and line and not line.startswith(b"\r"):
+                os.write(target, b"\n")  # what is told does not stand behind an unfinished bar
+            bar = False
+            os.write(target, line + b"\n")
         # A progress bar ends no line; reports of JAX begin with a letter and a date.
         if pending.startswith(b"\r") and not lost:
             os.write(target, pending)
-            pending = b""
+            pending, bar = b"", True
     if pending and not lost:
         os.write(target, pending)
 
