@@ -19,7 +19,8 @@ from jaxtyping import Array, Float
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _TERMS, _WIDE = 8_192, 32  # terms of a fast sum; narrower kernels have no use for it
-_STRIP = 1 << 18  # numbers of a strip of a picture, 1 MB, that is summed fast
+_PART, _STRIP = _TERMS * 48, 1 << 18  # numbers in a fast part of a batch, in a fast strip (1 MB)
+_STRIPS = 32  # at most: each is a convolution to compile
 
 
 def _convolve(x, kernel, precision):
@@ -44,16 +45,19 @@ def _for_kernel(x, kernel, cotangent, precision):
     """The gradient with respect to the kernel, summed over parts of the batch.
 
     It is a convolution too, whose sums run over batch, rows and columns. XLA's CPU compiler needs
-    2.5 times as long for sums of more than 8,192 terms (48 channels, jaxlib 0.10.2). One picture of
-    128x128 cells and 128 channels needs 5 times as long as its strips of 16 rows; accelerators, which
-    would not, sum it at once.
+    2.5 times as long for sums of more than 8,192 terms (48 channels, jaxlib 0.10.2). Where pictures
+    are too large, or have more channels, strips of them are summed: one of 128x128 cells and 128
+    channels needs 5 times as long as its strips of 16 rows. Accelerators sum those at once.
     """
     batch, height, width, channels = x.shape
     parts = -(-batch * height * width // _TERMS)
     if min(kernel.shape[2:]) < _WIDE:
-        parts = 1
-    if batch % parts:  # there are not enough pictures to part them
-        rows = max(1, _STRIP // (batch * width * max(channels, kernel.shape[3])))
+        return _at_once(precision, x, kernel, cotangent)
+    wide = max(channels, kernel.shape[3])
+    if batch % parts or batch // parts * height * width * wide > _PART:
+        rows = max(1, _STRIP // (batch * width * wide))
+        if -(-height // rows) > _STRIPS:
+            return _at_once(precision, x, kernel, cotangent)
         return lax.platform_dependent(
             x, kernel, cotangent, cpu=functools.partial(_of_strips, rows, precision),
             default=functools.partial(_at_once, precision))
