@@ -89,19 +89,20 @@ class DataConfig:
         left = np.random.default_rng(self.seed).permutation(people)[:self.hold_out]
         return np.flatnonzero(~np.isin(person, left))
 
-    def batches(self, source: PairSource, batch_size: int) -> Batches:
+    def batches(self, source: PairSource, batch_size: int, *, flow: bool = False) -> Batches:
         """The endless stream of training batches of pairs; see `repose_jax.data.pairs.stream`."""
         return batches(source, batch_size=batch_size, seed=self.seed, flip=self.flip,
-                       augment=self.augment, workers=self.workers)
+                       augment=self.augment, workers=self.workers, flow=flow)
 
     def held_out_batches(self, batch_size: int, *, skeleton: str | None = None,
-                         size: tuple[int, int] | None = None) -> Batches | None:
+                         size: tuple[int, int] | None = None,
+                         flow: bool = False) -> Batches | None:
         """Batches of pairs of those whom training leaves out, neither mirrored nor changed; None
         where it leaves out nobody."""
         if not self.hold_out:
             return None
         return batches(self.held_out(skeleton=skeleton, size=size), batch_size=batch_size,
-                       seed=self.seed, flip=False)
+                       seed=self.seed, flip=False, flow=flow)
 
     @property
     def name(self) -> str:

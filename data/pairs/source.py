@@ -6,9 +6,10 @@ import copy
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int32, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.files import StoredPictures
@@ -29,6 +30,26 @@ class Chosen:
     def deciding(self, index: int) -> bytes:
         """What decides picture `index`, see `deciding`."""
         return deciding(self._read, int(self._chosen[index]))
+
+
+class TrueFlow(NamedTuple):
+    """The true flow between two pictures of a person.
+
+    Attributes:
+      flow: from each pixel of the target to where the source has the same point of the body,
+        (dx, dy) in pixels; 0 where the target shows no body.
+      seen: whether both pictures show that point.
+      body: whether the target shows the body there.
+    """
+
+    flow: Float32[np.ndarray, "height width 2"]
+    seen: Bool[np.ndarray, "height width"]
+    body: Bool[np.ndarray, "height width"]
+
+
+def _between(read: Callable[[int, int], TrueFlow], chosen: Int32[np.ndarray, "n"], source: int,
+             target: int) -> TrueFlow:
+    return read(int(chosen[source]), int(chosen[target]))
 
 
 def deciding(read: Callable[[int], np.ndarray], index: int) -> bytes:
@@ -109,6 +130,7 @@ class PairSource:
         left_out: Mapping[str, Sequence[str]] | None = None,
         cameras: Sequence[int] | None = None,
         read_mask: Callable[[int], Bool[np.ndarray, "height width"]] | None = None,
+        read_flow: Callable[[int, int], TrueFlow] | None = None,
     ):
         """Args:
           skeleton, size, names, persons, notes, left_out, cameras: see the class.
@@ -118,12 +140,15 @@ class PairSource:
           cache: keep decoded pictures in memory (3 H W bytes each; each worker has its own).
           read_mask: gives the mask of the person in picture i, picklable; None where there are no
             masks, which augmentation then makes from the poses. None of the layouts has masks.
+          read_flow: gives the true flow between pictures i and j of one person, picklable; None where
+            it is not known, as everywhere but for rendered people.
         """
         self.skeleton, self.size, self.notes = skeleton, tuple(size), tuple(notes)
         self.names, self.persons = tuple(names), tuple(persons)
         if poses is not None:
             self.poses = np.asarray(poses, np.float32)
         self._read, self.cached, self._read_mask = read, cache, read_mask
+        self._read_flow = read_flow
         self.given_pairs = pairs
         self.left_out = {why: tuple(names) for why, names in (left_out or {}).items() if names}
         self.cameras = None if cameras is None else np.asarray(cameras, np.int32)
@@ -156,7 +181,8 @@ class PairSource:
             read=Chosen(self._read, chosen), pairs=pairs, cache=self.cached, notes=self.notes,
             left_out=self.left_out,
             cameras=None if self.cameras is None else self.cameras[chosen],
-            read_mask=Chosen(self._read_mask, chosen) if self.has_masks else None)
+            read_mask=Chosen(self._read_mask, chosen) if self.has_masks else None,
+            read_flow=functools.partial(_between, self._read_flow, chosen) if self.has_flow else None)
 
     @property
     def stored(self) -> StoredPictures | None:
@@ -167,6 +193,11 @@ class PairSource:
     def has_masks(self) -> bool:
         """Whether masks of the people were given."""
         return self._read_mask is not None
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether the true flow between two pictures of a person is known."""
+        return self._read_flow is not None
 
     @functools.cached_property
     def pairs(self) -> Int32[np.ndarray, "p 2"] | OrderedPairs:
@@ -197,6 +228,16 @@ class PairSource:
     def mask(self, index: int) -> Bool[np.ndarray, "height width"] | None:
         """Where the person of picture `index` is, if masks were given."""
         return None if self._read_mask is None else self._read_mask(int(index))
+
+    def flow(self, source: int, target: int) -> TrueFlow:
+        """Where picture `source` shows what `target` shows of their person.
+
+        Raises:
+          ValueError: it is not known, or they show two people.
+        """
+        if self._read_flow is None:
+            raise ValueError("the true flow between these pictures is not known")
+        return self._read_flow(int(source), int(target))
 
     def pose(self, index: int) -> Float[np.ndarray, "joints 3"]:
         """Pose of picture `index`."""

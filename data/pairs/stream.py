@@ -28,16 +28,18 @@ _KILLED = "was terminated unexpectedly"  # as Grain tells of a worker process
 
 
 def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "batch"],
-             flip: Bool[np.ndarray, "batch"] | None = None) -> Batch:
+             flip: Bool[np.ndarray, "batch"] | None = None, *, flow: bool = False) -> Batch:
     """The examples of given pairs as one batch.
 
     Args:
       source: the pictures.
       pair_indices: which of `source.pairs`.
       flip: which examples to mirror, both pictures and poses together; None mirrors none.
+      flow: add the true flow; only for a source that knows it.
 
     Returns:
-      {"source", "target": uint8 [B, H, W, 3], "source_pose", "target_pose": float32 [B, J, 3]}
+      {"source", "target": uint8 [B, H, W, 3], "source_pose", "target_pose": float32 [B, J, 3]}, and
+      with `flow` "flow": float32 [B, H, W, 2] and "seen": bool [B, H, W], see `TrueFlow`.
     """
     pairs = np.asarray(source.pairs[np.asarray(pair_indices, np.int64)])
     batch = {}
@@ -49,6 +51,13 @@ def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "
             images[flip] = images[flip, :, ::-1]
             poses[flip] = flip_pose(poses[flip], source.skeleton, source.size[1])
         batch[key], batch[f"{key}_pose"] = images, poses
+    if flow:
+        true = [source.flow(*pair) for pair in pairs.tolist()]
+        moves, seen = (np.stack([getattr(one, part) for one in true]) for part in ("flow", "seen"))
+        if flip is not None and flip.any():
+            moves[flip] = moves[flip, :, ::-1] * np.array([-1, 1], np.float32)
+            seen[flip] = seen[flip, :, ::-1]
+        batch |= {"flow": moves, "seen": seen}
     return batch
 
 
@@ -89,11 +98,11 @@ def _draw(pair: int, rng: np.random.Generator, flip: bool, seeded: bool) -> tupl
 
 
 def _collect(drawn: tuple[np.ndarray, ...], source: PairSource, augment: AugmentConfig,
-             rows: slice) -> Batch:
+             flow: bool, rows: slice) -> Batch:
     drawn = tuple(column[rows] for column in drawn)
     if augment.active:
         return augmented_examples(source, *drawn, augment)
-    return examples(source, *drawn)
+    return examples(source, *drawn, flow=flow)
 
 
 def _no_flip(pair: int) -> tuple[int, bool]:
@@ -180,7 +189,7 @@ class Batches(Iterator[Batch]):
 
 def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True,
             augment: AugmentConfig = AugmentConfig(), workers: int = 0,
-            repeat: bool = True) -> Batches:
+            repeat: bool = True, flow: bool = False) -> Batches:
     """Shuffled batches of pairs.
 
     An epoch visits every pair of the source once, in an order drawn from the seed and the epoch.
@@ -195,15 +204,22 @@ def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True
       augment: further random changes; by default none.
       workers: worker processes; 0 reads in this process.
       repeat: go on for ever; otherwise one epoch, whose last incomplete batch is dropped.
+      flow: add the true flow, see `examples`.
 
     Returns:
       An iterator of batches as `examples` gives them.
 
     Raises:
-      UserError: where there are too few pairs for a batch.
+      UserError: where there are too few pairs for a batch, or the true flow is not known.
     """
     if batch_size < 1:
         raise UserError("batch_size", f"is {batch_size}", "give 1 or more")
+    if flow and not source.has_flow:
+        raise UserError("objective.correspondence", "needs to know where each point of a body is",
+                        "train on rendered people (--data.path people), or set it to 0")
+    if flow and augment.active:
+        raise UserError("objective.correspondence", "does not know how augmentation moves a body",
+                        f"leave out data.augment.{augment.active[0]}")
     if not len(source.pairs):
         raise UserError("data", "holds no pair of two pictures of one person",
                         "give more pictures of each, named PERSON_anything, or a larger share")
@@ -220,4 +236,4 @@ def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True
         drawn = drawn.repeat()
     # Only numbers are shuffled and batched; the pictures are gathered a batch at a time.
     return Batches(drawn.batch(batch_size, drop_remainder=True),
-                   functools.partial(_collect, source=source, augment=augment), workers)
+                   functools.partial(_collect, source=source, augment=augment, flow=flow), workers)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.people.body import (
-    Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
+    ANGLES, Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
 from repose_jax.common.ranges import Scene
 from repose_jax.data.people.garments import Outfit, sample_outfit
@@ -154,9 +155,7 @@ def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
     """
     height, width = _checked(size)
     fine_height, fine_width = height * _FINE, width * _FINE
-    posed = pose_body(identity.body, view.angles)
-    figure = dress(identity.body, identity.outfit, posed)
-    cones, project = _frame(figure, view.camera, fine_height, fine_width)
+    posed, figure, cones, project = stand(identity, view, fine_height, fine_width)
     depth, ids = cast(cones, fine_height, fine_width)
 
     fine = np.zeros((fine_height * fine_width, 4), np.float32)
@@ -199,11 +198,31 @@ def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
         true_joints=true_joints)
 
 
+def trunk_turn(view: View) -> float:
+    """Which way the middle of the trunk faces, radians: 0 the camera, pi / 2 the picture's right."""
+    return float(np.radians(view.camera.yaw + view.angles[ANGLES.index("spine_twist")] / 2))
+
+
+class Standing(NamedTuple):
+    """A person before a camera: the posed body, its cones in space and on the screen, the projection
+    from the one to the other."""
+
+    posed: PosedBody
+    figure: Figure
+    cones: Cones
+    project: _Projection
+
+
+def stand(identity: Identity, view: View, height: int, width: int) -> Standing:
+    """A person as a view shows them on a screen of so many samples."""
+    posed = pose_body(identity.body, view.angles)
+    figure = dress(identity.body, identity.outfit, posed)
+    return Standing(posed, figure, *_frame(figure, view.camera, height, width))
+
+
 def pixels_per_metre(identity: Identity, view: View, size: tuple[int, int]) -> float:
     """How large `render` shows what is as far from the camera as the middle of the hips."""
-    posed = pose_body(identity.body, view.angles)
-    return _frame(dress(identity.body, identity.outfit, posed), view.camera, *_checked(size))[
-        1].scale
+    return stand(identity, view, *_checked(size)).project.scale
 
 
 def _checked(size: tuple[int, int]) -> tuple[int, int]:

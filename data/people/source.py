@@ -11,8 +11,10 @@ from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Scene
-from repose_jax.data.pairs.source import PairSource
-from repose_jax.data.people.renderer import render_person
+from repose_jax.data.pairs.source import PairSource, TrueFlow
+from repose_jax.data.people.correspondence import correspondence
+from repose_jax.data.people.renderer import (
+    render_person, sample_identity, sample_view, trunk_turn)
 from repose_jax.pose.skeleton import SKELETONS
 
 # To be counted up when the renderer paints another picture for the same numbers.
@@ -47,7 +49,7 @@ class RenderedPeople(PairSource):
             skeleton=SKELETONS[skeleton], size=size,
             names=[f"{label}_{view}" for label in labels for view in range(views)],
             persons=[label for label in labels for _ in range(views)],
-            poses=None, read=self._render_image, cache=cache)
+            poses=None, read=self._render_image, read_flow=self._true_flow, cache=cache)
         self._seed, self._identities, self._views, self._scene = seed, identities, views, scene
 
     @functools.cached_property
@@ -74,6 +76,21 @@ class RenderedPeople(PairSource):
             if self.cached:
                 self._cache_poses[index] = render.annotated(self.skeleton.name)
         return render
+
+    def _true_flow(self, source: int, target: int) -> TrueFlow:
+        (identity, first), (other, second) = (divmod(i, self._views) for i in (source, target))
+        if identity != other:
+            raise ValueError(f"pictures {source} and {target} show two people")
+        number = self._identities[identity]
+        return correspondence(
+            sample_identity(self._seed, number),
+            *(sample_view(self._seed, number, view, self._scene) for view in (first, second)),
+            self.size)
+
+    def turn(self, index: int) -> float:
+        """Which way the trunk of picture `index` faces, radians; see `trunk_turn`."""
+        identity, view = divmod(int(index), self._views)
+        return trunk_turn(sample_view(self._seed, self._identities[identity], view, self._scene))
 
     def _render_image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._render(index).image

@@ -1,4 +1,4 @@
-"""What the painter and the alignment learn from (docs/method.md, equations 24 to 26).
+"""What the painter and the alignment learn from (docs/method.md, equations 24 to 26 and 30).
 
 The painted picture against the target: absolute differences of values and of neighbouring values'
 differences, the person weighed more. The alignment against the target: the source under the flow of
@@ -15,7 +15,7 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import Range, Weight, check_fields
@@ -40,6 +40,7 @@ class PaintingObjective:
       align: of the source under the flows against the target.
       decay: weight of an iteration's flow against that of the next one, in (0, 1].
       smooth: of the flow's differences between neighbouring pixels.
+      correspondence: of the flow's distance to the true one, a pixel; only for rendered people.
       adversarial: of the discriminator's opinion.
       match: of the distance of its features.
       perceptual: of the distance of EfficientNet-Lite0's features.
@@ -58,6 +59,7 @@ class PaintingObjective:
     perceptual: Weight = added(0.0)
     style: Weight = added(0.0)
     keep_place: bool = added(False)
+    correspondence: Weight = added(0.0)
 
     def __post_init__(self):
         check_fields(self, "objective")
@@ -116,22 +118,53 @@ def alignment_terms(
     terms = {}
     if objective.align:
         total, weights = _masked_error(alignment.picture, target, person), 1.0
-        by_level: dict[int, list] = {}
-        for step in alignment.trace:
-            by_level.setdefault(step.level, []).append(step)
-        for steps in by_level.values():
-            cells = steps[0].flow.shape[1:3]
-            theirs, ours, where = (shrunk(x, cells) for x in (target, source, person))
-            for number, step in enumerate(steps):
-                weight = objective.decay ** (len(steps) - 1 - number)
-                total += weight * _masked_error(warp(ours, step.flow), theirs, where)
-                weights += weight
+        for step, weight in _weighed(alignment, objective.decay):
+            theirs, ours, where = (shrunk(x, step.flow.shape[1:3]) for x in (target, source, person))
+            total += weight * _masked_error(warp(ours, step.flow), theirs, where)
+            weights += weight
         terms["align"] = objective.align * total / weights
     if objective.smooth:
         size = jnp.array(alignment.flow.shape[2:0:-1], jnp.float32)
         terms["smooth"] = objective.smooth * sum(
             jnp.mean(jnp.abs(part)) for part in differences(alignment.flow * size))
     return terms
+
+
+def correspondence_term(
+    alignment: Alignment, flow: Float[Array, "batch height width 2"],
+    seen: Bool[Array, "batch height width"], objective: PaintingObjective,
+) -> Float[Array, ""]:
+    """Equation 30: every iteration's flow against the true one, where both pictures show the point.
+
+    Args:
+      alignment: its trace and its flow are judged.
+      flow: the true one, pixels.
+      seen: where it is known.
+      objective: the weight, and the decay of earlier iterations.
+    """
+    known = seen[..., None].astype(jnp.float32)
+    size = jnp.array(flow.shape[2:0:-1], jnp.float32)
+
+    def error(ours, theirs, where):
+        return jnp.sum(where * jnp.abs(ours * size - theirs)) / (jnp.sum(where) + 1e-6)
+
+    total, weights = error(alignment.flow, flow, known), 1.0
+    for step, weight in _weighed(alignment, objective.decay):
+        where = shrunk(known, step.flow.shape[1:3])
+        theirs = shrunk(known * flow, step.flow.shape[1:3]) / jnp.maximum(where, 1e-6)
+        total += weight * error(step.flow, theirs, where)
+        weights += weight
+    return objective.correspondence * total / weights
+
+
+def _weighed(alignment, decay):
+    """Every iteration with its weight: 1 for a level's last, less by `decay` for each before."""
+    by_level: dict[int, list] = {}
+    for step in alignment.trace:
+        by_level.setdefault(step.level, []).append(step)
+    for steps in by_level.values():
+        for number, step in enumerate(steps):
+            yield step, decay ** (len(steps) - 1 - number)
 
 
 def adversarial_terms(

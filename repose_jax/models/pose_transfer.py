@@ -269,8 +269,8 @@ class RePoseModel:
                         dropout_key if train else None, method="condition")
 
         if objective.keep_place:
-            answer, _ = in_place_of(source, target, context.picture, batch["source_pose"],
-                                    batch["target_pose"], self.network.skeleton)
+            answer, _ = in_place_of(source, target, batch["source_pose"], batch["target_pose"],
+                                    self.network.skeleton)
             target = jnp.where(present[:, None, None, None] > 0, answer, target)
         levels = cfg.schedule.up_to(objective.noise)
         t = jax.vmap(lambda key: jax.random.randint(key, (draws,), 0, levels))(

@@ -28,6 +28,7 @@ from repose_jax.common.json_text import parse_json
 from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.autoencoder import AutoencoderConfig, fresh_autoencoder
+from repose_jax.networks.facing import FacingConfig, fresh_facing
 from repose_jax.networks.pif import FieldConfig, fresh_field
 from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
 from repose_jax.networks.reid import ReidConfig, fresh_reid
@@ -254,6 +255,11 @@ def load_model(name: str | os.PathLike[str]) -> PretrainedModel:
         sample = from_dict(SampleConfig, _parsed(path, read.metadata, "sample"), "sample")
         sample.check(read.config)
     return PretrainedModel(**vars(read), sample=sample)
+
+
+def load_facing(name: str | os.PathLike[str]) -> Pretrained[FacingConfig]:
+    """Reads what tells which way a person faces; see `load_weights`."""
+    return load_weights(name, "facing", FacingConfig, fresh_facing)
 
 
 def load_estimator(name: str | os.PathLike[str]) -> Pretrained[EstimatorConfig]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -84,30 +83,27 @@ def surroundings(
 
 def in_place_of(
     source: Float[Array, "batch height width c"], target: Float[Array, "batch height width c"],
-    painted: Float[Array, "batch height width c"], source_pose: Float[Array, "batch joints 3"],
-    target_pose: Float[Array, "batch joints 3"], skeleton: Skeleton,
+    source_pose: Float[Array, "batch joints 3"], target_pose: Float[Array, "batch joints 3"],
+    skeleton: Skeleton,
 ) -> tuple[Float[Array, "batch height width c"], Float[Array, "batch height width 1"]]:
     """The target's person in the place where the source was taken (docs/method.md, 22'').
 
     Cut out are the target's limbs with some cloth and what lies between the thighs, where a skirt is.
-    What neither picture shows of that place, because the source's person stood before it, is as
-    `painted`, of which no gradient is taken: a loss against the answer says nothing about it.
+    What stood behind the source's person is filled in from around.
 
     Args:
       source, target: pictures of one person, perhaps in two places.
-      painted: the picture that is to be compared with the answer.
       source_pose, target_pose: pixels of the picture.
       skeleton: of the poses.
 
     Returns:
-      (the picture, the share of each pixel in [0, 1] that is the source's place).
+      (the picture, the share of each pixel in [0, 1] that is seen of the source's place).
     """
     size = source.shape[1], source.shape[2]
     near = jnp.maximum(person_map(target_pose, skeleton, size), _skirt(target_pose, skeleton, size))
     person = jnp.minimum(_CLOSE_GAIN * near, 1.0)
     known = surroundings(source_pose, skeleton, size)
-    place = known * source + (1 - known) * jax.lax.stop_gradient(painted)
-    return person * target + (1 - person) * place, (1 - person) * known
+    return person * target + (1 - person) * fill_in(source, known), (1 - person) * known
 
 
 def _head(pose, skeleton, size):

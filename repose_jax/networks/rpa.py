@@ -8,11 +8,11 @@ looks at the features as aligned so far and at both poses, and refines a flow an
   m_k = sigmoid(mask(h_k))
   F^k = m_k * warp(F^0, d_k) + (1 - m_k) * F^{k-1}
 
-The flow begins at d_0: zero or the skeleton flow of the two poses. A finer level starts from the
-coarser level's *correction* of d_0, upsampled, on top of d_0 computed afresh at its own resolution,
-so that closed-form detail is not blurred by the upsampling; with a zero d_0 this is the plain
-coarse-to-fine warp. The source's maps are seen under the present flow, so that what the recurrence
-reads is the error of alignment that is left.
+The flow begins at d_0: zero, or the skeleton flow of the two poses, flat or of a body that turns. A
+finer level starts from the coarser level's *correction* of d_0, upsampled, on top of d_0 computed
+afresh at its own resolution, so that closed-form detail is not blurred by the upsampling; with a zero
+d_0 this is the plain coarse-to-fine warp. The source's maps are seen under the present flow, so that
+what the recurrence reads is the error of alignment that is left.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from jaxtyping import Array, Float
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import Natural, Range, Width, check_fields
 from repose_jax.networks.conv import Conv
+from repose_jax.networks.facing import Facing, angle
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.networks.warp import resize, warp
-from repose_jax.pose.flow import skeleton_flow
+from repose_jax.pose.flow import skeleton_flow, turned_flow
 from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.skeleton import Skeleton
 
@@ -41,7 +42,8 @@ class RPAConfig:
 
     Attributes:
       iterations: K; 0 means no alignment, the source's features stay where they are.
-      initial: d_0, "zero" or "skeleton".
+      initial: d_0: "zero"; "skeleton", by the flat poses; or "turned", by poses of a body that turns,
+        whose turn a small network reads off them.
       hidden: channels of the recurrent state.
       finest: finest level (0 = finest of the U-Net) at which the recurrence runs; finer ones are
         warped by its flow, upsampled.
@@ -51,7 +53,7 @@ class RPAConfig:
     """
 
     iterations: Annotated[int, Range(0, 32)] = 3
-    initial: Literal["zero", "skeleton"] = "skeleton"
+    initial: Literal["zero", "skeleton", "turned"] = "skeleton"
     hidden: Width = 32
     finest: Natural = added(0)
     attend: bool = True
@@ -174,10 +176,17 @@ class RecurrentPoseAlignment(nn.Module):
             still = jnp.zeros((*source.shape[:3], 2), source.dtype)
             return Alignment({k: features[k] for k in self.wanted}, source, still, ())
 
+        if cfg.initial == "turned":
+            facing = Facing(name="facing")
+            turns = angle(facing(source_pose)), angle(facing(target_pose))
+
         def initial(size):
+            poses = source_pose, target_pose
             if cfg.initial == "zero":
                 return jnp.zeros((source.shape[0], *size, 2), jnp.float32)
-            return skeleton_flow(source_pose, target_pose, self.skeleton, size, image_size)
+            if cfg.initial == "turned":
+                return turned_flow(*poses, *turns, self.skeleton, size, image_size)
+            return skeleton_flow(*poses, self.skeleton, size, image_size)
 
         aligned: dict[int, Array] = {}
         trace: list[Trace] = []

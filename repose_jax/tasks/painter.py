@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 from PIL import Image
 
@@ -24,7 +25,8 @@ from repose_jax.common.signal import to_signal
 from repose_jax.common.torch_file import read_state_dict
 from repose_jax.data.config import DataConfig
 from repose_jax.models.painting_loss import (
-    PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights)
+    PaintingObjective, adversarial_terms, alignment_terms, correspondence_term, picture_terms,
+    pixel_weights)
 from repose_jax.models.perceptual_loss import perceptual_terms
 from repose_jax.models.pose_transfer import (
     Batch, ModelConfig, Params, RePoseModel, check_model, check_place)
@@ -33,7 +35,8 @@ from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.fill import in_place_of
 from repose_jax.pose.maps import map_count, person_map, pose_maps
-from repose_jax.tasks.pose_transfer import PARTS, initial, pair_shapes, sample_picture
+from repose_jax.tasks.pose_transfer import (
+    PARTS, initial, pair_shapes, sample_picture, with_facing)
 from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
 
@@ -48,6 +51,8 @@ class PainterExperiment:
       objective: weights of its losses.
       sample: the settings of the sampler, kept in the model file: 0 steps, the painted picture.
       train: how long, how often.
+      facing: what tells where a person faces, where the flow starts turned: bundled name, file or run;
+        not looked at where `--init` brings it along.
     """
 
     model: ModelConfig
@@ -55,6 +60,7 @@ class PainterExperiment:
     objective: PaintingObjective = PaintingObjective()
     sample: SampleConfig = SampleConfig(steps=0, source_weight=1.0)
     train: LoopConfig = LoopConfig(total_images=100_000, batch_size=8)
+    facing: str = ""
 
     def __post_init__(self):
         check_fields(self)
@@ -85,14 +91,14 @@ def loss(
     model: RePoseModel, objective: PaintingObjective, params: Params, perception: Params | None,
     batch: Batch, keys: Key[Array, "batch"],
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """The losses of painter, alignment and discriminator (docs/method.md, 24 to 26 and 29).
+    """The losses of painter, alignment and discriminator (docs/method.md, 24 to 26, 29 and 30).
 
     Args:
       model: with a painter.
       objective: the weights.
       params: of `PARTS`, and "discriminator" where the objective asks for it.
       perception: parameters of EfficientNet-Lite0 where the objective asks for it.
-      batch: as for `RePoseModel.loss`.
+      batch: as for `RePoseModel.loss`, with "flow" and "seen" where the true flow is asked for.
       keys: by which pictures are moved before EfficientNet-Lite0 sees them.
 
     Returns:
@@ -105,13 +111,16 @@ def loss(
                       for name in ("target", "source"))
     weight = pixel_weights(person, before, objective)
     answer, seen = in_place_of(
-        source, target, painting.picture, batch["source_pose"], batch["target_pose"],
+        source, target, batch["source_pose"], batch["target_pose"],
         skeleton) if objective.keep_place else (target, 1 - person)
     terms = picture_terms(painting.picture, answer, weight, objective)
     if objective.perceives:
         terms |= perceptual_terms(perception, painting.picture, answer, weight, person, seen,
                                   keys, objective.perceptual, objective.style)
     terms |= alignment_terms(alignment, source, target, person, objective)
+    if objective.correspondence:
+        terms["correspondence"] = correspondence_term(
+            alignment, batch["flow"], batch["seen"], objective)
     if objective.judged:
         half = image_size[0] // 2, image_size[1] // 2
         maps = pose_maps(batch["target_pose"], skeleton, half, image_size)
@@ -138,10 +147,13 @@ class PainterTask(Task):
     @functools.cached_property
     def _whole(self) -> Params:
         """The whole model that the parts are taken from and come back to."""
-        key = jax.random.key(self.loop.seed)
-        if self._init is None:
-            return jax.jit(self.model.init)(key)
-        return initial(self._init, self.config, jax.eval_shape(self.model.init, key))
+        key, facing = jax.random.key(self.loop.seed), self.experiment.facing
+        if self._init is not None:
+            return initial(self._init, self.config, jax.eval_shape(self.model.init, key), facing)
+        fresh = jax.jit(self.model.init)(key)
+        if self.config.network.rpa.initial == "turned":
+            return with_facing(fresh, self.config, facing)
+        return fresh
 
     def init(self, key: Key[Array, ""]) -> Params:
         return self._trained(self.model.init(key), key)
@@ -160,13 +172,19 @@ class PainterTask(Task):
             self.frozen = efficientnet_lite.params_from_torch(read_state_dict(file), str(file))
         self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
         self.given = self._trained(self._whole, jax.random.key(self.loop.seed))
-        return Stream(data.batches(self.source, self.loop.batch_size), self.source.identity,
-                      [("data", text) for text in self.source.notes],
-                      functools.partial(data.held_out_batches, self.loop.batch_size,
+        flow = bool(self.experiment.objective.correspondence)
+        return Stream(data.batches(self.source, self.loop.batch_size, flow=flow),
+                      self.source.identity, [("data", text) for text in self.source.notes],
+                      functools.partial(data.held_out_batches, self.loop.batch_size, flow=flow,
                                         skeleton=network.skeleton, size=network.image_size))
 
     def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        return pair_shapes(self.config.network, self.loop.batch_size)
+        shapes = pair_shapes(self.config.network, self.loop.batch_size)
+        if self.experiment.objective.correspondence:
+            pixels = self.loop.batch_size, *self.config.network.image_size
+            shapes |= {"flow": jax.ShapeDtypeStruct((*pixels, 2), np.float32),
+                       "seen": jax.ShapeDtypeStruct(pixels, np.bool_)}
+        return shapes
 
     def loss(self, params, frozen, batch, keys):
         return loss(self.model, self.experiment.objective, params, frozen, batch, keys)

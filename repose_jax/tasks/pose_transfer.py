@@ -26,7 +26,8 @@ from repose_jax.models.pose_transfer import (
     ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model, check_place)
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
-from repose_jax.models.weights import load_model
+from repose_jax.models.weights import load_facing, load_model
+from repose_jax.networks.facing import FacingConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import with_scene
 from repose_jax.pose.skeleton import SKELETONS
@@ -162,15 +163,19 @@ def guide_of(config: ExperimentConfig) -> Guide | None:
         pif=1.0, estimator=objective.estimator, field=objective.field), config.model.network)
 
 
-def initial(init: str | os.PathLike[str], ours: ModelConfig, like: Params) -> Params:
+def initial(
+    init: str | os.PathLike[str], ours: ModelConfig, like: Params, facing: str = ""
+) -> Params:
     """The weights of a model to start from.
 
-    One whose painter keeps no scene may begin one that does (`repose_jax.networks.painter`).
+    One whose painter keeps no scene may begin one that does (`repose_jax.networks.painter`), and one
+    whose flow starts flat one whose flow starts turned.
 
     Args:
       init: the model, see `model_path`.
       ours: the new model's configuration; its prediction, schedule and skeleton must be theirs.
       like: shapes of the new model's parameters.
+      facing: what tells where a person faces, for a model that cannot yet tell; see `with_facing`.
 
     Raises:
       UserError: no model, or one whose weights mean something else.
@@ -186,7 +191,29 @@ def initial(init: str | os.PathLike[str], ours: ModelConfig, like: Params) -> Pa
     if ours.network.painter.scene and painter.channels and not painter.scene:
         grown = with_scene(params["painter"], theirs.network.unet.patch)
         params = {**params, "painter": grown}
+    if ours.network.rpa.initial == "turned" and theirs.network.rpa.initial != "turned":
+        params = with_facing(params, ours, facing)
     return fitted(init, params, like)
+
+
+def with_facing(params: Params, config: ModelConfig, facing: str) -> Params:
+    """A model's parameters with what tells where a person faces, the flow's start being "turned".
+
+    Args:
+      params: of the model.
+      config: of the model.
+      facing: bundled name, file or run.
+
+    Raises:
+      UserError: it is not named, or of another skeleton.
+    """
+    if not facing:
+        raise UserError("facing", "is not named, and a flow that starts turned needs it",
+                        "give --facing facing-openpose18, or as the model's skeleton is called")
+    loaded = load_facing(facing)
+    if loaded.config != FacingConfig(skeleton=config.network.skeleton):
+        raise UserError(facing, f"is of {loaded.config}", f"give one of {config.network.skeleton}")
+    return {**params, "alignment": {**params["alignment"], "facing": loaded.params}}
 
 
 def sample_picture(

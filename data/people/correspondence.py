@@ -1,0 +1,74 @@
+"""Where each point of a rendered person is in another picture of the same person: the true flow.
+
+A point of a cone's surface is the same point in every view: the same part of the way along the axis,
+the same angle around it. What the renderer knows exactly, an alignment can be judged by, and taught.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from repose_jax.common.errors import UserError
+from repose_jax.data.pairs.source import TrueFlow
+from repose_jax.data.people.raycast import NOTHING, Cones, cast
+from repose_jax.data.people.renderer import Identity, View, stand
+from repose_jax.data.people.scene import paint_occluder
+
+# How far a point may lie behind what a pixel shows and count as shown, in heights: a pixel's slope.
+_BEHIND = 0.015
+
+
+def correspondence(identity: Identity, source: View, target: View,
+                   size: tuple[int, int]) -> TrueFlow:
+    """Follows every point of the body that the target shows into the source.
+
+    Args:
+      identity: the person in both.
+      source, target: how the pictures show them.
+      size: (height, width) in pixels.
+
+    Raises:
+      UserError: the size cannot be rendered.
+    """
+    height, width = size
+    here, there = (stand(identity, view, height, width).cones for view in (target, source))
+    if len(here.start) != len(there.start):  # the clothes decide the cones, never the pose
+        raise UserError("correspondence", "has two figures with different parts", "report it")
+    depth, ids = cast(here, height, width)
+    ids = _uncovered(ids, target, size)
+    y, x = np.nonzero(ids != NOTHING)
+    cone = ids[y, x].astype(np.intp)
+    place = _carried(np.stack([x, y, depth[y, x]], axis=1).astype(np.float64), cone, here, there)
+
+    depth, ids = cast(there, height, width)
+    depth = np.where(_uncovered(ids, source, size) == NOTHING, np.float32(np.inf), depth)
+    column, row = (np.rint(place[:, axis]).astype(int) for axis in (0, 1))
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    shown = depth[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+    flow, seen, body = (np.zeros((height, width, 2), np.float32), np.zeros((height, width), bool),
+                        np.zeros((height, width), bool))
+    flow[y, x] = place[:, :2] - np.stack([x, y], axis=1)
+    seen[y, x] = inside & (place[:, 2] > shown - _BEHIND * height)
+    body[y, x] = True
+    return TrueFlow(flow, seen, body)
+
+
+def _uncovered(ids: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:
+    """The cones' numbers without those that the view's occluder hides."""
+    occluder = paint_occluder(view.occluder, *size)
+    return ids if occluder is None else np.where(occluder[0], np.int16(NOTHING), ids)
+
+
+def _carried(points: np.ndarray, cone: np.ndarray, here: Cones, there: Cones) -> np.ndarray:
+    """Points [n, 3] on cones of one screen, on the same cones of the other."""
+    local = np.einsum("nij,nj->ni", here.axes[cone], points - here.start[cone])
+    part = local[:, 1:2] / here.length[cone, None]
+    # How thick the cone is there: beyond its ends as at them.
+    share = np.clip(part, 0, 1)
+    thick, thick_there = (radii[cone, :1] + share * (radii[cone, 1:] - radii[cone, :1])
+                          for radii in (here.radii, there.radii))
+    grown = thick_there / thick
+    along = (share * there.length[cone, None]
+             + (part - share) * here.length[cone, None] * grown)
+    moved = np.concatenate([local[:, :1] * grown, along, local[:, 2:] * grown], axis=1)
+    return there.start[cone] + np.linalg.solve(there.axes[cone], moved[..., None])[..., 0]
