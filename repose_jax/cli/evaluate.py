@@ -23,7 +23,8 @@ _HUMAN_ART = "human-art"
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Score a model, a folder of pictures, a pose estimator, a field or a re-identification network.
+    """Score a model, a folder of pictures, a pose estimator, a field, a re-identification network or
+    a first stage.
 
     Always on people it was never trained on.
 
@@ -134,7 +135,8 @@ def evaluate(argv: Sequence[str]) -> int:
     data = DataConfig(path=options.data, identities=options.identities, views=options.views,
                       scene=options.scene,
                       hold_out=options.held_out)
-    scores = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid}
+    scores = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid,
+              "first-stage": _first_stage}
     if kind not in scores:
         raise UserError(options.model, f"holds a network of kind {kind}, for which there is no "
                         "evaluation", f"give one of kind {', '.join(scores)}")
@@ -185,6 +187,14 @@ def _reid(options: EvaluateOptions, data: DataConfig, command: str) -> None:
 
     _network(options, data, command, load_reid, lambda weights: score_reid(
         weights, data, seed=options.seed))
+
+
+def _first_stage(options: EvaluateOptions, data: DataConfig, command: str) -> None:
+    from repose_jax.evaluation.evaluators.autoencoder import score_autoencoder
+    from repose_jax.models.weights import load_autoencoder
+
+    _network(options, data, command, load_autoencoder, lambda weights: score_autoencoder(
+        weights, data, count=options.count, seed=options.seed))
 
 
 def _human_art(options: EvaluateOptions, command: str) -> int:
