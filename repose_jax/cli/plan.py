@@ -112,7 +112,7 @@ def _devices(topology: str, kind: str, shape: str) -> Sequence[Any]:
     # This need not be a machine of the cloud, and its own devices are not what is asked for: who only
     # compiles may do so beside others.
     os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu",
-                   "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+                   "ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
     from jax.experimental import topologies
 
     try:
