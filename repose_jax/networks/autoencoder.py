@@ -1,4 +1,4 @@
-"""A first stage: pictures to latents of fewer cells and back (docs/method.md, equation 30).
+"""A first stage: pictures to latents of fewer cells and back (docs/method.md, equation 31).
 
 The architecture is the autoencoder of latent diffusion (Rombach et al. 2022): residual blocks, a
 stride of two between levels, one attention layer in the middle, a diagonal Gaussian over latents.

@@ -1,4 +1,4 @@
-"""Training of a first stage: pictures to smooth latents and back (docs/method.md, equation 30).
+"""Training of a first stage: pictures to smooth latents and back (docs/method.md, equation 31).
 
 Both pictures of each pair are learnt; poses have no part in it. The numbers that standardise the
 latents are measured when training ends, over pictures of the training people.
@@ -174,7 +174,7 @@ def autoencoder_loss(
     network: Autoencoder, objective: AutoencoderObjective, params: Params, perception: Params | None,
     batch: Mapping[str, Array], keys: Key[Array, "batch"], draw: bool = True,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Equation 30: differences of both pictures of each pair from what their latents become.
+    """Equation 31: differences of both pictures of each pair from what their latents become.
 
     Args:
       network: the autoencoder.
