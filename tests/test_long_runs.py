@@ -13,7 +13,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.training import loop
 from repose_jax.training.chips import CHIPS, Chip, chip_of, counted_once
-from repose_jax.training.log import TrainingLog
+from repose_jax.training.log import Meter, TrainingLog
 from repose_jax.training.state import OptimizerConfig
 from test_loop import Batches, assert_same, config_of, run, squared_error
 
@@ -180,6 +180,26 @@ def test_batches_drawn_ahead_change_nothing(tmp_path, ahead):
     state, _ = run(tmp_path / "ahead", config_of(prefetch=ahead), batches=Counting())
     assert drawn == list(range(20))
     assert_same(plain, state)
+
+
+@pytest.mark.parametrize("settles", [False, True])
+def test_checkpoints_and_pictures_are_no_time_of_the_steps(monkeypatch, settles):
+    """Eight images a second all along, whether a row comes up within a pause of 100 s or after it."""
+    clock, rows = [0.0], []
+    monkeypatch.setattr("repose_jax.training.log.time.monotonic", lambda: clock[0])
+    meter = Meter(0.0, 8, 16, lambda *_: None, lambda *_: None, rows.append)
+    for step in range(1, 13):
+        clock[0] += 1
+        meter.push(8 * step, {"loss": np.float32(0), "finite": np.bool_(True)})
+        with meter.paused():
+            if step in (4, 8):
+                clock[0] += 50
+                if settles:
+                    meter.settle()
+                clock[0] += 50
+    speeds = [row["images_per_s"] for row in rows]
+    # The first row has one step that is timed; without settling a step is read when the next one ends.
+    assert len(speeds) >= 5 and all(4 <= speed <= 16 for speed in speeds[1:])
 
 
 def test_the_share_of_the_peak_is_told_where_the_peak_is_known(tmp_path, monkeypatch):

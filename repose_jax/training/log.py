@@ -101,6 +101,7 @@ class Meter:
         self._images = self._untimed = self._steps = 0
         self._waited_s = 0.0
         self._first_step_s: float | None = None
+        self._stopped: float | None = None
 
     def push(self, images: int, metrics: Any) -> None:
         """Takes the metrics of the step that ends at `images`, and reads those of the one before."""
@@ -151,12 +152,14 @@ class Meter:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Keeps the time spent on checkpoints and pictures out of images_per_s."""
-        start = time.monotonic()
+        self._stopped = start = time.monotonic()
         yield
+        self._stopped = None
         self._since += time.monotonic() - start
 
     def _row(self, images: int) -> dict[str, Any]:
-        now = time.monotonic()
+        # A row that comes up within a pause ends where the pause began.
+        now = time.monotonic() if self._stopped is None else self._stopped
         timed = (self._steps - self._untimed) * self._batch_size
         speed = timed / max(now - self._since, 1e-9)
         row = {
