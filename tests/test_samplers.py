@@ -333,6 +333,7 @@ class TestLatents:
     class Toy:
         """Its signal: means over 2x2 pixels and a constant; its guess: the source's, or grey."""
 
+        bounded: bool = True
         schedule = SHORT
 
         def encode(self, params, pictures):
@@ -356,12 +357,17 @@ class TestLatents:
 
             return tuple(map(guided, coefficients)), source
 
-    def paint(self, **settings):
+    def paint(self, bounded=True, gain=1.0, **settings):
         source = np.random.default_rng(0).integers(64, 192, (3, 8, 8, 3), np.uint8)
         source = source.repeat(2, 1).repeat(2, 2)
         poses = np.zeros((3, 14, 3), np.float32)
-        return source, generate(self.Toy(), {"gain": jnp.float32(1.0)}, source, poses, poses,
+        return source, generate(self.Toy(bounded), {"gain": jnp.float32(gain)}, source, poses, poses,
                                 keys_of(3), SampleConfig(steps=4, **settings), trajectory=True)
+
+    @pytest.mark.parametrize("bounded, most", [(True, 1.0), (False, 1.5)])
+    def test_only_what_is_bounded_is_clipped(self, bounded, most):
+        _, (_, (steps,)) = self.paint(bounded, gain=3.0, source_weight=1.0)
+        np.testing.assert_allclose(steps.x0[..., 3], most, atol=1e-5)
 
     def test_the_guess_is_what_comes_out(self):
         source, (pictures, (steps,)) = self.paint(source_weight=1.0)

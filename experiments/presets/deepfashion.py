@@ -5,9 +5,12 @@ Not presets themselves; their scores are not known, as nothing of this size was 
 
 from __future__ import annotations
 
+import dataclasses
+
 from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
+from repose_jax.networks.autoencoder import AutoencoderConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig
@@ -34,3 +37,16 @@ def deepfashion(size: tuple[int, int], channels: tuple[int, ...], attention: tup
             sample_every_images=1_024_000,
             optimizer=OptimizerConfig(learning_rate=2e-5, warmup_images=320_000,
                                       decay="linear")))
+
+
+def deepfashion_latent(size: tuple[int, int], stage: AutoencoderConfig, batch_size: int
+                       ) -> ExperimentConfig:
+    """A preset for the latents of a first stage, of which four cells must divide the pictures' size.
+
+    Prediction of v, as nothing is known of a bound on latents and no picture's bits are predicted.
+    """
+    pictures = deepfashion(size, (256, 384, 512), (1, 2), batch_size)
+    network = dataclasses.replace(pictures.model.network, learned_variance=False)
+    return dataclasses.replace(
+        pictures, model=ModelConfig(network=network, schedule=Schedule(kind="cosine"), prediction="v",
+                                    first_stage=stage))

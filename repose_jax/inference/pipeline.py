@@ -14,7 +14,6 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import check_seed
-from repose_jax.common.signal import to_signal
 from repose_jax.data.image.crop import person_cut_out
 from repose_jax.data.image.files import ImageLike, frame_note, is_picture, pixels_of, read_image
 from repose_jax.data.image.resize import letterbox
@@ -258,8 +257,14 @@ class PoseTransfer:
     def trajectory(
         self, prepared: Prepared, seed: int, config: SampleConfig | None = None
     ) -> list[Step]:
-        """Every step of sampling one picture, for drawing; see `run`."""
-        return self._generate([prepared], seed, config or self.sample, True)[1]
+        """Every step of sampling one picture, for drawing; see `run`.
+
+        What each predicts is a picture in [-1, 1], also where latents are sampled.
+        """
+        steps = self._generate([prepared], seed, config or self.sample, True)[1]
+        model, params = self.loaded.model, self.loaded.params
+        show = jax.jit(lambda every: jax.lax.map(lambda x0: model.pictures(params, x0), every))
+        return [step._replace(x0=show(step.x0)) for step in steps] if model.config.latent else steps
 
     def _generate(self, prepared, seed, config, trajectory, watch=None):
         self.check(config, seed)
@@ -271,9 +276,12 @@ class PoseTransfer:
 
     def align(self, prepared: Prepared) -> Alignment:
         """The recurrent pose alignment of one picture, for drawing."""
-        source, source_pose, target_pose = self._stack([prepared])
-        return jax.jit(self.loaded.model.align)(
-            self.loaded.params, to_signal(source), source_pose, target_pose)
+        model = self.loaded.model
+
+        def aligned(params, source, *poses):
+            return model.align(params, model.encode(params, source), *poses)
+
+        return jax.jit(aligned)(self.loaded.params, *self._stack([prepared]))
 
     def _stack(self, prepared: list[Prepared]):
         return tuple(jax.numpy.stack([getattr(p, name) for p in prepared])

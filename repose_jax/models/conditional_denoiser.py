@@ -15,25 +15,34 @@ from repose_jax.diffusion.schedule import Schedule
 class ConditionalDenoiser(Protocol):
     """Pure functions of parameters; hashable, as it decides the compiled program.
 
-    `RePoseModel` is one, whose signal is the picture itself in [-1, 1]. Of another, say of the latents
-    of a first stage, the sampler knows no more than this.
+    `RePoseModel` is one, whose signal is the picture itself in [-1, 1] or the latents of a first stage.
+    The sampler knows no more of any than this.
 
     Attributes:
       schedule: the forward process of the signal.
+      bounded: whether the signal lies in [-1, 1], so that what is predicted may be clipped to it.
     """
 
     @property
     def schedule(self) -> Schedule: ...
+
+    @property
+    def bounded(self) -> bool: ...
 
     def encode(
         self, params: Any, pictures: UInt8[Array, "batch height width 3"]
     ) -> Float[Array, "batch h w c"]:
         """Pictures to the signal that is diffused."""
 
+    def pictures(
+        self, params: Any, signal: Float[Array, "batch h w c"]
+    ) -> Float[Array, "batch height width 3"]:
+        """The signal as pictures in [-1, 1], by which it is guided: gradients pass through this."""
+
     def decode(
         self, params: Any, signal: Float[Array, "batch h w c"]
     ) -> UInt8[Array, "batch height width 3"]:
-        """The signal to pictures."""
+        """`pictures`, rounded to 8 bits."""
 
     def guided_denoisers(
         self,

@@ -20,13 +20,15 @@ from repose_jax.common.ranges import Fraction, Range, Weight, check_fields, show
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.diffusion.guidance import Branch, classifier_free, stack_branches
 from repose_jax.diffusion.losses import denoising_loss, variational_loss
-from repose_jax.diffusion.prediction import Denoiser, Kind, Prediction, interpret
+from repose_jax.diffusion.prediction import SIGMA_DATA, Denoiser, Kind, Prediction, interpret
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.networks.apply import apply
+from repose_jax.networks.autoencoder import Autoencoder, AutoencoderConfig, fresh_autoencoder
 from repose_jax.networks.fill import in_place_of
 from repose_jax.networks.network import Context, Network, NetworkConfig
 from repose_jax.networks.painter import Painting
 from repose_jax.networks.rpa import Alignment
+from repose_jax.pose.maps import in_cells
 from repose_jax.pose.skeleton import SKELETONS
 
 Params = Any
@@ -46,15 +48,23 @@ class ModelConfig:
       prediction: what the network's output means.
       copy_fades: the copied picture's weight falls as the signal returns (docs/method.md, 7); off
         for a painted picture, which the mask may keep to the last step (23).
+      first_stage: an autoencoder whose latents are diffused in place of pictures (31); without
+        channels there is none.
     """
 
     network: NetworkConfig = NetworkConfig()
     schedule: Schedule = Schedule()
     prediction: Kind = "epsilon"
     copy_fades: bool = added(True)
+    first_stage: AutoencoderConfig = added(AutoencoderConfig())
 
     def __post_init__(self):
         check_fields(self, "model")
+
+    @property
+    def latent(self) -> bool:
+        """Whether latents of a first stage are diffused."""
+        return bool(self.first_stage.channels)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,7 +111,10 @@ class ObjectiveConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RePoseModel:
-    """Pure functions of parameters.
+    """Pure functions of parameters, which with a first stage hold its too, as "first_stage".
+
+    What is diffused, the *signal*, is the picture in [-1, 1] or, with a first stage, its latents. Poses
+    are in pixels of the picture everywhere but in the network.
 
     Attributes:
       config: the model.
@@ -112,40 +125,73 @@ class RePoseModel:
     @property
     def network(self) -> Network:
         """The linen module."""
-        return Network(self.config.network)
+        if not self.config.latent:
+            return Network(self.config.network)
+        stage = self.config.first_stage
+        return Network(self.config.network, channels=stage.latent, cell=stage.factor)
 
     @property
     def schedule(self) -> Schedule:
         """The forward process."""
         return self.config.schedule
 
+    @property
+    def bounded(self) -> bool:
+        """Whether the signal lies in [-1, 1], as pictures do and latents do not."""
+        return not self.config.latent
+
     def encode(
-        self, params: Params, pictures: UInt8[Array, "batch h w 3"]
-    ) -> Float[Array, "batch h w 3"]:
-        """The signal is the picture itself, in [-1, 1]; see `ConditionalDenoiser`."""
-        return to_signal(pictures)
+        self, params: Params, pictures: UInt8[Array, "batch height width 3"]
+    ) -> Float[Array, "batch h w c"]:
+        """Pictures to the signal; see `ConditionalDenoiser`.
+
+        Latents get the deviation that the preconditioning counts on, about that of pictures.
+        """
+        signal = to_signal(pictures)
+        if not self.config.latent:
+            return signal
+        return SIGMA_DATA * apply(Autoencoder(self.config.first_stage), params["first_stage"], signal,
+                                  method="latents")
+
+    def pictures(
+        self, params: Params, signal: Float[Array, "batch h w c"]
+    ) -> Float[Array, "batch height width 3"]:
+        """The signal as pictures in [-1, 1], of latents about so; what gradients pass through."""
+        if not self.config.latent:
+            return signal
+        return apply(Autoencoder(self.config.first_stage), params["first_stage"], signal / SIGMA_DATA,
+                     method="pictures")
 
     def decode(
-        self, params: Params, signal: Float[Array, "batch h w 3"]
-    ) -> UInt8[Array, "batch h w 3"]:
-        """The inverse of `encode`, rounded and clipped."""
-        return to_image(signal)
+        self, params: Params, signal: Float[Array, "batch h w c"]
+    ) -> UInt8[Array, "batch height width 3"]:
+        """`pictures`, rounded and clipped to 8 bits."""
+        return to_image(self.pictures(params, signal))
+
+    def _in_cells(self, pose: Float[Array, "batch joints 3"]) -> Float[Array, "batch joints 3"]:
+        """A pose in pixels as the network wants it."""
+        return in_cells(pose, self.config.first_stage.factor) if self.config.latent else pose
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Fresh parameters."""
         inputs = self.network.dummy_inputs()
-        return self.network.init(key, *inputs, method="everything")["params"]
+        params = self.network.init(key, *inputs, method="everything")["params"]
+        if not self.config.latent:
+            return params
+        stage = fresh_autoencoder(self.config.first_stage)(jax.random.fold_in(key, 1))
+        return {**params, "first_stage": stage}
 
     def align(
         self,
         params: Params,
-        source: Float[Array, "batch h w 3"],
+        source: Float[Array, "batch h w c"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
     ) -> Alignment:
-        """The recurrent pose alignment alone, for drawing."""
-        return apply(self.network, params, source, source_pose, target_pose,
-                     method="align")
+        """The recurrent pose alignment alone, for drawing; its `picture` is one, not a signal."""
+        found = apply(self.network, params, source, self._in_cells(source_pose),
+                      self._in_cells(target_pose), method="align")
+        return found._replace(picture=self.pictures(params, found.picture))
 
     def paint(
         self,
@@ -161,7 +207,7 @@ class RePoseModel:
     def condition(
         self,
         params: Params,
-        source: Float[Array, "batch h w 3"],
+        source: Float[Array, "batch h w c"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
         branch: Branch = "both",
@@ -170,19 +216,19 @@ class RePoseModel:
 
         Args:
           params: parameters.
-          source: [-1, 1].
+          source: signal of the source picture.
           source_pose, target_pose: pixels of the picture.
           branch: which of the conditions are kept.
         """
         present = jnp.full(source.shape[0], float(branch in ("source", "both")))
         keep_pose = float(branch in ("pose", "both"))
-        return apply(self.network, params, source, source_pose,
-                     target_pose * keep_pose, present, method="condition")
+        return apply(self.network, params, source, self._in_cells(source_pose),
+                     self._in_cells(target_pose) * keep_pose, present, method="condition")
 
     def denoiser(self, params: Params, context: Context) -> Denoiser:
         """The denoiser of a batch whose conditions are `context`."""
 
-        def denoise(y: Float[Array, "batch h w 3"], t: Int[Array, "batch"]) -> Prediction:
+        def denoise(y: Float[Array, "batch h w c"], t: Int[Array, "batch"]) -> Prediction:
             return self._interpret(apply(self.network, params, y, t, context),
                                    y, t, context)
 
@@ -191,24 +237,24 @@ class RePoseModel:
     def guided_denoisers(
         self,
         params: Params,
-        source: Float[Array, "batch h w 3"],
+        source: Float[Array, "batch h w c"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
         *coefficients: dict[Branch, float],
-    ) -> tuple[tuple[Denoiser, ...], Float[Array, "batch h w 3"]]:
+    ) -> tuple[tuple[Denoiser, ...], Float[Array, "batch h w c"]]:
         """The denoiser under each of several classifier-free guidances, the conditions made once.
 
         Args:
           coefficients: one or more, from `guidance.two_branch` or `guidance.disentangled`.
 
         Returns:
-          (the denoisers, the picture that they copy from with all conditions given).
+          (the denoisers, the signal that they copy from with all conditions given).
         """
         branches = tuple(dict.fromkeys(branch for each in coefficients for branch in each))
         given = tuple((branch in ("source", "both"), branch in ("pose", "both"))
                       for branch in branches)
-        context = apply(self.network, params, source, source_pose, target_pose, given,
-                        method="conditions")
+        context = apply(self.network, params, source, self._in_cells(source_pose),
+                        self._in_cells(target_pose), given, method="conditions")
 
         def part(branch: Branch) -> Context:
             place, size = branches.index(branch), source.shape[0]
@@ -254,7 +300,7 @@ class RePoseModel:
           ValueError: for a field weight without a judge.
         """
         cfg, draws = self.config, objective.draws
-        source, target = to_signal(batch["source"]), to_signal(batch["target"])
+        source, target = (self.encode(params, batch[name]) for name in ("source", "target"))
         drop_key, time_key, noise_key, dropout_key = (
             jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys) for i in range(4))
 
@@ -264,8 +310,8 @@ class RePoseModel:
         neither = (u > 0.5) & (u < 0.5 + objective.drop_both)
         present = 1.0 - (no_source | neither)
         keep_pose = 1.0 - (no_pose | neither)
-        context = apply(self.network, params, source, batch["source_pose"],
-                        batch["target_pose"] * keep_pose[:, None, None], present,
+        context = apply(self.network, params, source, self._in_cells(batch["source_pose"]),
+                        self._in_cells(batch["target_pose"]) * keep_pose[:, None, None], present,
                         dropout_key if train else None, method="condition")
 
         if objective.keep_place:
@@ -292,7 +338,8 @@ class RePoseModel:
             if judge is None:
                 raise ValueError("the field as a loss needs a judge")
             share = (1 - abar)[:, 0, 0, 0]
-            wrong = judge(prediction.x0, jnp.sqrt(share)) * (share <= objective.field_noise)
+            shown = self.pictures(params, prediction.x0)
+            wrong = judge(shown, jnp.sqrt(share)) * (share <= objective.field_noise)
             parts["field"] = objective.field_weight * wrong.mean()
         return jnp.asarray(sum(parts.values())), parts
 
@@ -315,15 +362,16 @@ class RePoseModel:
           source_present, pose_present: 1 or 0, whether each picture's source and target pose are
             given; None gives them all.
         """
-        source, target = to_signal(batch["source"]), to_signal(batch["target"])
+        source, target = (self.encode(params, batch[name]) for name in ("source", "target"))
         ones = jnp.ones(source.shape[0])
         source_present = ones if source_present is None else source_present
         pose_present = ones if pose_present is None else pose_present
-        context = apply(self.network, params, source, batch["source_pose"],
-                        batch["target_pose"] * pose_present[:, None, None], source_present,
-                        method="condition")
+        context = apply(self.network, params, source, self._in_cells(batch["source_pose"]),
+                        self._in_cells(batch["target_pose"]) * pose_present[:, None, None],
+                        source_present, method="condition")
         noise = jax.vmap(lambda key: jax.random.normal(key, target.shape[1:]))(keys)
-        return self.denoiser(params, context)(self.config.schedule.noised(target, noise, t), t).x0
+        guessed = self.denoiser(params, context)(self.config.schedule.noised(target, noise, t), t)
+        return self.pictures(params, guessed.x0)
 
     def picture_error(
         self,
@@ -371,8 +419,10 @@ def check_model(config: ModelConfig) -> None:
          "model.network.unet.heads", unet.heads, "give a divisor of the channels that attend")
     need(len(network.encoder_channels) in (0, levels), "model.network.encoder-channels",
          network.encoder_channels, f"give {levels} numbers, or none for the U-Net's")
-    need(all(s % unet.stride == 0 for s in network.image_size), "model.network.image-size",
-         network.image_size, f"give multiples of {unet.stride}, the coarsest cell of this network")
+    stage = config.first_stage
+    coarsest = unet.stride * (stage.factor if config.latent else 1)
+    need(all(s % coarsest == 0 for s in network.image_size), "model.network.image-size",
+         network.image_size, f"give multiples of {coarsest}, the coarsest cell of this network")
     need(network.maps == "gaussian" or (network.skeleton == "openpose18" and unet.patch == 1),
          "model.network.maps", network.maps,
          "give gaussian; pidm needs the skeleton openpose18 and a patch of 1")
@@ -383,3 +433,10 @@ def check_model(config: ModelConfig) -> None:
          "give none, or --model.network.rpa.copy: the painted picture reaches the output by it")
     need(not rpa.copy or config.prediction in ("x0", "preconditioned"), "model.prediction",
          config.prediction, "give x0 or preconditioned, or --model.network.rpa.no-copy")
+    # What is made for pictures: PIDM's discs of 4 pixels, the likelihood of 8-bit values, the painter.
+    need(not config.latent or network.maps == "gaussian", "model.network.maps", network.maps,
+         "give gaussian; latents of a first stage have no room for PIDM's")
+    need(not config.latent or not network.learned_variance, "model.network.learned-variance",
+         network.learned_variance, "leave it out: with a first stage no picture's bits are predicted")
+    need(not config.latent or not painter, "model.network.painter.channels", painter,
+         "give none: what is painted are pictures, and with a first stage latents are refined")

@@ -48,7 +48,8 @@ def generate(
       source_pose, target_pose: pixels of the pictures.
       keys: one a picture; a picture depends on its own key alone, not on its neighbours.
       config: steps, sampler, guidance.
-      trajectory: also return every step's prediction and what the guidance tells of it.
+      trajectory: also return every step's prediction, as a signal (see `ConditionalDenoiser`), and
+        what the guidance tells of it.
       guide: what reads and judges poses; needed for gradient guidance.
       watch: is told of every step as it is done, and may stop; the pictures are then unfinished. It
         is not told of a picture of 0 steps. Without `trajectory` only.
@@ -99,10 +100,11 @@ def _generate(model, config, trajectory, params, guide, numbers, source, source_
     table = guidance.course(times[first:end], schedule.steps)
 
     def guided(denoiser: Denoiser) -> Denoiser:
-        energy = guide.energy(target_pose, schedule, pif=numbers["pif"],
-                              target=numbers["target"])
+        of_picture = guide.energy(target_pose, schedule, pif=numbers["pif"],
+                                  target=numbers["target"])
         return gradient_guided(
-            denoiser, energy, schedule, lambda t: numbers["strength"] * jnp.asarray(table)[t],
+            denoiser, lambda x0, t: of_picture(model.pictures(params, x0), t), schedule,
+            lambda t: numbers["strength"] * jnp.asarray(table)[t],
             through=guidance.through, normalize=guidance.normalize,
             clip=numbers["clip"] if guidance.clip else None)
 
@@ -115,6 +117,6 @@ def _generate(model, config, trajectory, params, guide, numbers, source, source_
     watch = None if watcher is None else lambda step, x0: told(
         watcher, step, model.decode(params, x0))
     signals, steps = sample(segments, schedule, config.stepper(), keys, signal.shape[1:],
-                            trajectory=trajectory,
+                            clip=model.bounded, trajectory=trajectory,
                             start=painted if config.start < 1 else None, watch=watch)
     return model.decode(params, signals), steps

@@ -212,7 +212,8 @@ def _refuse_larger(config: Any, tensors: int) -> None:
     networks = [config]
     if isinstance(config, ModelConfig):
         unet = config.network.unet
-        networks = [unet, unet, unet, config.network.painter]  # two halves and a source encoder
+        # Two halves and a source encoder.
+        networks = [unet, unet, unet, config.network.painter, config.first_stage]
     # Two convolutions, each with kernel and bias, are in any residual block.
     least = getattr(config, "depth", 0) + sum(
         4 * len(part.channels) * part.blocks for part in networks
@@ -251,6 +252,8 @@ def load_model(name: str | os.PathLike[str]) -> PretrainedModel:
     """
     read = load_weights(name, "model", ModelConfig, lambda config: RePoseModel(config).init)
     path = model_path(name)
+    if read.config.latent:
+        _check_scale(name, read.params["first_stage"])
     with _about(path):
         sample = from_dict(SampleConfig, _parsed(path, read.metadata, "sample"), "sample")
         sample.check(read.config)

@@ -79,7 +79,7 @@ class Context:
     maps: Float[Array, "batch h w maps"]
     keys_values: tuple[KeysValues, ...]
     injected: tuple[Float[Array, "batch _h _w _c"], ...]
-    picture: Float[Array, "batch height width 3"]
+    picture: Float[Array, "batch height width channels"]
     present: Float[Array, "batch"]
 
 
@@ -88,21 +88,31 @@ class Output:
     """Raw output of the network; `repose_jax.diffusion.prediction` gives it a meaning.
 
     Attributes:
-      signal: [batch, height, width, 3].
+      signal: [batch, height, width, channels].
       variance: interpolation of the log variance in [-1, 1] units, or None.
       copy: how far the aligned picture is to be copied, [batch, height, width, 1] in [0, 1], or
         None without a copy path.
     """
 
-    signal: Float[Array, "batch height width 3"]
-    variance: Float[Array, "batch height width 3"] | None
+    signal: Float[Array, "batch height width channels"]
+    variance: Float[Array, "batch height width channels"] | None
     copy: Float[Array, "batch height width 1"] | None
 
 
 class Network(nn.Module):
-    """Encoder, alignment and U-Net under one roof."""
+    """Encoder, alignment and U-Net under one roof.
+
+    All its maps, its poses too, are in cells of what is diffused: pixels, or latents of a first stage.
+
+    Attributes:
+      config: sizes; `config.image_size` counts pixels.
+      channels: of what is diffused; 3 for pictures.
+      cell: pixels a side of one of its cells; 1 for pictures.
+    """
 
     config: NetworkConfig
+    channels: int = 3
+    cell: int = 1
 
     @property
     def skeleton(self) -> Skeleton:
@@ -115,13 +125,13 @@ class Network(nn.Module):
         self.encoder = SourceEncoder(cfg.unet, cfg.encoder_channels or cfg.unet.channels)
         self.alignment = RecurrentPoseAlignment(
             cfg.rpa, cfg.unet, self.skeleton, tuple(sorted(wanted)))
-        channels = 3 * (1 + cfg.learned_variance) + cfg.rpa.copy
+        channels = self.channels * (1 + cfg.learned_variance) + cfg.rpa.copy
         self.painter = Painter(cfg.painter, cfg.unet.patch) if cfg.painter.channels else None
         self.unet = UNet(cfg.unet, channels, cfg.rpa.attend, cfg.rpa.inject)
 
     def align(
         self,
-        source: Float[Array, "batch height width 3"],
+        source: Float[Array, "batch height width channels"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
         dropout_keys: Key[Array, "batch"] | None = None,
@@ -131,7 +141,7 @@ class Network(nn.Module):
 
     def paint(
         self,
-        source: Float[Array, "batch height width 3"],
+        source: Float[Array, "batch height width channels"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
     ) -> tuple[Painting, Alignment]:
@@ -157,7 +167,7 @@ class Network(nn.Module):
 
     def conditions(
         self,
-        source: Float[Array, "batch height width 3"],
+        source: Float[Array, "batch height width channels"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
         given: tuple[tuple[bool, bool], ...],
@@ -168,8 +178,8 @@ class Network(nn.Module):
         the same for every picture, once for the whole batch; all are aligned in one call.
 
         Args:
-          source: the source picture in [-1, 1].
-          source_pose, target_pose: pixels of the picture.
+          source: the source, in [-1, 1] where it is a picture.
+          source_pose, target_pose: in its cells.
           given: of each branch, whether it has the source and whether it has the target pose.
         """
         with_source = [has_source for has_source, _ in given]
@@ -187,7 +197,7 @@ class Network(nn.Module):
 
     def condition(
         self,
-        source: Float[Array, "batch height width 3"],
+        source: Float[Array, "batch height width channels"],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
         present: Float[Array, "batch"],
@@ -196,8 +206,8 @@ class Network(nn.Module):
         """Everything that does not depend on the noisy picture.
 
         Args:
-          source: the source picture in [-1, 1].
-          source_pose, target_pose: pixels of the picture; a pose with no visible joint is the null
+          source: the source, in [-1, 1] where it is a picture.
+          source_pose, target_pose: in its cells; a pose with no visible joint is the null
             pose.
           present: 0 replaces the source by the null source (all zeros, as PIDM) without a pose.
         """
@@ -220,7 +230,7 @@ class Network(nn.Module):
 
     def __call__(
         self,
-        y: Float[Array, "batch height width 3"],
+        y: Float[Array, "batch height width channels"],
         t: Num[Array, "batch"],
         context: Context,
         dropout_keys: Key[Array, "batch"] | None = None,
@@ -233,8 +243,9 @@ class Network(nn.Module):
         copy = None
         if cfg.rpa.copy:
             copy = nn.sigmoid(out[..., -1:]) * context.present[:, None, None, None]
-        variance = out[..., 3:6] if cfg.learned_variance else None
-        signal = out[..., :3]
+        count = self.channels
+        variance = out[..., count:2 * count] if cfg.learned_variance else None
+        signal = out[..., :count]
         if cfg.paints:
             # Fresh parameters leave the painted picture as it is, so that refining starts from it.
             signal = signal + context.picture
@@ -246,8 +257,8 @@ class Network(nn.Module):
 
     def dummy_inputs(self, batch: int = 1) -> tuple[Array, ...]:
         """Zeros of the right shapes for `init(key, *dummy_inputs(), method="everything")`."""
-        height, width = self.config.image_size
-        picture = jnp.zeros((batch, height, width, 3))
+        height, width = (side // self.cell for side in self.config.image_size)
+        picture = jnp.zeros((batch, height, width, self.channels))
         pose = jnp.zeros((batch, len(self.skeleton.joints), 3))
         return picture, jnp.zeros(batch), picture, pose, pose, jnp.ones(batch)
 

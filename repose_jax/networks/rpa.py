@@ -84,7 +84,7 @@ class Alignment(NamedTuple):
     """
 
     features: dict[int, Float[Array, "batch _h _w _c"]]
-    picture: Float[Array, "batch height width 3"]
+    picture: Float[Array, "batch height width channels"]
     flow: Float[Array, "batch height width 2"]
     trace: tuple[Trace, ...]
 
@@ -165,7 +165,7 @@ class RecurrentPoseAlignment(nn.Module):
     @nn.compact
     def __call__(
         self,
-        source: Float[Array, "batch height width 3"],
+        source: Float[Array, "batch height width channels"],
         features: list[Float[Array, "batch _h _w _c"]],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],

@@ -27,7 +27,7 @@ class SourceEncoder(nn.Module):
     @nn.compact
     def __call__(
         self,
-        source: Float[Array, "batch height width 3"],
+        source: Float[Array, "batch height width channels"],
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> list[Float[Array, "batch _h _w _c"]]:
         """Returns the feature maps in the order of `encoder_plan`."""

@@ -32,6 +32,25 @@ def grid(size: tuple[int, int], image_size: tuple[int, int]) -> Float[Array, "h 
     return jnp.stack(jnp.meshgrid(x, y, indexing="xy"), axis=-1)
 
 
+def in_cells(
+    pose: Float[Array, "*batch joints 3"], cell: int
+) -> Float[Array, "*batch joints 3"]:
+    """A pose in cells of a coarser grid, in which it lies where it did.
+
+    Centres of pixels and of cells are whole numbers: the first cell of 4 pixels, 0 to 3, has its
+    centre at 1.5.
+
+    Args:
+      pose: x, y in pixels, visibility.
+      cell: pixels a side of a cell.
+
+    Returns:
+      x, y in cells, and the visibility as it is. Joints that are not visible move too.
+    """
+    scale = jnp.array([1 / cell, 1 / cell, 1.0], pose.dtype)
+    return pose * scale + jnp.array([(0.5 / cell) - 0.5] * 2 + [0.0], pose.dtype)
+
+
 def segment_coordinates(
     points: Float[Array, "h w 2"],
     start: Float[Array, "*batch 2"],

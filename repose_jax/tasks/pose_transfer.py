@@ -26,7 +26,8 @@ from repose_jax.models.pose_transfer import (
     ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model, check_place)
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
-from repose_jax.models.weights import load_facing, load_model
+from repose_jax.models.weights import Pretrained, load_autoencoder, load_facing, load_model
+from repose_jax.networks.autoencoder import AutoencoderConfig
 from repose_jax.networks.facing import FacingConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import with_scene
@@ -50,6 +51,8 @@ class ExperimentConfig:
       sample: the settings of the sampler that suit it, kept in the model file.
       train: how long, how often.
       frozen: parts of the network that stay as `--init` gives them, among `PARTS`.
+      first_stage: an autoencoder, whose latents are learnt in place of pictures: a file or the folder
+        of a run or an import. `model.first-stage` takes its sizes. It is never trained.
     """
 
     model: ModelConfig
@@ -58,6 +61,7 @@ class ExperimentConfig:
     sample: SampleConfig = SampleConfig()
     train: LoopConfig = LoopConfig(total_images=100_000, batch_size=16)
     frozen: tuple[str, ...] = ()
+    first_stage: str = ""
 
     def __post_init__(self):
         check_fields(self)
@@ -79,26 +83,30 @@ class PoseTransferTask(Task):
     kind = "model"
 
     def __init__(self, experiment: ExperimentConfig, init: str | os.PathLike[str] | None):
-        self.experiment, self.config, self.loop = experiment, experiment.model, experiment.train
-        self.model, self._init, self._parts = RePoseModel(self.config), init, {}
+        self.experiment, self.loop, self._init = experiment, experiment.train, init
+        self.config, stage = with_first_stage(experiment)
+        self.model, self._parts = RePoseModel(self.config), {}
+        self._kept = (*experiment.frozen, *(["first_stage"] if self.config.latent else []))
         if init is not None:
-            self.given = initial(init, self.config, jax.eval_shape(
+            whole = initial(init, self.config, jax.eval_shape(
                 self.model.init, jax.random.key(0)))
-        if experiment.frozen and self.given is not None:
-            self._parts = {name: part for name, part in self.given.items()
-                           if name in experiment.frozen}
-            self.given = {name: part for name, part in self.given.items()
-                          if name not in experiment.frozen}
+            self._parts, self.given = ({name: part for name, part in whole.items()
+                                        if (name in self._kept) == kept} for kept in (True, False))
+        if stage is not None:
+            self._parts["first_stage"] = _same_stage(init, self._parts.get("first_stage"), stage)
         self.guide = guide_of(experiment)
         self.frozen = {"parts": self._parts, "guide": self.guide}
 
     def init(self, key: Key[Array, ""]) -> Params:
         return {name: part for name, part in self.model.init(key).items()
-                if name not in self.experiment.frozen}
+                if name not in self._kept}
 
     def data(self, folder: pathlib.Path) -> Stream:
         if self.experiment.frozen and self._init is None:
             raise UserError("frozen", "has nothing to keep", "give --init MODEL, also to go on")
+        if self.config.latent and "first_stage" not in self._parts:
+            raise UserError("first-stage", "is not given, and the model diffuses its latents",
+                            "give --first-stage FILE, also to go on")
         network, data = self.config.network, self.experiment.data
         self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
         return Stream(data.batches(self.source, self.loop.batch_size),
@@ -112,7 +120,7 @@ class PoseTransferTask(Task):
 
     def frozen_shapes(self) -> Params:
         whole = jax.eval_shape(self.model.init, jax.random.key(0))
-        return {"parts": {name: whole[name] for name in self.experiment.frozen},
+        return {"parts": {name: whole[name] for name in self._kept},
                 "guide": jax.eval_shape(lambda: self.guide)}
 
     def loss(self, params, frozen, batch, keys, train=True):
@@ -141,6 +149,46 @@ class PoseTransferTask(Task):
 
     def more(self) -> dict[str, Any]:
         return {"sample": to_dict(self.experiment.sample)}
+
+
+def with_first_stage(
+    experiment: ExperimentConfig,
+) -> tuple[ModelConfig, Pretrained[AutoencoderConfig] | None]:
+    """The model's configuration with the sizes of the first stage that is named, and that one.
+
+    Raises:
+      UserError: it is none, is of other sizes than the model says, or makes no model.
+    """
+    config = experiment.model
+    if not experiment.first_stage:
+        return config, None
+    stage = load_autoencoder(experiment.first_stage)
+    if config.latent and config.first_stage != stage.config:
+        raise UserError(experiment.first_stage, f"has the sizes {stage.config}, the model's first "
+                        f"stage {config.first_stage}", "use one of the same")
+    config = dataclasses.replace(config, first_stage=stage.config)
+    check_model(config)
+    return config, stage
+
+
+def _same_stage(
+    init: str | os.PathLike[str] | None, theirs: Params | None, ours: Pretrained[AutoencoderConfig]
+) -> Params:
+    """The first stage of a model to start from, or the one that is named, which must be the same.
+
+    Model files hold 16 bits of each number, to which they are compared. In the latents of another
+    the model's weights would mean nothing.
+    """
+    if theirs is None:
+        return ours.params
+
+    def digest_of(params: Params) -> str:
+        return digest(jax.tree.map(lambda x: np.asarray(x, np.float16), params))
+
+    if digest_of(theirs) != digest_of(ours.params):
+        raise UserError(init or "init", f"was trained in the latents of another first stage than "
+                        f"{ours.name}", "leave --first-stage out, or give the one it was trained in")
+    return theirs
 
 
 def pair_shapes(network: NetworkConfig, count: int) -> dict[str, jax.ShapeDtypeStruct]:
@@ -173,7 +221,8 @@ def initial(
 
     Args:
       init: the model, see `model_path`.
-      ours: the new model's configuration; its prediction, schedule and skeleton must be theirs.
+      ours: the new model's configuration; its prediction, schedule, skeleton and first stage must be
+        theirs.
       like: shapes of the new model's parameters.
       facing: what tells where a person faces, for a model that cannot yet tell; see `with_facing`.
 
@@ -184,7 +233,8 @@ def initial(
     theirs = loaded.model.config
     for name, a, b in (("prediction", theirs.prediction, ours.prediction),
                        ("schedule", theirs.schedule, ours.schedule),
-                       ("skeleton", theirs.network.skeleton, ours.network.skeleton)):
+                       ("skeleton", theirs.network.skeleton, ours.network.skeleton),
+                       ("first stage", theirs.first_stage, ours.first_stage)):
         if a != b:
             raise UserError(init, f"has the {name} {a}, this run {b}", "use the same")
     params, painter = loaded.params, theirs.network.painter
