@@ -340,9 +340,12 @@ class TestLatents:
             cells = pictures.astype(jnp.float32).reshape(-1, 8, 2, 8, 2, 3).mean((2, 4))
             return jnp.pad(cells / 127.5 - 1, ((0, 0),) * 3 + ((0, 1),), constant_values=0.5)
 
+        def pictures(self, params, signal):
+            return signal[..., :3].repeat(2, 1).repeat(2, 2)
+
         def decode(self, params, signal):
-            pixels = jnp.clip(jnp.round((signal[..., :3] + 1) * 127.5), 0, 255).astype(jnp.uint8)
-            return pixels.repeat(2, 1).repeat(2, 2)
+            pixels = jnp.round((self.pictures(params, signal) + 1) * 127.5)
+            return jnp.clip(pixels, 0, 255).astype(jnp.uint8)
 
         def guided_denoisers(self, params, source, source_pose, target_pose, *coefficients):
             def guided(weights):
