@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from repose_jax.pose.maps import grid, limb_ends, segment_coordinates
+from repose_jax.pose.maps import grid, limb_ends, per_cell, segment_coordinates
 from repose_jax.pose.skeleton import Skeleton
 
 _STRETCH = 3.0  # a limb is stretched or shrunk at most this much beyond the body's scale
@@ -54,34 +54,23 @@ def skeleton_flow(
     target_start, target_end, target_visible = limb_ends(target, skeleton)
     shared = source_visible * target_visible
 
-    source_limb, target_limb = source_end - source_start, target_end - target_start
-    source_length = jnp.sqrt(jnp.sum(source_limb**2, axis=-1) + 1e-6)
-    target_length = jnp.sqrt(jnp.sum(target_limb**2, axis=-1) + 1e-6)
-    body_scale = (jnp.sum(shared * source_length, axis=-1) + 1e-3) / (
-        jnp.sum(shared * target_length, axis=-1) + 1e-3)
-    body_scale = body_scale[..., None]
-    stretch = jnp.clip(source_length / target_length, body_scale / _STRETCH, body_scale * _STRETCH)
+    reach = spread * image_size[0]
+    pairs = _matched(source_start, source_end, target_start, target_end, shared, reach)
 
     # Seen from the other side, a person is a mirror image: right of a limb becomes left of it.
     mirrored = jnp.where(
         _facing(source, skeleton) * _facing(target, skeleton) < 0, -1.0, 1.0)[..., None]
     # Each limb's map is affine: p goes to linear @ (p - target_start) + source_start.
-    source_axis = source_limb / source_length[..., None]
-    target_axis = target_limb / target_length[..., None]
-    linear = (_outer(source_axis, target_axis) * stretch[..., None, None]
-              + _outer(_turn(source_axis), _turn(target_axis))
-              * (body_scale * mirrored)[..., None, None])
+    linear = (_outer(pairs.source_axis, pairs.target_axis) * pairs.stretch[..., None, None]
+              + _outer(_turn(pairs.source_axis), _turn(pairs.target_axis))
+              * (pairs.scale * mirrored)[..., None, None])
     moves = linear - jnp.eye(2)
     shift = source_start - jnp.sum(linear * target_start[..., None, :], axis=-1)
 
     distance2, _ = segment_coordinates(points, target_start, target_end)
-    reach = spread * image_size[0]
     # A heavy tail: between two limbs both have a say, and a point of the coat that lies outside
     # every limb still moves with the nearest one.
-    # A limb that points at the camera in either picture does not know its direction.
-    shorter = jnp.minimum(source_length, target_length)
-    certain = shared * shorter**2 / (shorter**2 + reach**2)
-    weight = certain[..., None, None] / (1.0 + distance2 / reach**2) ** 3
+    weight = per_cell(pairs.certain) / (1.0 + distance2 / reach**2) ** 3
     total = jnp.sum(weight, axis=-3) + background
     # The blend of affine maps is an affine map in each cell: six numbers, blended over the limbs.
     blended = jnp.einsum("...lhw,...lij->...ijhw", weight, jnp.concatenate(
@@ -90,6 +79,38 @@ def skeleton_flow(
              + blended[..., 2, :, :]) / total[..., None, :, :]
     height, width = image_size
     return jnp.stack([moved[..., 0, :, :] / width, moved[..., 1, :, :] / height], axis=-1)
+
+
+class _Matched(NamedTuple):
+    """Limbs of one pose beside those of the other.
+
+    Attributes:
+      source_axis, target_axis: their directions, [*batch, limbs, 2].
+      scale: of the body, [*batch, 1].
+      stretch: of each limb, kept within `_STRETCH` of the body's, [*batch, limbs].
+      certain: how far a limb is known in both, [*batch, limbs].
+    """
+
+    source_axis: Array
+    target_axis: Array
+    scale: Array
+    stretch: Array
+    certain: Array
+
+
+def _matched(source_start, source_end, target_start, target_end, shared, reach) -> _Matched:
+    """How the source's limbs lie to the target's, by how far both show them."""
+    source_limb, target_limb = source_end - source_start, target_end - target_start
+    source_length, target_length = (
+        jnp.sqrt(jnp.sum(limb**2, axis=-1) + 1e-6) for limb in (source_limb, target_limb))
+    scale = ((jnp.sum(shared * source_length, axis=-1) + 1e-3)
+             / (jnp.sum(shared * target_length, axis=-1) + 1e-3))[..., None]
+    # A limb that points at the camera in either picture does not know its direction.
+    shorter = jnp.minimum(source_length, target_length)
+    return _Matched(
+        source_limb / source_length[..., None], target_limb / target_length[..., None], scale,
+        jnp.clip(source_length / target_length, scale / _STRETCH, scale * _STRETCH),
+        shared * shorter**2 / (shorter**2 + reach**2))
 
 
 class Cylinders(NamedTuple):
@@ -160,46 +181,38 @@ def turned_flow(
     (source_start, source_end, source_known), (target_start, target_end, target_known) = (
         _ends(pose, skeleton, body) for pose in (source, target))
     shared = source_known * target_known
-    source_limb, target_limb = source_end - source_start, target_end - target_start
-    source_length, target_length = (
-        jnp.sqrt(jnp.sum(limb**2, axis=-1) + 1e-6) for limb in (source_limb, target_limb))
-    scale = ((jnp.sum(shared * source_length, axis=-1) + 1e-3)
-             / (jnp.sum(shared * target_length, axis=-1) + 1e-3))[..., None]
-    stretch = jnp.clip(source_length / target_length, scale / _STRETCH, scale * _STRETCH)
-    source_axis = source_limb / source_length[..., None]
-    target_axis = target_limb / target_length[..., None]
+    reach = spread * image_size[0]
+    source_axis, target_axis, scale, stretch, certain = _matched(
+        source_start, source_end, target_start, target_end, shared, reach)
     source_side, target_side = _rightwards(source_axis), _rightwards(target_axis)
 
     # A limb turns about its own axis with the body as far as it is upright.
     radius, depth = body.radii * _stature(target, skeleton, image_size)[..., None], body.depths
     source_wide, source_angle = _ellipse(source_turn[..., None] * jnp.abs(source_axis[..., 1]), depth)
     target_wide, target_angle = _ellipse(target_turn[..., None] * jnp.abs(target_axis[..., 1]), depth)
-    turn = _cells(source_angle - target_angle)
+    turn = per_cell(source_angle - target_angle)
     inside = 1 - _INSET * jnp.sin((source_angle - target_angle) / 2) ** 2
-    source_radius = _cells(inside * radius * source_wide * scale)
-    target_radius = _cells(radius * target_wide)
+    source_radius = per_cell(inside * radius * source_wide * scale)
+    target_radius = per_cell(radius * target_wide)
 
     points = grid(size, image_size)
-    x, y = (points[..., i] - _cells(target_start[..., i]) for i in range(2))
-    along = x * _cells(target_axis[..., 0]) + y * _cells(target_axis[..., 1])
-    across = x * _cells(target_side[..., 0]) + y * _cells(target_side[..., 1])
+    x, y = (points[..., i] - per_cell(target_start[..., i]) for i in range(2))
+    along = x * per_cell(target_axis[..., 0]) + y * per_cell(target_axis[..., 1])
+    across = x * per_cell(target_side[..., 0]) + y * per_cell(target_side[..., 1])
     share = jnp.clip(across / target_radius, -_RIM, _RIM)
     there = (source_radius * (share * jnp.cos(turn) + jnp.sqrt(1 - share**2) * jnp.sin(turn))
-             + _cells(scale) * (across - share * target_radius))  # loose cloth stays as far out
-    along = along * _cells(stretch)
+             + per_cell(scale) * (across - share * target_radius))  # loose cloth stays as far out
+    along = along * per_cell(stretch)
 
     distance2, _ = segment_coordinates(points, target_start, target_end)
     inner = jnp.asarray([0.6] + [0.0] * len(body.limbs)) * radius
-    distance = jax.nn.relu(jnp.sqrt(distance2 + 1e-6) - _cells(inner))
-    reach = spread * image_size[0]
-    shorter = jnp.minimum(source_length, target_length)
-    certain = shared * shorter**2 / (shorter**2 + reach**2)
-    weight = _cells(certain) / (1.0 + distance**2 / reach**2) ** 3
+    distance = jax.nn.relu(jnp.sqrt(distance2 + 1e-6) - per_cell(inner))
+    weight = per_cell(certain) / (1.0 + distance**2 / reach**2) ** 3
     total = jnp.sum(weight, axis=-3) + background
 
     def moved(axis):
-        place = (_cells(source_start[..., axis]) + along * _cells(source_axis[..., axis])
-                 + there * _cells(source_side[..., axis]))
+        place = (per_cell(source_start[..., axis]) + along * per_cell(source_axis[..., axis])
+                 + there * per_cell(source_side[..., axis]))
         return (jnp.sum(weight * (place - points[..., axis]), axis=-3) / total
                 / image_size[1 - axis])
 
@@ -247,11 +260,6 @@ def _rightwards(axis):
     """Across an axis, to the picture's right."""
     across = _turn(axis)
     return jnp.where(across[..., :1] < 0, -across, across)
-
-
-def _cells(x):
-    """Numbers that are the same in all cells of a map."""
-    return x[..., None, None]
 
 
 def _facing(

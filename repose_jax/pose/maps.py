@@ -63,13 +63,13 @@ def segment_coordinates(
       its start and 0.
     """
     # By coordinates, not as a sum over an axis of two: a processor takes many times as long for that.
-    x, y = points[..., 0] - _cells(start[..., 0]), points[..., 1] - _cells(start[..., 1])
-    dx, dy = _cells(end[..., 0] - start[..., 0]), _cells(end[..., 1] - start[..., 1])
+    x, y = points[..., 0] - per_cell(start[..., 0]), points[..., 1] - per_cell(start[..., 1])
+    dx, dy = per_cell(end[..., 0] - start[..., 0]), per_cell(end[..., 1] - start[..., 1])
     fraction = jnp.clip((x * dx + y * dy) / jnp.maximum(dx**2 + dy**2, 1e-6), 0.0, 1.0)
     return (x - fraction * dx) ** 2 + (y - fraction * dy) ** 2, fraction
 
 
-def _cells(x: Float[Array, "*batch"]) -> Float[Array, "*batch 1 1"]:
+def per_cell(x: Float[Array, "*batch"]) -> Float[Array, "*batch 1 1"]:
     """Numbers that are the same in all cells of a map."""
     return x[..., None, None]
 
@@ -110,8 +110,8 @@ def pose_maps(
     spread = max(sigma * image_size[0], 0.6 * image_size[0] / size[0])
     points = grid(size, image_size)
     start, end, limb_visible = limb_ends(pose, skeleton)
-    joint_distance = ((points[..., 0] - _cells(pose[..., 0])) ** 2
-                      + (points[..., 1] - _cells(pose[..., 1])) ** 2)
+    joint_distance = ((points[..., 0] - per_cell(pose[..., 0])) ** 2
+                      + (points[..., 1] - per_cell(pose[..., 1])) ** 2)
     limb_distance, _ = segment_coordinates(points, start, end)
     distance = jnp.concatenate([joint_distance, limb_distance], axis=-3)
     visible = jnp.concatenate([pose[..., 2], limb_visible], axis=-1)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from repose_jax.models.weights import load_weights
 from repose_jax.networks.apply import apply
 from repose_jax.networks.facing import Facing, FacingConfig, Params, fresh_facing
 from repose_jax.pose.skeleton import SKELETONS, Skeleton, flip_pose
+from repose_jax.tasks.drawn_batches import DrawnBatches
 from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
 
@@ -58,19 +59,16 @@ class FacingExperiment:
         return FacingTask(self, init)
 
 
-class FacingBatches(Iterator[Mapping[str, np.ndarray]]):
-    """Batches of poses and where they face, mirrored, shaken and hidden at random; what is in one
-    follows from seed and position alone."""
+class FacingBatches(DrawnBatches):
+    """Batches of poses and where they face, mirrored, shaken and hidden at random."""
 
     def __init__(self, config: FacingExperiment, poses: Float[np.ndarray, "n joints 3"],
                  turns: Float[np.ndarray, "n"], skeleton: Skeleton):
-        self._config, self._poses, self._turns = config, poses, turns
-        self._skeleton, self._position = skeleton, 0
+        super().__init__(config.data.seed)
+        self._config, self._poses, self._turns, self._skeleton = config, poses, turns, skeleton
 
-    def __next__(self) -> Mapping[str, np.ndarray]:
+    def draw(self, rng: np.random.Generator, position: int) -> Mapping[str, np.ndarray]:
         config, size = self._config, self._config.train.batch_size
-        rng = np.random.default_rng([config.data.seed, self._position])
-        self._position += 1
         chosen = rng.integers(len(self._poses), size=size)
         poses, turns = self._poses[chosen], self._turns[chosen]
         mirrored = rng.random(size) < 0.5
@@ -80,14 +78,6 @@ class FacingBatches(Iterator[Mapping[str, np.ndarray]]):
         poses[rng.random(poses.shape[:2]) < config.hidden] = 0
         return {"pose": poses, "facing": np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(
             np.float32)}
-
-    def get_state(self) -> dict[str, int]:
-        """The position."""
-        return {"next_batch": self._position}
-
-    def set_state(self, state: dict[str, int]) -> None:
-        """Continues from a state that `get_state` gave."""
-        self._position = int(state["next_batch"])
 
 
 class FacingTask(Task):

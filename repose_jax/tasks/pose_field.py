@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ from repose_jax.pose.bones import bones_of, valid_poses
 from repose_jax.pose.corruptions import CORRUPTIONS, von_mises
 from repose_jax.pose.neighbours import MIN_SHARED, NEIGHBOURS, nearest_poses
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
+from repose_jax.tasks.drawn_batches import DrawnBatches
 from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
 
@@ -137,21 +138,19 @@ def _cached(path: pathlib.Path, make: Callable[[], Poses]) -> Poses:
     return made
 
 
-class FieldBatches(Iterator[Mapping[str, np.ndarray]]):
-    """Batches of valid and wrong poses; what is in one follows from seed and position alone."""
+class FieldBatches(DrawnBatches):
+    """Batches of valid and wrong poses."""
 
     def __init__(self, config: FieldExperiment, valid: np.ndarray, wrong: Poses,
                  skeleton: Skeleton):
+        super().__init__(config.data.seed)
         self._config, self._valid, self._wrong, self._skeleton = config, valid, wrong, skeleton
         far, near = wrong.distance >= config.far, wrong.distance >= config.near
         self._stages = [np.flatnonzero(far), np.flatnonzero(near), np.arange(len(far))]
-        self._position = 0
 
-    def __next__(self) -> Mapping[str, np.ndarray]:
+    def draw(self, rng: np.random.Generator, position: int) -> Mapping[str, np.ndarray]:
         config, size = self._config, self._config.train.batch_size
-        rng = np.random.default_rng([config.data.seed, self._position])
-        part = self._position * size / config.train.total_images
-        self._position += 1
+        part = position * size / config.train.total_images
         stage = int(part >= config.stages[0]) + int(part >= config.stages[1])
         valid = size // 3 if stage == 2 else 0
         wrong = rng.choice(self._stages[stage], size - valid)
@@ -168,14 +167,6 @@ class FieldBatches(Iterator[Mapping[str, np.ndarray]]):
         soft = np.where(rng.random((size, 1)) < 0.5, rng.uniform(0.3, 1, batch["visible"].shape), 1)
         batch["visible"] = batch["visible"] * soft
         return {name: np.asarray(value, np.float32) for name, value in batch.items()}
-
-    def get_state(self) -> dict[str, int]:
-        """The position."""
-        return {"next_batch": self._position}
-
-    def set_state(self, state: dict[str, int]) -> None:
-        """Continues from a state that `get_state` gave."""
-        self._position = int(state["next_batch"])
 
 
 def field_loss(

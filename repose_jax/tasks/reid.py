@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -26,6 +26,7 @@ from repose_jax.models.pose_transfer import Params
 from repose_jax.models.weights import load_weights
 from repose_jax.networks.apply import apply
 from repose_jax.networks.reid import ReidConfig, ReidNetwork, cross_entropy, fresh_reid
+from repose_jax.tasks.drawn_batches import DrawnBatches
 from repose_jax.tasks.reid_augment import augmented
 from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
@@ -117,26 +118,24 @@ def with_generated(
                     pictures.identity)
 
 
-class PeopleBatches(Iterator[Mapping[str, np.ndarray]]):
+class PeopleBatches(DrawnBatches):
     """Endless batches of a few pictures each of random people.
 
-    Every batch follows from the seed and its number, so the number is all the state. A person with
-    too few pictures lends some of them twice.
+    A person with too few pictures lends some of them twice.
     """
 
     def __init__(self, pictures: Pictures, *, batch_size: int, per_person: int, seed: int):
+        super().__init__(seed)
         order = np.argsort(pictures.person, kind="stable")
         counts = np.bincount(pictures.person)
         self._of = np.split(order, np.cumsum(counts)[:-1])
         self._pictures, self._each = pictures, per_person
-        self._people, self._seed, self._position = batch_size // per_person, seed, 0
+        self._people = batch_size // per_person
         if len(self._of) < self._people:
             raise UserError("batch_size", f"asks for {self._people} people, the data has "
                             f"{len(self._of)}", "give a smaller batch or more pictures a person")
 
-    def __next__(self) -> Mapping[str, np.ndarray]:
-        rng = np.random.default_rng([self._seed, self._position])
-        self._position += 1
+    def draw(self, rng: np.random.Generator, position: int) -> Mapping[str, np.ndarray]:
         chosen = []
         for person in rng.choice(len(self._of), self._people, replace=False):
             mine = self._of[person]
@@ -144,14 +143,6 @@ class PeopleBatches(Iterator[Mapping[str, np.ndarray]]):
         chosen = np.concatenate(chosen)
         return {"image": np.stack([self._pictures.read(int(i)) for i in chosen]),
                 "person": self._pictures.person[chosen].astype(np.int32)}
-
-    def get_state(self) -> dict[str, int]:
-        """The position."""
-        return {"next_batch": self._position}
-
-    def set_state(self, state: dict[str, int]) -> None:
-        """Continues from a state that `get_state` gave."""
-        self._position = int(state["next_batch"])
 
 
 def reid_loss(
