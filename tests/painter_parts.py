@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
+from repose_jax.models.model_config import ModelConfig
+from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import PainterConfig
 from repose_jax.networks.rpa import RPAConfig

@@ -19,7 +19,8 @@ from repose_jax.evaluation.metrics.metric import Score
 from repose_jax.evaluation.metrics.pose_accuracy import leaked, pck, pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap
 from repose_jax.evaluation.statistics.statistic import Correlation, Mean
-from repose_jax.models.pose_transfer import ModelConfig, RePoseModel
+from repose_jax.models.model_config import ModelConfig
+from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import save_model, save_weights
 from repose_jax.networks.network import NetworkConfig

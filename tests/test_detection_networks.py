@@ -16,7 +16,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.image.crop import framed
 from repose_jax.inference.detection.photo_pose import photo_pose
 from repose_jax.inference.pipeline import PoseTransfer
-from repose_jax.models.pose_transfer import ModelConfig
+from repose_jax.models.model_config import ModelConfig
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.pose.detectors import BODY25, HALPE26, MEDIAPIPE33, WHOLEBODY23

@@ -19,7 +19,8 @@ from repose_jax.diffusion.prediction import precondition
 from repose_jax.diffusion.samplers import initial_noise
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.experiments.presets import market1501, people
-from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig, RePoseModel
+from repose_jax.models.model_config import ModelConfig, ObjectiveConfig
+from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.networks.network import NetworkConfig

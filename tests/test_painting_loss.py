@@ -14,7 +14,8 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.signal import to_image
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights)
-from repose_jax.models.pose_transfer import ObjectiveConfig, RePoseModel
+from repose_jax.models.model_config import ObjectiveConfig
+from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.rpa import Alignment, Trace

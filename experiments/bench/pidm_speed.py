@@ -41,7 +41,8 @@ from repose_jax.diffusion.time_grid import time_grid
 from repose_jax.experiments.bench.cost import Spent, interleaved, quartiles, seconds
 from repose_jax.experiments.bench.pidm_checkout import (
     Inputs, imported, pidm_network, random_inputs, torched)
-from repose_jax.models.pose_transfer import ObjectiveConfig, RePoseModel
+from repose_jax.models.model_config import ObjectiveConfig
+from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.pose.pidm_maps import pidm_maps
 from repose_jax.training.state import OptimizerConfig, create_state, make_optimizer
 from repose_jax.training.step import make_train_step

@@ -7,7 +7,7 @@ Time, scores: not trained here. PIDM reports 5 days on 8 A100 for 300 epochs.
 
 from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
+from repose_jax.models.model_config import ModelConfig, ObjectiveConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig
 from repose_jax.networks.unet import UNetConfig

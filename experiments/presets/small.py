@@ -6,7 +6,7 @@ preconditioned x0 still leaves noise in the pictures after 5,000 images, where p
 """
 
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
+from repose_jax.models.model_config import ModelConfig, ObjectiveConfig
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig

@@ -7,7 +7,7 @@ Scores:    none worth reporting; the pictures stay noise.
 
 from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
-from repose_jax.models.pose_transfer import ModelConfig, ObjectiveConfig
+from repose_jax.models.model_config import ModelConfig, ObjectiveConfig
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.rpa import RPAConfig

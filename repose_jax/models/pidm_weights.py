@@ -20,7 +20,8 @@ import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_torch
-from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
+from repose_jax.models.model_config import ModelConfig, check_model
+from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.models.tensor_places import (
     SHOWN, Array, Place, conv, layer, linear, norm, placed, refuse_values)
 from repose_jax.networks.network import NetworkConfig

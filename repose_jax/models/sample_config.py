@@ -18,7 +18,7 @@ from repose_jax.diffusion.samplers import DDIM, DDPM, Sampler
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.diffusion.solvers import DPMSolver, Heun, Solver, UniPC
 from repose_jax.diffusion.time_grid import TimeGrid, time_grid
-from repose_jax.models.pose_transfer import ModelConfig
+from repose_jax.models.model_config import ModelConfig
 
 SamplerName = Literal["ddim", "ddpm", "dpm++2m", "unipc", "heun"]
 

@@ -25,7 +25,8 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, to_dict
 from repose_jax.common.json_text import parse_json
-from repose_jax.models.pose_transfer import ModelConfig, Params, RePoseModel, check_model
+from repose_jax.models.model_config import ModelConfig, check_model
+from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.autoencoder import AutoencoderConfig, fresh_autoencoder
 from repose_jax.networks.facing import FacingConfig, fresh_facing

@@ -28,8 +28,8 @@ from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, correspondence_term, picture_terms,
     pixel_weights)
 from repose_jax.models.perceptual_loss import perceptual_terms
-from repose_jax.models.pose_transfer import (
-    Batch, ModelConfig, Params, RePoseModel, check_model, check_place)
+from repose_jax.models.model_config import ModelConfig, check_model, check_place
+from repose_jax.models.pose_transfer import Batch, Params, RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.discriminator import Discriminator

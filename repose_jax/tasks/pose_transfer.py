@@ -22,8 +22,8 @@ from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
-from repose_jax.models.pose_transfer import (
-    ModelConfig, ObjectiveConfig, Params, RePoseModel, check_model, check_place)
+from repose_jax.models.model_config import ModelConfig, ObjectiveConfig, check_model, check_place
+from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import Pretrained, load_autoencoder, load_facing, load_model
