@@ -4,7 +4,8 @@
 
 Needs torch. All are run in turns, once before it counts; a row of the Markdown table for each:
 thousand million multiplications and additions a processor second, medians, of the convolution, of its
-gradient with respect to the picture, and of that with respect to the kernel. On one processor, say
+gradient with respect to the picture, of that with respect to the kernel, and of the latter in a loop
+(`lax.scan`, as training by accumulation has it; PyTorch has none). On one processor, say
 `taskset -c 0`, as other programs' threads are not told apart.
 """
 
@@ -18,13 +19,15 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from repose_jax.experiments.bench.cost import interleaved, seconds
 from repose_jax.networks.conv import conv_general_dilated
 
-PARTS = ("convolution", "gradient, picture", "gradient, kernel")
+PARTS = ("convolution", "gradient, picture", "gradient, kernel", "the same in a loop")
+TURNS = 3
 
 
 def in_jax(convolution, picture, kernel, cotangent) -> dict[str, Callable[[], Any]]:
@@ -36,7 +39,15 @@ def in_jax(convolution, picture, kernel, cotangent) -> dict[str, Callable[[], An
     def gradient(argument: int):
         return jax.jit(lambda *primals: jax.vjp(convolve, *primals[:2])[1](primals[2])[argument])
 
-    runs = jax.jit(convolve), gradient(0), gradient(1)
+    def looped(*primals):
+        def turn(total, scale):
+            # All of a turn differs from the others', as parts of a batch do.
+            x, k, cotangent = primals[0] * scale, primals[1], primals[2] * scale
+            return total + jax.vjp(convolve, x, k)[1](cotangent)[1], None
+
+        return lax.scan(turn, jnp.zeros_like(primals[1]), jnp.arange(1.0, TURNS + 1))[0]
+
+    runs = jax.jit(convolve), gradient(0), gradient(1), jax.jit(looped)
     return {part: functools.partial(run, *((picture, kernel, cotangent) if i else (picture, kernel)))
             for i, (part, run) in enumerate(zip(PARTS, runs, strict=True))}
 
@@ -52,7 +63,7 @@ def in_torch(picture, kernel, cotangent) -> dict[str, Callable[[], Any]]:
     runs = (lambda: functional.conv2d(x, k, padding=1),
             lambda: grad.conv2d_input(x.shape, k, g, padding=1),
             lambda: grad.conv2d_weight(x, k.shape, g, padding=1))
-    return dict(zip(PARTS, runs, strict=True))
+    return dict(zip(PARTS, runs))
 
 
 def main() -> None:
@@ -73,11 +84,14 @@ def main() -> None:
     for run in runs.values():
         seconds(run, 1)
     spent = interleaved(runs, options.repeats)
-    print("| | " + " | ".join(PARTS) + " |\n|---|---|---|---|")
+    print("| | " + " | ".join(PARTS) + " |\n" + "|---" * (len(PARTS) + 1) + "|")
     for side in sides:
-        speeds = [2 * (3 * size * channels) ** 2 / 1e9 / statistics.median(
-            one.processor for one in spent[side, part]) for part in PARTS]
-        print(f"| {side} | " + " | ".join(f"{speed:.0f}" for speed in speeds) + " |")
+        work = dict.fromkeys(sides[side], 2 * (3 * size * channels) ** 2 / 1000000000.0)
+        if PARTS[-1] in work:
+            work[PARTS[-1]] *= TURNS
+        speeds = [f"{work[part] / statistics.median(one.processor for one in spent[side, part]):.3g}"
+                  if part in work else "" for part in PARTS]
+        print(f"| {side} | " + " | ".join(speeds) + " |")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ transposed. Inside a loop XLA's CPU compiler leaves the transposition to the con
 layout ("01oi"), which none of its fast routines takes: a 3x3 one of 48 channels then needs 18 times
 as long (jaxlib 0.10.2). Here the kernel is transposed explicitly behind a barrier, so that guiding
 in a scan costs what it costs outside of one. Accelerators do the same work either way.
+
+The gradient with respect to the kernel is a convolution of the picture with the cotangent, batch and
+channels exchanged, and loses as much in a loop (training by accumulation): on a CPU these are
+transposed explicitly, too. Accelerators know it by its usual form, which they keep.
 """
 
 from __future__ import annotations
@@ -47,24 +51,21 @@ def _for_kernel(x, kernel, cotangent, precision):
     It is a convolution too, whose sums run over batch, rows and columns. XLA's CPU compiler needs
     2.5 times as long for sums of more than 8,192 terms (48 channels, jaxlib 0.10.2). Where pictures
     are too large, or have more channels, strips of them are summed: one of 128x128 cells and 128
-    channels needs 5 times as long as its strips of 16 rows. Accelerators sum those at once.
+    channels needs 5 times as long as its strips of 16 rows. Accelerators sum all at once.
     """
     batch, height, width, channels = x.shape
     parts = -(-batch * height * width // _TERMS)
-    if min(kernel.shape[2:]) < _WIDE:
-        return _at_once(precision, x, kernel, cotangent)
     wide = max(channels, kernel.shape[3])
-    if batch % parts or batch // parts * height * width * wide > _PART:
-        rows = max(1, _STRIP // (batch * width * wide))
-        if -(-height // rows) > _STRIPS:
-            return _at_once(precision, x, kernel, cotangent)
-        return lax.platform_dependent(
-            x, kernel, cotangent, cpu=functools.partial(_of_strips, rows, precision),
-            default=functools.partial(_at_once, precision))
-    total = 0
-    for some, theirs in zip(jnp.split(x, parts), jnp.split(cotangent, parts), strict=True):
-        total = total + _at_once(precision, some, kernel, theirs)
-    return total
+    rows = max(1, _STRIP // (batch * width * wide))
+    sums = functools.partial(_of_parts, 1)
+    if min(kernel.shape[2:]) >= _WIDE:
+        if batch % parts == 0 and batch // parts * height * width * wide <= _PART:
+            sums = functools.partial(_of_parts, parts)
+        elif -(-height // rows) <= _STRIPS:
+            sums = functools.partial(_of_strips, rows)
+    return lax.platform_dependent(
+        x, kernel, cotangent, cpu=functools.partial(sums, precision),
+        default=functools.partial(_at_once, precision))
 
 
 def _at_once(precision, x, kernel, cotangent):
@@ -72,21 +73,31 @@ def _at_once(precision, x, kernel, cotangent):
     return gradient
 
 
+def _summed(x, cotangent, padding, precision):
+    """The sum over batch, rows and columns as a plain convolution of what is transposed explicitly."""
+    picture, weights = lax.optimization_barrier(
+        (x.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3)))
+    return lax.conv_general_dilated(
+        picture, weights, (1, 1), padding, dimension_numbers=_LAYOUT,
+        precision=precision).transpose(1, 2, 0, 3)
+
+
+def _of_parts(parts, precision, x, kernel, cotangent):
+    """Summed over so many parts of the batch."""
+    padding = [(size // 2, size // 2) for size in kernel.shape[:2]]
+    return sum(_summed(some, theirs, padding, precision) for some, theirs in zip(
+        jnp.split(x, parts), jnp.split(cotangent, parts), strict=True))
+
+
 def _of_strips(rows, precision, x, kernel, cotangent):
-    """The same, summed over strips of so many rows; each sees the rows of x that its kernel touches."""
+    """Summed over strips of so many rows; each sees the rows of x that its kernel touches."""
     above, beside = kernel.shape[0] // 2, kernel.shape[1] // 2
     padded = jnp.pad(x, ((0, 0), (above, above), (0, 0), (0, 0)))
     total = 0
     for first in range(0, x.shape[1], rows):
         theirs = cotangent[:, first:first + rows]
         seen = padded[:, first:first + theirs.shape[1] + 2 * above]
-
-        def strip(k, seen=seen):
-            return lax.conv_general_dilated(
-                seen, k, (1, 1), ((0, 0), (beside, beside)), dimension_numbers=_LAYOUT,
-                precision=precision)
-
-        total = total + jax.linear_transpose(strip, kernel)(theirs)[0]
+        total = total + _summed(seen, theirs, ((0, 0), (beside, beside)), precision)
     return total
 
 
