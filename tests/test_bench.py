@@ -14,7 +14,7 @@ from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.stream import examples
 from repose_jax.data.people.source import rendered_people
-from repose_jax.experiments.bench import few_steps, techniques
+from repose_jax.experiments.bench import few_steps, quality, techniques
 from repose_jax.experiments.bench.cached_features import CachingPainter
 from repose_jax.experiments.bench.operations import operations
 from repose_jax.experiments.bench.result import compared, differences, read_result
@@ -114,19 +114,22 @@ def pairs():
 
 class TestFewSteps:
     @pytest.mark.slow
-    @pytest.mark.parametrize(("sampler", "times", "steps"), [
-        ("ddim", "uniform", 3), ("unipc", "trailing", 3), ("heun", "trailing", 4)])
-    def test_pictures_are_those_of_the_package(self, loaded, pairs, sampler, times, steps):
+    @pytest.mark.parametrize(("sampler", "times", "steps", "interval"), [
+        ("ddim", "uniform", 3, (0.0, 1.0)), ("ddim", "uniform", 3, (0.3, 1.0)),
+        ("unipc", "trailing", 3, (0.0, 0.5)), ("heun", "trailing", 4, (0.0, 1.0))])
+    def test_pictures_are_those_of_the_package(self, loaded, pairs, sampler, times, steps, interval):
         painter = few_steps.Painter(loaded, pairs)
-        sample = dataclasses.replace(
-            loaded.sample, steps=steps, sampler=sampler, times=times)
+        sample = dataclasses.replace(loaded.sample, steps=steps, sampler=sampler, times=times,
+                                     classifier_free_interval=interval)
         keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(np.arange(2))
         wanted, _ = generate(loaded.model, loaded.params, pairs["source"], pairs["source_pose"],
                              pairs["target_pose"], keys, sample)
         found = np.asarray(few_steps.to_image(painter(sample)), int)
         assert np.abs(found - np.asarray(wanted, int)).max() <= 1 and found.std() > 5
         assert np.abs(found[0] - found[1]).max() > 5
-        np.testing.assert_array_equal(few_steps.painted(loaded, pairs, sample), found)
+        made = few_steps.painted(few_steps.stepped(loaded, sample), pairs)
+        np.testing.assert_array_equal(made.pictures, found)
+        assert np.isnan(made.seconds)  # the one batch compiled
 
     def test_a_model_that_refines_is_a_line(self, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["few_steps", "people"])
@@ -134,19 +137,71 @@ class TestFewSteps:
             few_steps.main()
         assert "refines a painted picture" in capsys.readouterr().err.splitlines()[-1]
 
+    def test_a_judge_of_other_people_and_a_painter_of_others_are_a_line(
+            self, monkeypatch, tmp_path, capsys, loaded):
+        small = tmp_path / "small.safetensors"
+        save_model(small, CONFIG.model, loaded.params, {}, loaded.sample)
+        for words, said in ((["--judge", "judge-market1501"], "reads market14 off pictures"),
+                            (["--beside", "market1501"], "is for other poses or sizes")):
+            monkeypatch.setattr(sys, "argv", ["few_steps", str(small), "--pairs", "2", *words])
+            with pytest.raises(SystemExit, match="2"):
+                few_steps.main()
+            assert said in capsys.readouterr().err.splitlines()[-1]
+
     def test_kept_pictures_are_not_painted_again_nor_taken_for_others(self, tmp_path):
-        facts, pictures = {"model": "a", "pairs": "[1, 2]"}, np.full((2, 4, 4, 3), 7, np.uint8)
+        facts = {"model": "a", "pairs": "[1, 2]"}
+        made = few_steps.Painted(np.full((2, 4, 4, 3), 7, np.uint8), 0.5)
         row = tmp_path, "ddim, uniform, 2"
-        np.testing.assert_array_equal(few_steps.kept(*row, facts, lambda: pictures), pictures)
+        assert few_steps.kept(*row, facts, lambda: made) is made
         again = few_steps.kept(*row, facts, lambda: pytest.fail("painted again"))
-        np.testing.assert_array_equal(again, pictures)
+        np.testing.assert_array_equal(again.pictures, made.pictures)
+        assert again.seconds == made.seconds
         for other in ({"model": "b"}, {"pairs": "[1, 3]"}):
             with pytest.raises(UserError, match="no pictures of this model"):
-                few_steps.kept(*row, facts | other, lambda: pictures)
+                few_steps.kept(*row, facts | other, lambda: made)
         (file,) = tmp_path.iterdir()
         file.write_bytes(b"no pictures")
         with pytest.raises(UserError, match="no pictures of this model"):
-            few_steps.kept(*row, facts, lambda: pictures)
+            few_steps.kept(*row, facts, lambda: made)
+
+
+class TestQuality:
+    """Of four people's pictures whose values are known."""
+
+    comparison = quality.Comparison(
+        quality.MEANS, np.arange(4), np.eye(4))
+
+    def row(self, name, steps, error, found, features=None):
+        rest = {key: np.ones(4) for key in ("mask_gaussian_ssim", "inside_l1", "likeness")}
+        return quality.Row(name, steps, rest | {
+            "pose_error": np.asarray(error, float), "found_first": np.asarray(found, float)},
+            np.eye(4) if features is None else features)
+
+    def test_changes_are_from_the_best_of_those_who_compete(self):
+        nan = np.nan
+        far = self.row("far", 16, [2, 2, 2, 2], [1, 1, nan, 0], np.full((4, 4), 5.0))
+        near = self.row("near", 2, [1, 1, 1, 1], [1, 0, nan, 0])
+        beside = self.row("beside", 0, [0.5, 0.5, 0.5, 0.5], [1, 1, nan, 1])
+        changes = {title: (best.name, [round(c.value, 6) for c in found]) for title, best, found in
+                   self.comparison.changes([far, near, beside], [far, near])}
+        assert changes["pose error"] == ("near", [1.0, 0.0, -0.5])
+        # A picture that cannot be measured counts in no row; a rate's change is a difference.
+        assert changes["found first"] == ("far", [0.0, round(-1 / 3, 6), round(1 / 3, 6)])
+        best, (first, second, third) = changes["KID"]
+        assert best == "near" and first > 0 and second == third == 0
+        cells = self.comparison.cells(near).split(" | ")
+        assert cells[0] == "1.0000 [1.0000, 1.0000]" and cells[1].startswith("0.3333 [0.0000")
+
+    def test_the_fewest_evaluations_are_told_by_value_and_by_interval(self):
+        best = self.row("best", 16, [1, 1, 1, 1], np.ones(4))
+        close = self.row("close", 8, [1.005, 1.005, 1.005, 1.005], np.ones(4))
+        by_chance = self.row("by chance", 4, [1.3, 0.7, 1.01, 1.01], np.ones(4))
+        worse = self.row("worse", 2, [1.1, 1.1, 1.1, 1.1], np.ones(4))
+        told = self.comparison.table([best, close, by_chance, worse])
+        assert ("pose error: best best; fewest evaluations whose value is within 1 % of it 4, whose "
+                "interval is 8") in told
+        assert "| worse | +10 [+10, +10] | +0 [+0, +0]" in told
+        assert "found first: best" not in told and "KID: best" not in told
 
 
 @pytest.mark.slow

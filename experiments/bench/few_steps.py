@@ -1,19 +1,23 @@
-"""Quality for cost: samplers and time grids by evaluations of the denoiser, on rendered test people.
+"""Quality for cost: samplers and time grids by evaluations of the denoiser, on test people.
 
     python -m repose_jax.experiments.bench.few_steps MODEL [--pairs 64] [--steps 2 4 8 16]
-        [--samplers ddim dpm++2m unipc heun] [--keep FOLDER]
+        [--samplers ddim dpm++2m unipc heun] [--interval 0 1] [--keep FOLDER]
+        [--data people] [--judge estimator-people] [--beside PAINTER]
 
-MODEL samples from noise and knows rendered people (preset small-people). The denoiser is compiled once
-and all samplers are driven from here, with the model's own classifier-free weight and no gradient
-guidance; the pictures are those of `repose transfer` but for rounding. A row of a Markdown table for
-each, as soon as it is painted: the distance to the picture that 32 evaluations of DDIM make of the same
-noise (root mean square, [-1, 1] units: what the sampler itself gets wrong); pose error by
-`estimator-people`, which guides nothing here; SSIM and L1 of the person; likeness to the source and KID
-to the pairs' real targets by the features of `reid-market1501`, which knows no rendered people.
+MODEL samples from noise and knows the people of --data: rendered ones (preset small-people), or a
+folder of real ones. The denoiser is compiled once and all samplers are driven from here, with the
+model's own classifier-free weight, in the part of the sampling that `--interval` says (once or more),
+and no gradient guidance; the pictures are those of `repose transfer` but for rounding. A row of a
+Markdown table for each, as soon as it is painted: processor seconds a picture, of batches of 25 after
+the first; the distance to the picture that 32 evaluations of DDIM make of the same noise (root mean
+square, [-1, 1] units: what the sampler itself gets wrong); pose error by the judge, which guides
+nothing here; of real people, the share found first among all test pictures; SSIM and L1 of the person;
+likeness to the source and KID to the pairs' real targets by the features of `reid-market1501`.
+`--beside` adds a row of a model that paints, by its own settings without gradient guidance.
 
 A second table then says what the fewest evaluations within 1 % of the best are. For each measure and
 row: the change from the measure's best row, in percent of it, paired, with its 95 % interval over
-people; KID, which lies about 0, in its own unit.
+people; found first and KID, which may be 0, in their own unit.
 
 `--keep` keeps each row's pictures in a folder: the same command goes on where it was stopped.
 """
@@ -21,48 +25,40 @@ people; KID, which lies about 0, in its own unit.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
+import math
 import pathlib
+import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from repose_jax.common.batching import parts
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import check_writable, write_whole
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.data.config import DataConfig
+from repose_jax.data.pairs.source import Batch
 from repose_jax.data.pairs.stream import examples
 from repose_jax.diffusion import solvers
 from repose_jax.diffusion.guidance import classifier_free, stack_branches, two_branch
 from repose_jax.diffusion.prediction import from_x0
 from repose_jax.diffusion.samplers import initial_noise
-from repose_jax.evaluation.evaluators.reid_features import FeatureReader, Gallery
 from repose_jax.evaluation.evaluators.sampled import choose_pairs
-from repose_jax.evaluation.metrics.identity import REID, cosine
-from repose_jax.evaluation.metrics.instruments import Instruments
-from repose_jax.evaluation.metrics.kid import polynomial_mmd
-from repose_jax.evaluation.metrics.metric import scores
-from repose_jax.evaluation.metrics.picture_batch import PictureBatch
-from repose_jax.evaluation.report.score_table import score
-from repose_jax.evaluation.statistics.bootstrap import Bootstrap, Interval
-from repose_jax.evaluation.statistics.jackknife import jackknife
-from repose_jax.models.pose_predictor import PoseReader
+from repose_jax.experiments.bench.quality import Judge
 from repose_jax.models.pose_transfer import RePoseModel
-from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.weights import load_model
+from repose_jax.models.sample_config import GuidanceConfig, SampleConfig, steps_inside
+from repose_jax.models.sampling import generate
+from repose_jax.models.weights import PretrainedModel, load_model
 
 WAYS = (("ddim", "uniform"), ("ddim", "trailing"), ("dpm++2m", "trailing"), ("unipc", "trailing"),
         ("heun", "trailing"))
-MEANS = {"pose_error": "pose error", "mask_gaussian_ssim": "SSIM of the person",
-         "inside_l1": "L1 within the person", "likeness": "likeness to the source"}
-"""What is a mean over pictures, and its title."""
-HIGHER = ("mask_gaussian_ssim", "likeness")
-KID = "kid_reid"
 REFERENCE = 32
 AT_ONCE = 25
 
@@ -115,111 +111,77 @@ class Painter:
         return _denoised(
             self.model, self.coefficients, self.params, self.context, y, jnp.int32(t))
 
-    def __call__(self, config: SampleConfig) -> jax.Array:
-        """Signals, [-1, 1]."""
+    def _unweighted(self, y, t):
+        """The prediction given source and pose, which are the last branch's conditions."""
+        own = jax.tree.map(lambda leaf: leaf[-len(y):], self.context)
+        return _denoised(self.model, (1.0,), self.params, own, y, jnp.int32(t))
+
+    def __call__(self, config: SampleConfig) -> Float[jax.Array, "pairs h w 3"]:
+        """Signals, [-1, 1], by the steps, sampler, times and classifier-free interval of `config`."""
         schedule, stepper, y = self.model.schedule, config.stepper(), self.noise
         times = config.evaluated(schedule)
+        first, end = steps_inside(config.classifier_free_interval, config.steps)
+        predictions = [self._denoise if first <= i < end else self._unweighted
+                       for i in range(len(times))]
         if isinstance(stepper, solvers.Solver):
             memory = solvers.start(y)
-            for row, t in zip(stepper.table(schedule, times), times, strict=True):
-                y, memory = solvers.update(jnp.float32(row), self._denoise(y, t), y, memory)
+            table = stepper.table(schedule, times)
+            for row, t, predict in zip(table, times, predictions, strict=True):
+                y, memory = solvers.update(jnp.float32(row), predict(y, t), y, memory)
         else:
-            for t, to in zip(times, [*times[1:], -1], strict=True):
+            for t, to, predict in zip(times, [*times[1:], -1], predictions, strict=True):
                 at, after = (jnp.full(len(y), time) for time in (t, to))
-                prediction = from_x0(self._denoise(y, t), y, schedule.alpha_bar(at))
+                prediction = from_x0(predict(y, t), y, schedule.alpha_bar(at))
                 y = stepper.update(schedule, prediction, y, at, after, jnp.zeros_like(y))
         return y
 
 
-def painted(loaded, batch, config: SampleConfig) -> np.ndarray:
-    """Pictures of all pairs, so many at a time."""
-    pictures = []
+class Painted(NamedTuple):
+    """What a way made of the pairs.
+
+    Attributes:
+      pictures: of all pairs.
+      seconds: of the processor for each, of those after the first batch, which compiles; NaN where
+        that is not known.
+    """
+
+    pictures: UInt8[np.ndarray, "pairs h w 3"]
+    seconds: float
+
+
+Paint = Callable[[Batch, Int[np.ndarray, "n"]], UInt8[jax.Array, "n h w 3"]]
+"""(some pairs, their numbers) -> pictures; the numbers give the noise."""
+
+
+def stepped(loaded: PretrainedModel, config: SampleConfig) -> Paint:
+    """Paints step by step from here, with the model's own classifier-free weight."""
+    return lambda batch, numbers: to_image(Painter(loaded, batch, numbers)(config))
+
+
+def packaged(loaded: PretrainedModel, config: SampleConfig) -> Paint:
+    """Paints as the package does."""
+    def paint(batch, numbers):
+        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(numbers)
+        return generate(loaded.model, loaded.params, batch["source"], batch["source_pose"],
+                        batch["target_pose"], keys, config)[0]
+
+    return paint
+
+
+def painted(paint: Paint, batch: Batch) -> Painted:
+    """All pairs, so many at a time."""
+    pictures, seconds = [], []
     for some, real in parts(len(batch["source"]), AT_ONCE):
-        painter = Painter(loaded, {name: value[some] for name, value in batch.items()}, some)
-        pictures.append(np.asarray(to_image(painter(config)))[:real])
-    return np.concatenate(pictures)
-
-
-class Row(NamedTuple):
-    """What is known of a way to sample: the means' values of each picture, and features."""
-
-    name: str
-    steps: int
-    values: dict[str, np.ndarray]
-    features: np.ndarray
-
-
-class Judge:
-    """Scores the pictures of some pairs."""
-
-    def __init__(self, people, chosen, batch):
-        reader = FeatureReader.load("reid-market1501", people.size)
-        self._batch, self._skeleton = batch, people.skeleton
-        self._pairs = np.asarray(people.pairs)[chosen]
-        self._persons = np.asarray(people.persons)[self._pairs[:, 0]]
-        self._targets, self._sources = (reader(batch[name]) for name in ("target", "source"))
-        measured = scores(Instruments(
-            size=people.size, poses=PoseReader.load("estimator-people"), identities=reader,
-            gallery=Gallery(self._targets, self._persons, np.arange(len(self._persons))),
-            windows=()))
-        self._scores = tuple(one for one in measured if one.name in (*MEANS, KID))
-        self._people = Bootstrap(self._persons)
-
-    def __call__(self, name: str, steps: int, pictures) -> Row:
-        batch = self._batch
-        kept = score(name, [(PictureBatch(
-            pictures, batch["target"], batch["source"], batch["source_pose"],
-            batch["target_pose"], self._skeleton, self._pairs), len(pictures))], self._scores).kept
-        features = kept.pop(REID)
-        return Row(name, steps, kept | {"likeness": cosine(features, self._sources)}, features)
-
-    def cells(self, row: Row) -> str:
-        """Of the first table."""
-        error = self._people.mean(row.values["pose_error"])
-        return " | ".join([
-            f"{error.value:.4f} [{error.low:.4f}, {error.high:.4f}]",
-            *(f"{row.values[name].mean():.4f}" for name in list(MEANS)[1:]),
-            f"{polynomial_mmd(self._targets, row.features):.4f}"])
-
-    def changes(self, rows: list[Row]) -> Iterator[tuple[str, Row, list[Interval]]]:
-        """Each measure, its best row, and every row's change from it; see the module."""
-        for name, title in MEANS.items():
-            first = max if name in HIGHER else min
-            best = first(rows, key=lambda row: row.values[name].mean())
-            yield title, best, [self._people.relative(row.values[name], best.values[name])
-                                for row in rows]
-
-        def distance(row: Row, some=slice(None)) -> float:
-            return polynomial_mmd(self._targets[some], row.features[some])
-
-        best = min(rows, key=distance)
-        yield "KID", best, [jackknife(lambda some, row=row: distance(row, some) - distance(best, some),
-                                      self._persons) for row in rows]
-
-
-def compared(judge: Judge, rows: list[Row]) -> str:
-    """The second table; see the module."""
-    columns, fewest = [], []
-    for title, best, changes in judge.changes(rows):
-        scale = 1 if title == "KID" else 100
-        columns.append((title, [f"{scale * c.value:+.3g} [{scale * c.low:+.3g}, {scale * c.high:+.3g}]"
-                                if row is not best else "best" for row, c in zip(rows, changes)]))
-        if title != "KID":
-            near = [row.steps for row, c in zip(rows, changes) if abs(c.value) <= 0.01]
-            shown = [row.steps for row, c in zip(rows, changes)
-                     if row is best or max(abs(c.low), abs(c.high)) <= 0.01]
-            fewest.append(f"{title}: best {best.name}; fewest evaluations whose value is within 1 % "
-                          f"of it {min(near)}, whose interval is {min(shown)}")
-    lines = ["| | " + " | ".join(title for title, _ in columns) + " |",
-             "|---" * (len(columns) + 1) + "|"]
-    lines += [f"| {row.name} | " + " | ".join(cells[i] for _, cells in columns) + " |"
-              for i, row in enumerate(rows)]
-    return "\n".join([*lines, "", *fewest])
+        begun = time.process_time()
+        made = np.asarray(paint({name: value[some] for name, value in batch.items()}, some))
+        seconds.append((time.process_time() - begun) / len(some))
+        pictures.append(made[:real])
+    return Painted(np.concatenate(pictures), float(np.median(seconds[1:] or [math.nan])))
 
 
 def kept(folder: pathlib.Path | None, name: str, facts: dict[str, str],
-         paint: Callable[[], np.ndarray]) -> np.ndarray:
-    """A row's pictures, from the folder where they are there.
+         paint: Callable[[], Painted]) -> Painted:
+    """What a row's way made, from the folder where it is there.
 
     Raises:
       UserError: the folder holds something else under the row's name.
@@ -231,14 +193,14 @@ def kept(folder: pathlib.Path | None, name: str, facts: dict[str, str],
         try:
             with np.load(path) as file:
                 if {key: str(file[key]) for key in facts} == facts:
-                    return file["pictures"]
+                    return Painted(file["pictures"], float(file.get("seconds", math.nan)))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             pass  # no file of ours is refused below, too
         raise UserError(path, "holds no pictures of this model and these pairs",
                         "give another folder to --keep")
-    pictures = paint()
-    write_whole(path, lambda file: np.savez(file, pictures=pictures, **facts))
-    return pictures
+    made = paint()
+    write_whole(path, lambda file: np.savez(file, **made._asdict(), **facts))
+    return made
 
 
 def main() -> None:
@@ -249,7 +211,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=(2, 4, 8, 16))
     samplers = tuple(dict(WAYS))
     parser.add_argument("--samplers", nargs="+", choices=samplers, default=samplers)
+    parser.add_argument("--interval", type=float, nargs=2, action="append",
+                        metavar=("FIRST", "LAST"), help="0 is noise, 1 the picture; once or more")
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--data", default="people")
+    parser.add_argument("--judge", default="estimator-people")
+    parser.add_argument("--beside", help="a model that paints")
     options = parser.parse_args()
     try:
         measure(options)
@@ -257,44 +224,66 @@ def main() -> None:
         parser.error(str(error))
 
 
+def named(config: SampleConfig) -> str:
+    """What a row is called."""
+    name = f"{config.sampler}, {config.times}, {config.steps}"
+    first, last = config.classifier_free_interval
+    return name if (first, last) == (0, 1) else f"{name}, guided {first:g} to {last:g}"
+
+
 def measure(options: argparse.Namespace) -> None:
     """See the module.
 
     Raises:
-      UserError: for a model, pairs or a folder that cannot be used.
+      UserError: for a model, data, pairs or a folder that cannot be used.
     """
     loaded = load_model(options.model)
     network = loaded.model.config.network
     if network.paints:
         raise UserError(options.model, "refines a painted picture",
                         "give a model that begins with noise")
-    people = DataConfig(path="people").open(
+    configs = [SampleConfig(steps=REFERENCE)] + [
+        SampleConfig(steps=steps, sampler=sampler, times=times, classifier_free_interval=interval)
+        for steps in options.steps for sampler, times in WAYS if sampler in options.samplers
+        for interval in map(tuple, options.interval or [(0.0, 1.0)])]
+    ways = [(named(config), config.steps, loaded, stepped(loaded, config), "")
+            for config in configs]
+    if options.beside is not None:
+        other = load_model(options.beside)
+        own = other.model.config.network
+        if (own.skeleton, tuple(own.image_size)) != (network.skeleton, tuple(network.image_size)):
+            raise UserError(options.beside, "is for other poses or sizes than the model beside it",
+                            "give --beside one of the same")
+        sample = dataclasses.replace(other.sample, guidance=GuidanceConfig())
+        ways.append((f"{pathlib.Path(options.beside).stem}, {sample.steps}", sample.steps, other,
+                     packaged(other, sample), str(sample)))
+    people = DataConfig(path=options.data).open(
         "test", skeleton=network.skeleton, size=network.image_size)
     chosen = choose_pairs(people, options.pairs, 0)
     if options.keep is not None:
         check_writable(options.keep)
     batch = examples(people, chosen)
-    judge = Judge(people, chosen, batch)
-    facts = {"model": loaded.sha256, "pairs": str(chosen.tolist())}
+    judge = Judge(people, chosen, batch, judge=options.judge)
+    comparison = judge.comparison
 
-    print("| sampler, times, evaluations | distance | " + " | ".join(MEANS.values()) + " | KID |\n"
-          + "|---" * (len(MEANS) + 3) + "|", flush=True)
+    print("| sampler, times, evaluations | processor, s | distance | "
+          + " | ".join(comparison.titles.values()) + " | KID |\n"
+          + "|---" * (len(comparison.titles) + 4) + "|", flush=True)
     reference, rows = None, []
-    for config in [SampleConfig(steps=REFERENCE)] + [
-            SampleConfig(steps=steps, sampler=sampler, times=times)
-            for steps in options.steps for sampler, times in WAYS
-            if sampler in options.samplers]:
-        name = f"{config.sampler}, {config.times}, {config.steps}"
-        pictures = kept(options.keep, name, facts,
-                        functools.partial(painted, loaded, batch, config))
-        signal = np.asarray(to_signal(pictures))
+    for name, steps, model, paint, settings in ways:
+        facts = {"model": model.sha256, "pairs": str(chosen.tolist())} | (
+            {"settings": settings} if settings else {})
+        made = kept(options.keep, name, facts, functools.partial(painted, paint, batch))
+        signal = np.asarray(to_signal(made.pictures))
         reference = signal if reference is None else reference
-        rows.append(judge(name, config.steps, pictures))
-        print(f"| {name} | {np.sqrt(np.mean((signal - reference) ** 2)):.4f} "
-              f"| {judge.cells(rows[-1])} |", flush=True)
+        distance = f"{np.sqrt(np.mean((signal - reference) ** 2)):.4f}" if model is loaded else ""
+        rows.append(judge(name, steps, made.pictures))
+        print(f"| {name} | {made.seconds:.3g} | {distance} | {comparison.cells(rows[-1])} |",
+              flush=True)
     for name in ("target", "source"):
-        print(f"| real {name} | | {judge.cells(judge(name, 0, batch[name]))} |")
-    print(f"\n{compared(judge, rows)}")
+        print(f"| real {name} | | | {comparison.cells(judge(name, 0, batch[name]))} |")
+    competing = rows[:len(configs)]
+    print(f"\n{comparison.table(competing, rows[len(configs):])}")
 
 
 if __name__ == "__main__":
