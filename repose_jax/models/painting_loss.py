@@ -21,6 +21,7 @@ from repose_jax.common.fields import added
 from repose_jax.common.ranges import Range, Weight, check_fields
 from repose_jax.networks.apply import apply
 from repose_jax.networks.discriminator import Discriminator
+from repose_jax.networks.painter import Painting
 from repose_jax.networks.rpa import Alignment
 from repose_jax.networks.warp import warp
 
@@ -46,6 +47,8 @@ class PaintingObjective:
       perceptual: of the distance of EfficientNet-Lite0's features.
       style: of the distance of their Gram matrices, over the person and over what is around.
       keep_place: ask for the target's person in the source's place, for pairs taken in two places.
+      repaint: of the share of the picture that is neither the aligned source nor its place. What is
+        painted anew is smooth, and nearest to the target where the alignment is a pixel off.
     """
 
     gradient: Weight = 0.5
@@ -60,6 +63,7 @@ class PaintingObjective:
     style: Weight = added(0.0)
     keep_place: bool = added(False)
     correspondence: Weight = added(0.0)
+    repaint: Weight = added(0.0)
 
     def __post_init__(self):
         check_fields(self, "objective")
@@ -108,6 +112,13 @@ def picture_terms(
             jnp.mean(jnp.abs(ours - theirs))
             for ours, theirs in zip(differences(painted), differences(target), strict=True)))
     return terms
+
+
+def repaint_term(
+    painting: Painting, weight: Float[Array, "batch height width 1"], objective: PaintingObjective
+) -> Float[Array, ""]:
+    """Equation 24': what is painted anew, as a share of the picture under `pixel_weights`."""
+    return objective.repaint * jnp.mean(weight * (1 - painting.mask - painting.scene))
 
 
 def alignment_terms(

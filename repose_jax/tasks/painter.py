@@ -26,7 +26,7 @@ from repose_jax.common.torch_file import read_state_dict
 from repose_jax.data.config import DataConfig
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, correspondence_term, picture_terms,
-    pixel_weights)
+    pixel_weights, repaint_term)
 from repose_jax.models.perceptual_loss import perceptual_terms
 from repose_jax.models.model_config import ModelConfig, check_model, check_place
 from repose_jax.models.pose_transfer import Batch, Params, RePoseModel
@@ -114,6 +114,8 @@ def loss(
         source, target, batch["source_pose"], batch["target_pose"],
         skeleton) if objective.keep_place else (target, 1 - person)
     terms = picture_terms(painting.picture, answer, weight, objective)
+    if objective.repaint:
+        terms["repaint"] = repaint_term(painting, weight, objective)
     if objective.perceives:
         terms |= perceptual_terms(perception, painting.picture, answer, weight, person, seen,
                                   keys, objective.perceptual, objective.style)
