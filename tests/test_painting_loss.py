@@ -12,12 +12,13 @@ import pytest
 from painter_parts import CONFIG, SCENE, SIZE, SOURCE, normal, poses, random_params
 from repose_jax.common.errors import UserError
 from repose_jax.common.signal import to_image
-from repose_jax.models.painting_loss import (
-    PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights)
 from repose_jax.models.model_config import ObjectiveConfig
+from repose_jax.models.painting_loss import (
+    PaintingObjective, adversarial_terms, alignment_terms, picture_terms, pixel_weights, repaint_term)
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.discriminator import Discriminator
+from repose_jax.networks.painter import Painting
 from repose_jax.networks.rpa import Alignment, Trace
 from repose_jax.pose.maps import map_count, person_map
 from repose_jax.pose.skeleton import MARKET14
@@ -50,6 +51,20 @@ class TestLosses:
                         for vacated in (0.0, 4.0))
         np.testing.assert_allclose(plain[0, :, :, 0], np.array([[3, 3], [1, 1]]) / 2)
         np.testing.assert_allclose(scene[0, :, :, 0], np.array([[3, 3], [5, 1]]) / 3)
+
+    def test_only_what_is_painted_anew_has_a_price(self):
+        """Its share under the weights: free where the source or the place is kept."""
+        kept, half = jnp.ones((1, 2, 2, 1)), jnp.full((1, 2, 2, 1), 0.5)
+        picture = jnp.zeros((1, 2, 2, 3))
+        weight = jnp.array([1.5, 1.5, 0.5, 0.5]).reshape(1, 2, 2, 1)
+        price = PaintingObjective(repaint=0.4)
+
+        def cost(mask, scene):
+            return float(repaint_term(Painting(picture=picture, mask=mask, scene=scene), weight, price))
+
+        assert cost(kept, 0 * kept) == cost(0 * kept, kept) == cost(half, half) == 0
+        assert cost(half, 0 * half) == pytest.approx(0.2)
+        assert cost(kept.at[:, 0].set(0), 0 * kept) == pytest.approx(0.4 * 0.75)
 
     @pytest.mark.parametrize("dropped", [0.0, 1.0])
     def test_a_denoiser_may_learn_the_source_s_place(self, dropped):
