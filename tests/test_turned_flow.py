@@ -198,3 +198,7 @@ class TestInAModel:
     def test_it_must_be_of_the_skeleton(self, facing, wrong):
         with pytest.raises(UserError, match=wrong):
             _ = self.experiment(facing).task()._whole
+
+    def test_a_flow_that_starts_flat_asks_for_none(self):
+        with pytest.raises(UserError, match="facing: is of no use"):
+            PainterExperiment(model=CONFIG, facing="facing-market14", objective=PaintingObjective())

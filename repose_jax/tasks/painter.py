@@ -52,7 +52,7 @@ class PainterExperiment:
       sample: the settings of the sampler, kept in the model file: 0 steps, the painted picture.
       train: how long, how often.
       facing: what tells where a person faces, where the flow starts turned: bundled name, file or run;
-        not looked at where `--init` brings it along.
+        not looked at where `--init` brings it along, and refused where the flow does not start turned.
     """
 
     model: ModelConfig
@@ -69,6 +69,9 @@ class PainterExperiment:
             raise UserError("model.network.painter.channels", "is empty",
                             "give as many numbers as the U-Net has levels")
         check_place(self.objective.keep_place, self.model)
+        if self.facing and self.model.network.rpa.initial != "turned":
+            raise UserError("facing", "is of no use to a flow that does not start turned",
+                            "give --model.network.rpa.initial turned, or leave it out")
         size = self.model.network.image_size
         if self.objective.perceives and any(side % efficientnet_lite.CELL for side in size):
             raise UserError("model.network.image_size", f"is {size[0]}x{size[1]}",
