@@ -4,123 +4,35 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import tyro
 from jaxtyping import UInt8
 from PIL import Image
 
-from repose_jax.cli.detector import BoxOption, Kind, load_detector
-from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
+from repose_jax.cli.detector import load_detector
+from repose_jax.cli.provenance_options import seal_of
 from repose_jax.cli.terminal import Terminal, parse, use_compilation_cache
 from repose_jax.cli.transfer_jobs import Job, Photos, is_one_file, jobs_of
+from repose_jax.cli.transfer_options import TransferOptions
 from repose_jax.common.errors import UserError
 from repose_jax.common.events import Events, silent
 from repose_jax.common.files import check_writable
 from repose_jax.common.picture_manifest import PictureManifest
 from repose_jax.common.provenance import details, file_content, text_of, write_png
-from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
 from repose_jax.data.image.files import read_image
-from repose_jax.diffusion.time_grid import TimeGrid
 from repose_jax.inference.draw_alignment import draw_alignment
 from repose_jax.inference.draw_trajectory import draw_trajectory
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
-from repose_jax.models.sample_config import SampleConfig, SamplerName
-from repose_jax.models.sample_overrides import GuidanceOptions, given
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.sample_overrides import given
 from repose_jax.pose.draw import draw_skeleton
-from repose_jax.pose.retarget import Mode
 
 _BATCH = 8
 _NAMED = 100
 """Of more files than this only the number is told."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TransferOptions:
-    """Paint the person of each source in each pose.
-
-    Attributes:
-      sources: photos of people, and folders, whose photos are taken in the order of their names.
-      pose: file with the target pose: CSV, OpenPose, COCO or MediaPipe JSON, 18 lines of x y, or
-        our own JSON; or a photo of a person in that pose, which is then found as the source's is.
-      pairs: list of pairs, lines from,to of photos in the folder that is given as SOURCE: each is
-        painted once, in the pose that --pose has in the row of the second photo's name, or without
-        --pose in that which the second photo shows.
-      output: the PNG to write; with several results, a folder.
-      source_pose: pose in the source; by default that of a pose file of the photo's own name beside
-        it, or else it is estimated.
-      source_pose_name: row of the source pose in its file; by default the photo's file name where
-        the file has several rows.
-      source_box: left, top, right and bottom in pixels of the photo: paint the person who is there
-        from what is around them; by default the whole photo, of the person whom its pose file or
-        the detector shows best.
-      pose_name: rows of the target poses, where the file has several.
-      pose_person: which of several people in the target pose's picture: the number in the file or of
-        the detector, from 0, or the one who is seen best.
-      pose_box: left, top, right and bottom in pixels of that picture: the person who is there.
-      min_confidence: joints of pose files that have a lower confidence are missing; 0.3 by default.
-      detector: what finds the poses in photos that have no pose file; by default the pose estimator
-        that the model names.
-      detector_model: the file of the detector's network: RTMPose's .onnx, MediaPipe's .task.
-      retarget: what of the target pose's body becomes the source's: bones, the lengths of its
-        limbs, its size and its place; scale, the last two; none, nothing.
-      model: a bundled model, a model file, or the folder of a training run.
-      seed: the same seed gives the same picture.
-      steps: evaluations of the denoiser; this and the settings below are the model's own where they
-        are not given.
-      start: share of noise to begin with: 1 is noise alone, less refines the painted picture.
-      source_weight: weight of the source in classifier-free guidance.
-      pose_weight: weight of the pose, with --classifier-free disentangled.
-      classifier_free: form of the classifier-free guidance.
-      guidance: gradient guidance.
-      classifier_free_interval: part of the sampling under classifier-free guidance, from 0 (noise)
-        to 1 (picture); the rest costs half.
-      sampler: ddim, ddpm, dpm++2m, unipc or heun.
-      times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras.
-      eta: noise of ddim.
-      grid: also write source, pose and result side by side, to OUTPUT with "-grid" in its name.
-      overwrite: replace pictures that are in the output folder already; without it those that were
-        made from the same are kept, so that a command that was stopped goes on.
-      explain: also draw flow, mask and aligned source of every iteration, with "-explain", and each
-        step's picture, pose and energy, with "-trajectory".
-      provenance: content credentials of what is written.
-    """
-
-    sources: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional, tyro.conf.arg(
-        metavar="SOURCE")]
-    output: pathlib.Path
-    pose: pathlib.Path | None = None
-    pairs: pathlib.Path | None = None
-    source_pose: pathlib.Path | None = None
-    source_pose_name: str | None = None
-    source_box: BoxOption = None
-    pose_name: tuple[str, ...] = ()
-    pose_person: Natural | Literal["largest"] = "largest"
-    pose_box: BoxOption = None
-    min_confidence: Finite | None = None
-    detector: Kind | None = None
-    detector_model: pathlib.Path | None = None
-    retarget: Mode = "bones"
-    model: str = "people"
-    seed: Seed = 0
-    steps: Natural | None = None
-    start: Fraction | None = None
-    source_weight: Finite | None = None
-    pose_weight: Finite | None = None
-    classifier_free: Literal["two-branch", "disentangled"] | None = None
-    guidance: GuidanceOptions = GuidanceOptions()
-    classifier_free_interval: tuple[Fraction, Fraction] | None = None
-    sampler: SamplerName | None = None
-    times: TimeGrid | None = None
-    eta: Fraction | None = None
-    grid: bool = False
-    overwrite: bool = False
-    explain: bool = False
-    provenance: ProvenanceOptions = ProvenanceOptions()
 
 
 def transfer(argv: Sequence[str]) -> int:

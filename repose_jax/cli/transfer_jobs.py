@@ -7,12 +7,13 @@ import functools
 import itertools
 import os
 import pathlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from repose_jax.cli.detector import which_person
+from repose_jax.cli.transfer_options import TransferOptions
 from repose_jax.common.errors import UserError
 from repose_jax.common.provenance import check_png, file_hash
 from repose_jax.data.image.files import frame_note, is_picture, read_image
@@ -25,10 +26,6 @@ from repose_jax.models.sample_config import SampleConfig
 from repose_jax.pose.formats import (
     NamedPose, find_photo_pose, pose_beside, read_pose, read_poses)
 from repose_jax.pose.people import Person
-
-if TYPE_CHECKING:
-    from repose_jax.cli.transfer import TransferOptions
-
 
 _LONGEST_NAME = 200  # bytes; a system's 255, less what temporary and drawn files add
 
