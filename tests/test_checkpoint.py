@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from repose_jax.common.errors import UserError
 from repose_jax.training.checkpoint import Checkpoints, decode_state, encode_state
@@ -74,6 +75,14 @@ def test_what_is_saved_is_the_state_at_the_call_though_its_buffers_are_donated(t
             state = move(state)
         checkpoints.wait()
         assert_same(checkpoints.restore_latest(state).state, state_of(1.0, large))
+
+
+def test_saving_says_nothing_of_the_step_that_several_processes_end_after(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point",
+                        lambda step: asked.append(step))
+    written(tmp_path, 10, 20)
+    assert not asked  # it counts steps, and checkpoints count images
 
 
 @pytest.mark.parametrize("data_state", [

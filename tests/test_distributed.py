@@ -29,6 +29,8 @@ OPTIONS = [
     "--train.optimizer.clip-norm", "0"]
 SMALL = str(pathlib.Path(__file__).parents[1] / "examples" / "train_your_own.py")
 SMALLEST_MODEL = str(pathlib.Path(__file__).with_name("smallest_model.py"))
+# What hangs ends sooner by itself; where many programs share a core, compiling takes its time.
+PATIENCE_S = 3600
 
 
 def free_port() -> int:
@@ -57,8 +59,12 @@ def start(folder: pathlib.Path, processes: int, devices: int, *options: str, pre
 
 
 def ended(started: list[subprocess.Popen], codes: tuple[int, ...] = (0, 0)) -> list[str]:
-    """What the processes said; fails where one ends with another code."""
-    said = ["\n".join(process.communicate(timeout=900)) for process in started]
+    """What the processes said; fails where one ends with another code, and leaves none behind."""
+    try:
+        said = ["\n".join(process.communicate(timeout=PATIENCE_S)) for process in started]
+    finally:
+        for process in started:
+            process.kill()
     assert tuple(process.returncode for process in started) == codes[:len(started)], said
     return said
 
@@ -130,9 +136,10 @@ def test_slurms_variables_are_enough(tmp_path):
 
 
 def trained_beyond(folder: pathlib.Path, images: int) -> None:
-    """Returns when there is a checkpoint of so many images."""
-    for _ in range(3000):
-        if (folder / "checkpoints" / str(images)).exists():
+    """Returns when there is a checkpoint of so many images, or of more."""
+    for _ in range(10 * PATIENCE_S):
+        if any(int(path.name) >= images for path in (folder / "checkpoints").glob("*")
+               if path.name.isdecimal()):
             return
         time.sleep(0.1)
     raise AssertionError("no checkpoint came")
@@ -145,7 +152,7 @@ def test_a_process_that_is_lost_ends_the_other_with_one_line(tmp_path, killed):
     trained_beyond(tmp_path, 16)
     started[killed].kill()
     other = started[1 - killed]
-    _, error = other.communicate(timeout=60)
+    _, error = other.communicate(timeout=300)
     lines = [line for line in error.splitlines() if line and "image" not in line]
     assert other.returncode != 0 and stderr_relay.LINE.decode().strip() in error, error
     assert len(lines) == 1, error
@@ -155,14 +162,18 @@ def test_a_process_that_is_lost_ends_the_other_with_one_line(tmp_path, killed):
 
 
 @pytest.mark.slow
-def test_a_request_to_stop_one_ends_both_after_the_same_step(tmp_path):
-    started = start(tmp_path, 2, 1, "--train.total-images", "1000000")
-    trained_beyond(tmp_path, 16)
-    started[1].send_signal(signal.SIGTERM)
+@pytest.mark.parametrize("asked", [0, 1])
+def test_a_request_to_stop_one_ends_both_after_the_same_step(tmp_path, asked):
+    """Also while a checkpoint is written, as here one always is."""
+    started = start(tmp_path, 2, 1, "--train.total-images", "1000000",
+                    "--train.checkpoint-every-images", "8")
+    trained_beyond(tmp_path, 400)
+    started[asked].send_signal(signal.SIGTERM)
     said = ended(started)
     assert "reason interrupted" in said[0]
     newest = max(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
-    assert rows(tmp_path)[-1]["images"] == newest
+    # It takes a second to be heard. At step 400, were images taken for steps, there are 3,200.
+    assert rows(tmp_path)[-1]["images"] == newest < 2400
 
 
 @pytest.mark.slow

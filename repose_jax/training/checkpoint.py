@@ -54,6 +54,18 @@ class Restored(NamedTuple):
     unknown: bool = False
 
 
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, which stays out of the processes' agreement on the step to end after.
+
+    JAX agrees on the number last asked about, and one more. The loop asks about steps; were Orbax to
+    ask about images, too, a request that came while a checkpoint was written would end the run at
+    the step of that number, many times as late, or never.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        return False
+
+
 class Checkpoints:
     """The checkpoints of one run, named by the images seen, written in the background.
 
@@ -80,7 +92,7 @@ class Checkpoints:
         # Orbax logs hundreds of lines on what it raises besides, and then is told in one.
         logging.getLogger("absl").addFilter(_is_not_orbax)
         try:
-            self._manager = ocp.CheckpointManager(
+            self._manager = _Manager(
                 self.folder, item_names=("state", "metadata"),
                 options=ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True,
                                                      enable_async_checkpointing=True))
