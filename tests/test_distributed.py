@@ -177,6 +177,21 @@ def test_a_request_to_stop_one_ends_both_after_the_same_step(tmp_path, asked):
 
 
 @pytest.mark.slow
+def test_who_is_slow_to_compile_is_not_lost(tmp_path):
+    """Gloo, by which processors exchange, gives up 30 seconds after the first process has come."""
+    started = start(tmp_path, 2, 4, "--train.total-images", "16", lost_s=600)
+    while not (tmp_path / "log.jsonl").exists():  # which is there before the step is compiled
+        assert started[0].poll() is None
+        time.sleep(0.02)
+    started[1].send_signal(signal.SIGSTOP)
+    time.sleep(40)
+    slow = started[0].poll()
+    started[1].send_signal(signal.SIGCONT)
+    ended(started)
+    assert slow is None and [row["images"] for row in rows(tmp_path)] == [16]
+
+
+@pytest.mark.slow
 def test_processes_that_were_given_other_settings_are_told(tmp_path):
     second, port = [], str(free_port())
     for number, seed in enumerate("12"):

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import glob
 import importlib.util
+import itertools
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ from typing import Annotated, Any
 
 import jax
 import numpy as np
+from jax._src import distributed as coordination  # JAX shows nothing else that waits without Gloo
 from jax.experimental import multihost_utils
 
 from repose_jax.common.errors import UserError
@@ -29,6 +31,8 @@ from repose_jax.common.ranges import Natural, Positive, Range, check_fields
 # `srun` starts, and it alone, is a step.
 _SEVERAL = {"SLURM_STEP_NUM_TASKS": "slurm", "OMPI_COMM_WORLD_SIZE": "ompi"}
 """Variables that launchers set, and what `jax.distributed` calls these launchers."""
+_DAY_MS = 86_400_000
+_meetings = itertools.count()  # all processes meet in one order
 _GIVEN = {"coordinator": "JAX_COORDINATOR_ADDRESS", "processes": "JAX_NUM_PROCESSES",
           "process": "JAX_PROCESS_ID"}
 
@@ -153,6 +157,7 @@ def joined(config: DistributedConfig) -> Iterator[None]:
         finally:
             heard.setLevel(level)
         yield
+        meet()  # JAX's own waiting at the end is over after five minutes, and the first still writes
         jax.distributed.shutdown()
 
 
@@ -182,6 +187,17 @@ def _one_line_at_the_end() -> Iterator[None]:
 def is_first() -> bool:
     """Whether this process is the one that writes and tells."""
     return jax.process_index() == 0
+
+
+def meet() -> None:
+    """Waits for all processes, however long one of them takes to read, to compile or to write.
+
+    What exchanges something for the first time on CPUs gives the others 30 seconds to come, whatever
+    it is told (Gloo, as it connects); but who is slow is not lost. Who is lost ends the wait, see
+    `joined`.
+    """
+    if coordination.global_state.client is not None:
+        coordination.global_state.client.wait_at_barrier(f"repose/{next(_meetings)}", _DAY_MS)
 
 
 def all_well(where: Any, error: UserError | None) -> None:

@@ -24,7 +24,7 @@ from repose_jax.training.bad_steps import BadStep, BadSteps
 from repose_jax.training.checkpoint import Checkpoints
 from repose_jax.training.chips import chip_of, counted_once
 from repose_jax.training.config import LoopConfig
-from repose_jax.training.distributed import all_well, is_first, same_everywhere
+from repose_jax.training.distributed import all_well, is_first, meet, same_everywhere
 from repose_jax.training.log import Meter, TrainingLog, crossed
 from repose_jax.training.parallel import DataParallel, data_parallel
 from repose_jax.training.prefetch import Prefetched
@@ -116,6 +116,7 @@ def train(
     devices.check_batch_size(config.batch_size, config.accumulate)
     key = jax.random.key(config.seed)
     identity = {**metadata, **config.identity()}
+    meet()
     same_everywhere(folder, hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest())
     batches = own_rows(batches, config.batch_size, devices.rows(config.batch_size))
     validation = None

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
 from repose_jax.common.errors import UserError
-from repose_jax.training.distributed import refuse_unjoined
+from repose_jax.training.distributed import meet, refuse_unjoined
 from repose_jax.training.state import TrainState
 from repose_jax.training.step import Batch, Metrics, TrainStep
 
@@ -117,9 +117,13 @@ class DataParallel:
         Raises:
           UserError: the batch cannot be split evenly.
         """
+        given = state, self.put_batch(batch), self._key(key), frozen, limit
         if self._compiled is None:
             self._compiled = self._compile(state)
-        return self._compiled(state, self.put_batch(batch), self._key(key), frozen, limit)
+            if self.processes > 1:
+                self._compiled.lower(*given).compile()  # which the call below finds done
+                meet()
+        return self._compiled(*given)
 
     def evaluator(self, factory: EvaluationFactory) -> Callable[..., Metrics]:
         """`evaluate(params, batch, key, frozen=None)` over the devices; batches as for `step`."""
