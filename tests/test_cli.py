@@ -198,9 +198,12 @@ def _leaves(transfer):
 
 def test_evaluate_writes_a_report_with_intervals(run_folder, tmp_path, capsys):
     assert main(["evaluate", "--model", str(run_folder), "--data", "people", "--pairs", "6",
-                 "--identities", "4", "--views", "3", "--steps", "2", "--output",
-                 str(tmp_path / "report.json"), "--sheet", str(tmp_path / "sheet.png")]) == 0
+                 "--identities", "4", "--views", "3", "--steps", "2", "--sampler", "unipc", "--times",
+                 "trailing", "--output", str(tmp_path / "report.json"), "--sheet",
+                 str(tmp_path / "sheet.png")]) == 0
     report = json.loads((tmp_path / "report.json").read_text())
+    assert [report["sample"][name] for name in ("steps", "sampler", "times")] == [
+        2, "unipc", "trailing"]
     assert [r["name"] for r in report["reports"]][1:] == [
         "copy of the source", "mean training image", "source blurred, sigma 6",
         "aligned source", "aligned source over the mean"]

@@ -12,6 +12,8 @@ from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import Finite, Fraction, Natural, Positive, Scene, Seed
+from repose_jax.diffusion.time_grid import TimeGrid
+from repose_jax.models.sample_config import SamplerName
 from repose_jax.models.sample_overrides import GuidanceOptions, given
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ class EvaluateOptions:
       seed: of pairs, noise and intervals.
       steps: evaluations of the denoiser; by default the model's own.
       start: share of noise to begin with; by default the model's own.
+      sampler: ddim, ddpm, dpm++2m, unipc or heun; by default the model's own.
+      times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras; by
+        default the model's own.
       source_weight: weight of the source in classifier-free guidance; by default the model's own.
       guidance: gradient guidance; what is not given is the model's own.
       identities: how many people to render; only for "people".
@@ -81,6 +86,8 @@ class EvaluateOptions:
     seed: Seed = 0
     steps: Natural | None = None
     start: Fraction | None = None
+    sampler: SamplerName | None = None
+    times: TimeGrid | None = None
     source_weight: Finite | None = None
     guidance: GuidanceOptions = GuidanceOptions()
     identities: Positive = 200
@@ -227,7 +234,8 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
         model=options.model, images=options.images, data=data, protocol=options.protocol,
         pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
         min_confidence=options.min_confidence, identity=options.identity, weights=options.weights,
-        guidance=options.guidance, sample=given(options, "steps", "start", "source_weight"))
+        guidance=options.guidance, sample=given(
+            options, "steps", "start", "sampler", "times", "source_weight"))
     with contextlib.closing(Terminal()) as events:
         found = PictureEvaluation.of(wanted, events)
     for note in found.notes:
