@@ -65,6 +65,6 @@ def sample(domain: str, steps: int = 3) -> SampleConfig:
 
 PAINTING = PaintingObjective(perceptual=0.2, style=0.5)
 # Pairs of Market-1501 were taken by several cameras: nobody can know the target's place.
-IN_ITS_PLACE = dataclasses.replace(PAINTING, style=1.0, keep_place=True)
+IN_ITS_PLACE = dataclasses.replace(PAINTING, style=1.0, keep_place=True, repaint=0.12)
 PEOPLE = DataConfig(path="people", identities=3000, views=6, scene="person")
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)
