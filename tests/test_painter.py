@@ -179,7 +179,8 @@ class TestRefining:
         with pytest.raises(ValueError, match="between 1 and"):
             COSINE.spaced(30, 0.05)
 
-    def test_it_begins_with_the_noised_picture(self):
+    @pytest.mark.parametrize("temperature", [1.0, 0.25])
+    def test_it_begins_with_the_noised_picture(self, temperature):
         keys, start = jax.random.split(jax.random.key(0), 2), normal(6, 2, *SIZE, 3)
         times = COSINE.spaced(2, 0.5)
 
@@ -187,8 +188,9 @@ class TestRefining:
             return from_x0(jnp.zeros_like(y), y, COSINE.alpha_bar(t), info={"seen": y})
 
         _, (steps,) = sample([Segment(watch, times)], COSINE, DDIM(), keys, (*SIZE, 3),
-                             trajectory=True, start=start)
-        first = COSINE.noised(start, initial_noise(keys, (*SIZE, 3)), jnp.full(2, times[0]))
+                             trajectory=True, start=start, temperature=temperature)
+        first = COSINE.noised(
+            start, temperature * initial_noise(keys, (*SIZE, 3)), jnp.full(2, times[0]))
         np.testing.assert_allclose(steps.info["seen"][0], first, atol=1e-5)
 
     def test_a_fresh_denoiser_leaves_the_painted_picture(self):
@@ -210,6 +212,18 @@ class TestRefining:
         refined, _ = generate(MODEL, params(), source, poses(2), poses(3), keys,
                               SampleConfig(steps=2, start=0.5, source_weight=1.0))
         assert np.abs(np.asarray(out, int) - np.asarray(refined, int)).max() > 1
+
+    def test_without_temperature_nothing_is_left_to_chance(self):
+        def refined(seed, temperature):
+            keys = jax.random.split(jax.random.key(seed), 2)
+            config = SampleConfig(steps=2, start=0.5, temperature=temperature, source_weight=1.0)
+            out, _ = generate(MODEL, params(), to_image(SOURCE), poses(2), poses(3), keys, config)
+            return np.asarray(out, int)
+
+        np.testing.assert_array_equal(refined(0, 0.0), refined(1, 0.0))
+        assert np.abs(refined(0, 1.0) - refined(1, 1.0)).max() > 1
+        with pytest.raises(UserError, match="temperature: is 0.5, and sampling begins with noise"):
+            SampleConfig(steps=2, temperature=0.5)
 
     def test_what_only_a_painter_can_do_is_refused_without_one(self):
         plain = dataclasses.replace(

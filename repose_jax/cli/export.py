@@ -28,6 +28,7 @@ class ExportOptions:
       platforms: what it is to run on; none of them need be here.
       steps: evaluations of the denoiser.
       start: share of noise to begin with.
+      temperature: what that noise is multiplied by, where a painted picture is refined.
       sampler: ddim, ddpm, dpm++2m, unipc or heun.
       times: how the evaluations are spaced.
       source_weight: weight of the source in classifier-free guidance.
@@ -39,6 +40,7 @@ class ExportOptions:
     platforms: tuple[Literal["cpu", "cuda", "rocm", "tpu"], ...] = ("cpu",)
     steps: Natural | None = None
     start: Fraction | None = None
+    temperature: Fraction | None = None
     sampler: SamplerName | None = None
     times: TimeGrid | None = None
     source_weight: Finite | None = None
@@ -56,7 +58,7 @@ def export(argv: Sequence[str]) -> int:
     transfer = PoseTransfer.load(options.model)
     config = options.guidance.over(
         transfer.sample,
-        **given(options, "steps", "start", "sampler", "times", "source_weight"))
+        **given(options, "steps", "start", "temperature", "sampler", "times", "source_weight"))
     content = export_model(transfer, config, pathlib.Path(options.model).name, options.platforms)
     write_content(options.output, content)
     say(f"wrote {options.output}, {len(content) / 1e6:.1f} MB, for {', '.join(options.platforms)}")

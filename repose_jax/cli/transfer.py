@@ -65,7 +65,7 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
         options.model, load_detector(options.detector, options.detector_model))
     sample = options.guidance.over(
         transfer.sample,
-        **given(options, "steps", "start", "sampler", "times", "eta", "classifier_free",
+        **given(options, "steps", "start", "temperature", "sampler", "times", "eta", "classifier_free",
                 "source_weight", "pose_weight", "classifier_free_interval"))
     transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)

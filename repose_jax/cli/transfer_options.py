@@ -51,6 +51,8 @@ class TransferOptions:
       steps: evaluations of the denoiser; this and the settings below are the model's own where they
         are not given.
       start: share of noise to begin with: 1 is noise alone, less refines the painted picture.
+      temperature: what the noise is multiplied by with which the painted picture is refined: less
+        than 1 gives smoother pictures, 0 the same one for every seed.
       source_weight: weight of the source in classifier-free guidance.
       pose_weight: weight of the pose, with --classifier-free disentangled.
       classifier_free: form of the classifier-free guidance.
@@ -87,6 +89,7 @@ class TransferOptions:
     seed: Seed = 0
     steps: Natural | None = None
     start: Fraction | None = None
+    temperature: Fraction | None = None
     source_weight: Finite | None = None
     pose_weight: Finite | None = None
     classifier_free: Literal["two-branch", "disentangled"] | None = None

@@ -119,6 +119,7 @@ def sample(
     clip: bool = True,
     trajectory: bool = False,
     start: Float[Array, "batch h w c"] | None = None,
+    temperature: float = 1.0,
     watch: Watch | None = None,
 ) -> tuple[Float[Array, "batch h w c"], list[Step]]:
     """Runs the reverse process.
@@ -133,6 +134,8 @@ def sample(
       trajectory: also return every step's prediction and info, stacked a segment.
       start: pictures to refine: the process begins with them, noised to the first time step, as
         truncated diffusion does; None begins with noise alone.
+      temperature: what the noise of `start` is multiplied by; below 1 the denoiser, which counts on
+        all of it, takes less of what it sees for detail.
       watch: gets the number of each step, from 1, and the clean pictures that it predicts as it is
         done, and says whether to go on; the steps that are left cost nothing once it does not. Without
         `trajectory` only.
@@ -144,7 +147,7 @@ def sample(
     y = initial_noise(keys, shape)
     times = np.concatenate([np.asarray(segment.times) for segment in segments])
     if start is not None:
-        y = schedule.noised(start, y, jnp.full(y.shape[0], times[0]))
+        y = schedule.noised(start, temperature * y, jnp.full(y.shape[0], times[0]))
     following = np.concatenate([times[1:], [-1]])
     solver = sampler if isinstance(sampler, Solver) else None
     carry: Any = (y, ())

@@ -113,6 +113,8 @@ class SampleConfig:
       steps: evaluations of the denoiser; 0 leaves the painted picture as it is.
       start: share of noise, 1 - abar, with which sampling begins: 1 is noise alone, less refines
         the painted picture.
+      temperature: what the noise that the painted picture gets at first is multiplied by: 1 draws from
+        what the denoiser has learnt, 0 leaves nothing to chance (docs/method.md, equation 23).
       sampler: "ddim", "ddpm", or of higher order and without noise "dpm++2m", "unipc" or "heun",
         which evaluates the denoiser twice a step (see `repose_jax.diffusion.solvers`).
       times: how the evaluations are spaced: "uniform" or "trailing" in t, in "log-snr", or as
@@ -130,6 +132,7 @@ class SampleConfig:
 
     steps: Natural = 50
     start: Annotated[float, Range(0, 1, open_low=True)] = 1.0
+    temperature: Fraction = added(1.0)
     sampler: SamplerName = "ddim"
     times: TimeGrid = added("uniform")
     eta: Fraction = 0.0
@@ -142,6 +145,9 @@ class SampleConfig:
     def __post_init__(self):
         check_fields(self)
         check_interval("classifier-free-interval", self.classifier_free_interval)
+        if self.temperature < 1 and self.start == 1:
+            raise UserError("temperature", f"is {self.temperature}, and sampling begins with noise",
+                            "give 1, or a start below 1")
         if self.eta and self.sampler in _SOLVERS:
             raise UserError("eta", f"is {self.eta}, and {self.sampler} adds no noise",
                             "give 0, or the sampler ddim")

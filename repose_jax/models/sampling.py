@@ -118,5 +118,6 @@ def _generate(model, config, trajectory, params, guide, numbers, source, source_
         watcher, step, model.decode(params, x0))
     signals, steps = sample(segments, schedule, config.stepper(), keys, signal.shape[1:],
                             clip=model.bounded, trajectory=trajectory,
-                            start=painted if config.start < 1 else None, watch=watch)
+                            start=painted if config.start < 1 else None,
+                            temperature=config.temperature, watch=watch)
     return model.decode(params, signals), steps
