@@ -11,8 +11,9 @@ from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
-    model=refining.model("openpose18", scene=True),
+    model=refining.model("openpose18", scene=True, initial="turned"),
     data=refining.PEOPLE,
+    facing="facing-openpose18",
     sample=refining.sample("people", steps=0),
-    objective=dataclasses.replace(refining.PAINTING, vacated=3.0),
+    objective=dataclasses.replace(refining.PAINTING, vacated=3.0, correspondence=0.05),
     train=refining.painter_train(60_000))

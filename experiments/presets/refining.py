@@ -14,7 +14,7 @@ from repose_jax.models.model_config import ModelConfig, ObjectiveConfig
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import PainterConfig
-from repose_jax.networks.rpa import RPAConfig
+from repose_jax.networks.rpa import Initial, RPAConfig
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
@@ -22,15 +22,16 @@ from repose_jax.training.state import OptimizerConfig
 NOISE = 0.6
 
 
-def model(skeleton: str, scene: bool = False) -> ModelConfig:
-    """The architecture for a skeleton; `scene` for one that keeps the source's place."""
+def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton") -> ModelConfig:
+    """The architecture for a skeleton; `scene` for one that keeps the source's place, `initial` where
+    the flow begins."""
     return ModelConfig(
         network=NetworkConfig(
             image_size=(128, 64), skeleton=skeleton,
             unet=UNetConfig(channels=(48, 96, 128), blocks=1, attention=(2,), patch=2, refine=16,
                             groups=16, dropout=0.0, resample_blocks=False),
             encoder_channels=(32, 48, 64),
-            rpa=RPAConfig(iterations=3, initial="skeleton", hidden=24, finest=1),
+            rpa=RPAConfig(iterations=3, initial=initial, hidden=24, finest=1),
             painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16,
                                   scene=scene)),
         schedule=Schedule(kind="cosine"), prediction="x0", copy_fades=False)
@@ -57,9 +58,9 @@ def sample(domain: str, steps: int = 3) -> SampleConfig:
     """The sampler's settings for a domain; 0 steps leave the painted picture as it is.
 
     Chosen on held-out training people of Market-1501 among starts of .15 to .6, 2 to 8 steps and
-    strengths 0, 1 and 2 (docs/training-log.md).
+    strengths 0, 1 and 2 (docs/training-log.md); the temperature on rendered people, where 1 speckles.
     """
-    return SampleConfig(steps=steps, start=0.5, source_weight=1.0,
+    return SampleConfig(steps=steps, start=0.5, temperature=0.3, source_weight=1.0,
                         guidance=dataclasses.replace(small.guidance(domain), strength=1.0))
 
 

@@ -35,6 +35,8 @@ from repose_jax.pose.flow import skeleton_flow, turned_flow
 from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.skeleton import Skeleton
 
+Initial = Literal["zero", "skeleton", "turned"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RPAConfig:
@@ -53,7 +55,7 @@ class RPAConfig:
     """
 
     iterations: Annotated[int, Range(0, 32)] = 3
-    initial: Literal["zero", "skeleton", "turned"] = "skeleton"
+    initial: Initial = "skeleton"
     hidden: Width = 32
     finest: Natural = added(0)
     attend: bool = True
