@@ -52,7 +52,8 @@ NOT_MET = {
         "name one of the model's size"},
     "settings that the page does not ask for": {
         "is {} to {}", "give two numbers from 0 (noise) to 1 (picture), the lower first",
-        "is {}, and {} adds no noise", "give 0, or the sampler ddim", "give X0 Y0 X1 Y1 in its pixels"},
+        "is {}, and {} adds no noise", "give 0, or the sampler ddim", "give X0 Y0 X1 Y1 in its pixels",
+        "is {}, and sampling begins with noise", "give 1, or a start below 1"},
     "one of many poses by its name": {"has {} named {}", "it has {}"},
     "limits in a file": {
         "is larger than {} bytes", "give a file of limits alone", "is no TOML ({})", "give a TOML file",
