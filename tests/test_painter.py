@@ -197,9 +197,10 @@ class TestRefining:
         """Whatever the noise; so the refinement starts from the painter's picture."""
         unet = params()["unet"]
         fresh = params() | {"unet": unet | {"head": jax.tree.map(jnp.zeros_like, unet["head"])}}
-        context = MODEL.condition(fresh, SOURCE, poses(2), poses(3))
+        context = jax.jit(MODEL.condition)(fresh, SOURCE, poses(2), poses(3))
+        guessed = jax.jit(lambda given, context, y, t: MODEL.denoiser(given, context)(y, t).x0)
         for t in (0, 39):
-            guess = MODEL.denoiser(fresh, context)(normal(7, 2, *SIZE, 3), jnp.full(2, t)).x0
+            guess = guessed(fresh, context, normal(7, 2, *SIZE, 3), jnp.full(2, t))
             np.testing.assert_allclose(guess, context.picture, atol=1e-5)
 
     def test_no_step_is_the_painted_picture(self):

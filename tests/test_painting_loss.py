@@ -76,9 +76,12 @@ class TestLosses:
         source, target = (to_image(normal(seed, 2, *SIZE, 3) / 4) for seed in (1, 2))
         keys = jax.random.split(jax.random.key(0), 2)
 
+        compiled = jax.jit(lambda params, batch, keys, objective: model.loss(
+            params, batch, keys, objective, train=False)[0], static_argnums=3)
+
         def loss(answer, objective):
             batch = {"source": source, "target": answer, "source_pose": nobody, "target_pose": nobody}
-            return float(model.loss(given, batch, keys, objective, train=False)[0])
+            return float(compiled(given, batch, keys, objective))
 
         kept = loss(target, dataclasses.replace(objective, keep_place=True))
         assert kept == pytest.approx(loss(target if dropped else source, objective), rel=1e-5)

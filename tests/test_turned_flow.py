@@ -176,7 +176,8 @@ class TestInAModel:
         source, target = (jnp.asarray(np.stack([standing(
             SKELETONS["market14"], turn, scale=0.13, shift=(-28, -9))]))
                           for turn in (0.3, -0.5))
-        alignment = RePoseModel(self.config).align(whole, jnp.zeros((1, *SIZES, 3)), source, target)
+        alignment = jax.jit(RePoseModel(self.config).align)(
+            whole, jnp.zeros((1, *SIZES, 3)), source, target)
         turns = (angle(apply(Facing(), load_facing("facing-market14").params, pose))
                  for pose in (source, target))
         expected = turned_flow(source, target, *turns, SKELETONS["market14"], SIZES, SIZES)
