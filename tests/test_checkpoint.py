@@ -54,6 +54,22 @@ def test_a_checkpoint_comes_back_whole(tmp_path):
     assert type(restored.state.opt_state) is type(state_of(0.0).opt_state)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_process_that_is_lost_while_reading_has_damaged_nothing(tmp_path, monkeypatch, processes):
+    """What a partner's end looks like on one machine alone can only be the file's fault."""
+    written(tmp_path, 10)
+    with Checkpoints(tmp_path, config=CONFIG) as checkpoints:
+        def lost(*_, **__):
+            raise jax.errors.JaxRuntimeError("Gloo AllGather failed: Connection closed by peer")
+
+        monkeypatch.setattr(checkpoints._manager, "restore", lost)
+        monkeypatch.setattr(jax, "process_count", lambda: processes)
+        with pytest.raises(jax.errors.JaxRuntimeError if processes > 1 else UserError,
+                           match="Gloo" if processes > 1 else "damaged checkpoint"):
+            checkpoints.restore_latest(state_of(0.0))
+        monkeypatch.undo()
+
+
 def test_an_empty_folder_has_none(tmp_path):
     with Checkpoints(tmp_path / "new", config=CONFIG) as checkpoints:
         assert checkpoints.latest() is None

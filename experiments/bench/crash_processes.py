@@ -98,7 +98,8 @@ class _Matrix:
         line = "the line" if lines == [LINE.decode().strip()] else repr(lines[:1])[:200]
         return (f"{told}: the other ended after {took:.0f} s with code {code}, {line}, "
                 f"{len(lines)} line(s)",
-                code not in (0, -9) and len(lines) == 1 and lines[0].startswith("repose: error:"))
+                code not in (0, -9) and len(lines) == 1 and lines[0].startswith("repose: error:")
+                and "damaged" not in lines[0])
 
 
 def _seen(folder: pathlib.Path, sign: str | None) -> set[tuple[str, int]]:

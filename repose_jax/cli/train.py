@@ -18,16 +18,14 @@ from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.events import Several
 from repose_jax.common.fields import to_dict
-from repose_jax.training.distributed import DistributedConfig, is_first, joined
+from repose_jax.training.distributed import (
+    DistributedConfig, is_first, joined, tells_of_a_lost_process)
 from repose_jax.training.stderr_relay import LINE
 from repose_jax.training.trackers import Name, tracker
 
 PACKAGE, ATTRIBUTE = "repose_jax.experiments.presets", "CONFIG"
 
 Config = TypeVar("Config")
-# What the libraries for collectives say of a partner that is gone.
-_NO_ANSWER = ("closed by peer", "reset by peer", "Broken pipe", "Gloo", "NCCL", "heartbeat",
-              "Barrier", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
 def preset_of(argv: Sequence[str], command: str) -> tuple[Any, list[str]]:
@@ -102,8 +100,7 @@ def _end_alone(error: Exception) -> None:
     if isinstance(error, UserError):
         print(f"repose: error: {error}", file=sys.stderr, flush=True)
         os._exit(2)
-    if isinstance(error, jax.errors.JaxRuntimeError) and any(
-            words in str(error) for words in _NO_ANSWER):
+    if tells_of_a_lost_process(error):
         os.write(2, LINE)
     else:
         traceback.print_exc()

@@ -26,6 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from repose_jax.common.errors import UserError
+from repose_jax.training.distributed import tells_of_a_lost_process
 from repose_jax.training.parallel import whole
 from repose_jax.training.state import TrainState
 
@@ -197,6 +198,8 @@ class Checkpoints:
             try:
                 return self._manager.restore(step, args=ocp.args.Composite(**items))
             except Exception as error:  # Orbax raises bare ones
+                if tells_of_a_lost_process(error):
+                    raise  # the checkpoint is as good as it was
                 text, memory = str(error), isinstance(error, MemoryError)
             gc.collect()
         # Nobody shall delete a good checkpoint because this machine cannot take it.

@@ -31,6 +31,9 @@ from repose_jax.common.ranges import Natural, Positive, Range, check_fields
 # `srun` starts, and it alone, is a step.
 _SEVERAL = {"SLURM_STEP_NUM_TASKS": "slurm", "OMPI_COMM_WORLD_SIZE": "ompi"}
 """Variables that launchers set, and what `jax.distributed` calls these launchers."""
+# What the libraries for collectives say of a partner that is gone.
+_NO_ANSWER = ("closed by peer", "reset by peer", "Broken pipe", "Gloo", "NCCL", "heartbeat",
+              "Barrier", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _DAY_MS = 86_400_000
 _meetings = itertools.count()  # all processes meet in one order
 _GIVEN = {"coordinator": "JAX_COORDINATOR_ADDRESS", "processes": "JAX_NUM_PROCESSES",
@@ -187,6 +190,16 @@ def _one_line_at_the_end() -> Iterator[None]:
 def is_first() -> bool:
     """Whether this process is the one that writes and tells."""
     return jax.process_index() == 0
+
+
+def tells_of_a_lost_process(error: BaseException | None) -> bool:
+    """Whether what was raised, or what it was raised from, is that another process does not answer."""
+    while error is not None and jax.process_count() > 1:
+        if isinstance(error, jax.errors.JaxRuntimeError) and any(
+                words in str(error) for words in _NO_ANSWER):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def meet() -> None:
