@@ -259,6 +259,15 @@ def test_half_of_slurms_variables_is_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_relay_tells_once_of_a_lost_process():
+    """Whoever finds out first: the program, which writes the line itself, or JAX."""
+    report = b"E1129 client.cc:1] coordination_service: another task died\n"
+    for given in (stderr_relay.LINE + report, report + stderr_relay.LINE, 2 * stderr_relay.LINE):
+        done = subprocess.run([sys.executable, "-S", stderr_relay.__file__], input=given,
+                              capture_output=True, check=True)
+        assert done.stdout == stderr_relay.LINE
+
+
 def test_the_relay_lets_other_lines_through():
     given = b"one\n\rbar 10%\rbar 20%\ntwo\n" \
             b"W1 preemption_sync_manager.cc:147] Failed to retrieve notice\nF1 client.h:80] " \
