@@ -18,8 +18,8 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.image.files import read_image
 from repose_jax.diffusion.prediction import SIGMA_DATA
 from repose_jax.experiments.presets.tiny import CONFIG
-from repose_jax.models.pose_energy import Guide
 from repose_jax.models.model_config import ModelConfig, check_model
+from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate

@@ -15,8 +15,8 @@ from repose_jax.diffusion.guidance import gradient_guided
 from repose_jax.diffusion.prediction import from_x0
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.experiments.bench.operations import operations
-from repose_jax.models.pose_energy import Guide
 from repose_jax.models.model_config import ModelConfig
+from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate

@@ -24,8 +24,8 @@ from repose_jax.data.people.renderer import (
 from repose_jax.data.people.scene import Background, Occluder
 from repose_jax.diffusion.prediction import from_x0, interpret, precondition
 from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample
-from repose_jax.models.painting_loss import PaintingObjective
 from repose_jax.models.model_config import ModelConfig, ObjectiveConfig, check_model
+from repose_jax.models.painting_loss import PaintingObjective
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate

@@ -19,8 +19,8 @@ from repose_jax.data.people.renderer import render_person
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.inference.detection.photo_pose import photo_pose
 from repose_jax.inference.pipeline import PoseTransfer
-from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.model_config import ModelConfig
+from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import load_estimator, save_model

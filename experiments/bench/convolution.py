@@ -86,7 +86,7 @@ def main() -> None:
     spent = interleaved(runs, options.repeats)
     print("| | " + " | ".join(PARTS) + " |\n" + "|---" * (len(PARTS) + 1) + "|")
     for side in sides:
-        work = dict.fromkeys(sides[side], 2 * (3 * size * channels) ** 2 / 1000000000.0)
+        work = dict.fromkeys(sides[side], 2 * (3 * size * channels) ** 2 / 1e9)
         if PARTS[-1] in work:
             work[PARTS[-1]] *= TURNS
         speeds = [f"{work[part] / statistics.median(one.processor for one in spent[side, part]):.3g}"

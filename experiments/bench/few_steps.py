@@ -63,6 +63,11 @@ REFERENCE = 32
 AT_ONCE = 25
 
 
+def _keys(numbers):
+    """A key for each pair's number, whatever the batch that it is in."""
+    return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(numbers)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 5))
 def _condition(model: RePoseModel, params, source, source_pose, target_pose, branch):
     return model.condition(params, source, source_pose, target_pose, branch)
@@ -100,8 +105,7 @@ class Painter:
         self.context = stack_branches(*(
             _condition(self.model, self.params, source, *poses, branch) for branch in coefficients))
         numbers = np.arange(len(source)) if numbers is None else numbers
-        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(numbers)
-        self.noise = initial_noise(keys, source.shape[1:])
+        self.noise = initial_noise(_keys(numbers), source.shape[1:])
 
     def predict_x0(self, params, context, y, t):
         """What is evaluated: the guided x0, [-1, 1], at one time step for all."""
@@ -161,9 +165,8 @@ def stepped(loaded: PretrainedModel, config: SampleConfig) -> Paint:
 def packaged(loaded: PretrainedModel, config: SampleConfig) -> Paint:
     """Paints as the package does."""
     def paint(batch, numbers):
-        keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(numbers)
         return generate(loaded.model, loaded.params, batch["source"], batch["source_pose"],
-                        batch["target_pose"], keys, config)[0]
+                        batch["target_pose"], _keys(numbers), config)[0]
 
     return paint
 

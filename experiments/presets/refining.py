@@ -9,8 +9,8 @@ import dataclasses
 from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.experiments.presets import small
-from repose_jax.models.painting_loss import PaintingObjective
 from repose_jax.models.model_config import ModelConfig, ObjectiveConfig
+from repose_jax.models.painting_loss import PaintingObjective
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import PainterConfig

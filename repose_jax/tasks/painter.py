@@ -24,11 +24,11 @@ from repose_jax.common.ranges import check_fields
 from repose_jax.common.signal import to_signal
 from repose_jax.common.torch_file import read_state_dict
 from repose_jax.data.config import DataConfig
+from repose_jax.models.model_config import ModelConfig, check_model, check_place
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, correspondence_term, picture_terms,
     pixel_weights, repaint_term)
 from repose_jax.models.perceptual_loss import perceptual_terms
-from repose_jax.models.model_config import ModelConfig, check_model, check_place
 from repose_jax.models.pose_transfer import Batch, Params, RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks import efficientnet_lite

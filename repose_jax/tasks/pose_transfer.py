@@ -20,9 +20,9 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import examples
 from repose_jax.evaluation.report.contact_sheet import SheetRow, draw_sheet
+from repose_jax.models.model_config import ModelConfig, ObjectiveConfig, check_model, check_place
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
-from repose_jax.models.model_config import ModelConfig, ObjectiveConfig, check_model, check_place
 from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
