@@ -29,6 +29,7 @@ from repose_jax.models.sampling import generate
 from repose_jax.models.weights import Pretrained, load_autoencoder, load_facing, load_model
 from repose_jax.networks.autoencoder import AutoencoderConfig
 from repose_jax.networks.facing import FacingConfig
+from repose_jax.networks.finer_cells import with_finer_cells
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import with_scene
 from repose_jax.pose.skeleton import SKELETONS
@@ -216,8 +217,9 @@ def initial(
 ) -> Params:
     """The weights of a model to start from.
 
-    One whose painter keeps no scene may begin one that does (`repose_jax.networks.painter`), and one
-    whose flow starts flat one whose flow starts turned.
+    One whose painter keeps no scene may begin one that does (`repose_jax.networks.painter`), one
+    whose flow starts flat one whose flow starts turned, and one of smaller pictures one whose cells have
+    so many times the pixels (`repose_jax.networks.finer_cells`).
 
     Args:
       init: the model, see `model_path`.
@@ -243,6 +245,9 @@ def initial(
         params = {**params, "painter": grown}
     if ours.network.rpa.initial == "turned" and theirs.network.rpa.initial != "turned":
         params = with_facing(params, ours, facing)
+    cells, finer = theirs.network.unet.patch, ours.network.unet.patch
+    if finer > cells > 1 and finer % cells == 0:
+        params = with_finer_cells(params, cells, finer // cells)
     return fitted(init, params, like)
 
 
