@@ -31,17 +31,27 @@ def _unit(x: Array) -> Array:
     return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + _TINY)
 
 
-def _moved(x: Float[Array, "batch h w c"], keys: Key[Array, "batch"]) -> Array:
-    """Each picture moved by up to half a coarse cell, its edge repeated.
+def windows(
+    x: Float[Array, "batch h w c"], keys: Key[Array, "batch"], share: float
+) -> Float[Array, "batch _h _w c"]:
+    """Of each picture, its edge repeated for half a coarse cell, a window at a random place.
 
-    The network's strides give some pixels of a cell more say than others; with cells at a fixed place
-    the painted picture would get their grid.
+    A window of the picture's own size moves it by up to half a cell: the network's strides give some
+    pixels of a cell more say than others, and with cells at a fixed place the painted picture would
+    get their grid.
+
+    Args:
+      x: pictures whose sides are multiples of `CELL`.
+      keys: by which the places are drawn.
+      share: of height and of width that a window has, rounded up to multiples of `CELL`.
     """
     padded = jnp.pad(x, ((0, 0), (_REACH, _REACH), (_REACH, _REACH), (0, 0)), mode="edge")
+    height, width = (-int(-side * share // CELL) * CELL for side in x.shape[1:3])
+    room = jnp.array(padded.shape[1:3]) - jnp.array((height, width))
 
     def crop(picture, key):
-        row, column = jax.random.randint(key, (2,), 0, 2 * _REACH + 1)
-        return jax.lax.dynamic_slice(picture, (row, column, 0), x.shape[1:])
+        row, column = jax.random.randint(key, (2,), 0, room + 1)
+        return jax.lax.dynamic_slice(picture, (row, column, 0), (height, width, x.shape[3]))
 
     return jax.vmap(crop)(padded, keys)
 
@@ -56,7 +66,7 @@ def perceptual_terms(
     params: Params, painted: Pictures, target: Pictures,
     weight: Float[Array, "batch height width 1"], person: Float[Array, "batch height width 1"],
     seen: Float[Array, "batch height width 1"], keys: Key[Array, "batch"], perceptual: float,
-    style: float,
+    style: float, share: float = 1.0,
 ) -> dict[str, Float[Array, ""]]:
     """Equation 29.
 
@@ -68,18 +78,23 @@ def perceptual_terms(
       person: where the target's person is, in [0, 1].
       seen: the share of each pixel of the target that shows what is around the person and is worth
         learning from, in [0, 1].
-      keys: by which each pair is moved, both its pictures alike.
+      keys: by which a place is drawn in each pair, the same in both its pictures.
       perceptual: weight of the features' distance.
       style: weight of the Gram matrices' distance, over the person and over what is around.
+      share: of height and of width that is looked at; see `windows`. The mean over all places of the
+        features' distance is that of whole pictures, but at their edges.
 
     Returns:
       "perceptual" and "style", each where its weight is above 0.
     """
-    together = _moved(jnp.concatenate(
-        [painted, jax.lax.stop_gradient(target), weight, person, seen], axis=-1), keys)
+    together = windows(jnp.concatenate(
+        [painted, jax.lax.stop_gradient(target), weight, person, seen], axis=-1), keys, share)
     painted, target, weight, person, seen = jnp.split(together, (3, 6, 7, 8), axis=-1)
-    # A place of which next to nothing is seen has no textures to tell of.
-    told = jnp.minimum(seen.mean(axis=(1, 2, 3)) / _ENOUGH, 1.0)[:, None]
+
+    def told(where):
+        # What next to nothing is seen of has no textures to tell of.
+        return jnp.minimum(where.mean(axis=(1, 2, 3)) / _ENOUGH, 1.0)[:, None]
+
     pairs = [(_unit(ours), _unit(theirs)) for ours, theirs in zip(
         features(params, painted), features(params, target), strict=True)]
 
@@ -93,7 +108,8 @@ def perceptual_terms(
         def apart(where, there):
             return jnp.sum(jnp.abs(gram(ours, where) - gram(theirs, there)), axis=2)
 
-        return jnp.mean(apart(inside, inside)) + jnp.mean(told * apart(1 - inside, shown))
+        return jnp.mean(told(person) * apart(inside, inside)) + jnp.mean(
+            told(seen) * apart(1 - inside, shown))
 
     return {name: weight_of / len(pairs) * jnp.asarray(sum(term(*pair) for pair in pairs))
             for name, weight_of, term in (("perceptual", perceptual, distance),

@@ -121,7 +121,8 @@ def loss(
         terms["repaint"] = repaint_term(painting, weight, objective)
     if objective.perceives:
         terms |= perceptual_terms(perception, painting.picture, answer, weight, person, seen,
-                                  keys, objective.perceptual, objective.style)
+                                  keys, objective.perceptual, objective.style,
+                                  objective.perceived)
     terms |= alignment_terms(alignment, source, target, person, objective)
     if objective.correspondence:
         terms["correspondence"] = correspondence_term(
