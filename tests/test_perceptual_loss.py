@@ -15,7 +15,7 @@ from PIL import Image
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_state_dict
-from repose_jax.models.perceptual_loss import gram, perceptual_terms
+from repose_jax.models.perceptual_loss import gram, perceptual_terms, windows
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.efficientnet_lite import (
     PACKAGE, TAP_CHANNELS, features, params_from_torch, published_file, shapes)
@@ -210,3 +210,15 @@ def test_the_missing_package_is_one_line(tmp_path, capsys, monkeypatch):
     error = capsys.readouterr().err
     assert "is not installed" in error and "repose_jax[perceptual]" in error
     assert error.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+class TestWindows:
+    @pytest.mark.parametrize(("share", "size"), [(1.0, (64, 32)), (0.5, (32, 16)), (0.3, (32, 16))])
+    def test_they_are_as_large_as_asked_for_and_lie_everywhere(self, share, size):
+        """Every pixel is seen in some window, and each window is a piece of the picture."""
+        number = jnp.arange(64.0 * 32).reshape(1, 64, 32, 1).repeat(400, axis=0)
+        found = np.asarray(windows(number, jax.random.split(jax.random.key(0), 400), share))
+        assert found.shape[1:3] == size
+        assert set(np.unique(found)) == set(range(64 * 32))
+        for axis, step in ((1, 32), (2, 1)):  # where it is not the edge that is repeated
+            assert set(np.unique(np.diff(found, axis=axis))) == {0, step}

@@ -5,8 +5,6 @@ Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md.
 """
 
-import dataclasses
-
 from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PainterExperiment
 
@@ -15,5 +13,5 @@ CONFIG = PainterExperiment(
     data=refining.PEOPLE,
     facing="facing-openpose18",
     sample=refining.sample("people", steps=0),
-    objective=dataclasses.replace(refining.PAINTING, vacated=3.0, correspondence=0.05),
+    objective=refining.TAUGHT,
     train=refining.painter_train(60_000))

@@ -7,13 +7,16 @@ Time, scores: docs/training-log.md.
 
 import dataclasses
 
-from repose_jax.experiments.presets import painter_people, refining
+from repose_jax.experiments.presets import refining
+from repose_jax.tasks.painter import PainterExperiment
 
-CONFIG = dataclasses.replace(
-    painter_people.CONFIG,
+CONFIG = PainterExperiment(
     model=refining.model("openpose18", scene=True, initial="turned", finer=2),
-    # Distances of flows are pixels, of which there are twice as many. EfficientNet-Lite0 would take half
-    # of the time.
+    data=refining.PEOPLE,
+    facing="facing-openpose18",
+    sample=refining.sample("people", steps=0),
+    # Distances of flows are pixels, of which there are twice as many. EfficientNet-Lite0 would take
+    # half of the time.
     objective=dataclasses.replace(
-        painter_people.CONFIG.objective, correspondence=0.025, smooth=0.01, perceived=0.5),
+        refining.TAUGHT, correspondence=0.025, smooth=0.01, perceived=0.5),
     train=refining.painter_train(60_000))

@@ -29,8 +29,8 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
     return ModelConfig(
         network=NetworkConfig(
             image_size=(128 * finer, 64 * finer), skeleton=skeleton,
-            unet=UNetConfig(channels=(48, 96, 128), blocks=1, attention=(2,), patch=2 * finer, refine=16,
-                            groups=16, dropout=0.0, resample_blocks=False),
+            unet=UNetConfig(channels=(48, 96, 128), blocks=1, attention=(2,), patch=2 * finer,
+                            refine=16, groups=16, dropout=0.0, resample_blocks=False),
             encoder_channels=(32, 48, 64),
             rpa=RPAConfig(iterations=3, initial=initial, hidden=24, finest=1),
             painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16,
@@ -68,5 +68,7 @@ def sample(domain: str, steps: int = 3) -> SampleConfig:
 PAINTING = PaintingObjective(perceptual=0.2, style=0.5)
 # Pairs of Market-1501 were taken by several cameras: nobody can know the target's place.
 IN_ITS_PLACE = dataclasses.replace(PAINTING, style=1.0, keep_place=True, repaint=0.12)
+# Rendered people's alignment is known; their pictures are taken in one place.
+TAUGHT = dataclasses.replace(PAINTING, vacated=3.0, correspondence=0.05)
 PEOPLE = DataConfig(path="people", identities=3000, views=6, scene="person")
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)

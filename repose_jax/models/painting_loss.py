@@ -46,8 +46,8 @@ class PaintingObjective:
       match: of the distance of its features.
       perceptual: of the distance of EfficientNet-Lite0's features.
       style: of the distance of their Gram matrices, over the person and over what is around.
-      perceived: share of height and of width that EfficientNet-Lite0 looks at, at a place drawn for each
-        pair; its work grows with the square of it.
+      perceived: share of height and of width that EfficientNet-Lite0 looks at, at a place drawn for
+        each pair; its work grows with the square of it.
       keep_place: ask for the target's person in the source's place, for pairs taken in two places.
       repaint: of the share of the picture that is neither the aligned source nor its place. What is
         painted anew is smooth, and nearest to the target where the alignment is a pixel off.

@@ -41,7 +41,7 @@ def load_guide(config: GuidanceConfig, network: NetworkConfig) -> Guide | None:
             raise UserError(weights.name, f"is for {weights.config.skeleton}, the model for "
                             f"{network.skeleton}", "name one of the model's skeleton")
     size = tuple(read["estimator"].config.image_size)
-    if size != tuple(network.image_size):
+    if not read["estimator"].config.enlarged(network.image_size):
         raise UserError(read["estimator"].name, f"is for pictures of {size[0]}x{size[1]}, the "
                         f"model for {network.image_size[0]}x{network.image_size[1]}",
                         "name one of the model's size")

@@ -75,7 +75,7 @@ class PoseReader:
         """Poses of many pictures of the estimator's size, every joint, visibility the confidence.
 
         Args:
-          pictures: of `weights.config.image_size`.
+          pictures: of `weights.config.image_size`, or a whole number of times as large.
           at_once: pictures read together.
         """
         return in_parts(self._read, pictures.__getitem__, len(pictures),

@@ -25,7 +25,7 @@ def _as_cells(x: Array, patch: int, channels: int, factor: int) -> Array:
 def _seen(
     kernel: Float[Array, "h w i o"], patch: int, pictures: tuple[int, ...], factor: int
 ) -> Float[Array, "h w _i o"]:
-    """The kernel that folded `pictures`, of so many channels each, into cells; what follows them stays."""
+    """The kernel that folded `pictures`, of so many channels each, into cells; the rest stays."""
     parts, at = [], 0
     for channels in pictures:
         part = kernel[:, :, at:at + patch**2 * channels].swapaxes(-1, -2)

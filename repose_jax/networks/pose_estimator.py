@@ -9,7 +9,7 @@ regression, Sun et al. 2018) and whose spread says how sure that is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -37,7 +37,8 @@ class EstimatorConfig:
     """Everything that decides the shape of the parameters.
 
     Attributes:
-      image_size: (height, width) of the pictures; multiples of patch * 2^(levels - 1).
+      image_size: (height, width) of the pictures that it learnt from; multiples of patch *
+        2^(levels - 1).
       skeleton: name of the skeleton of the poses.
       channels: channels of each level, finest first.
       blocks: residual blocks a level, going down and going up.
@@ -54,6 +55,12 @@ class EstimatorConfig:
 
     def __post_init__(self):
         check_fields(self, "estimator")
+
+    def enlarged(self, size: Sequence[int]) -> int:
+        """How many times `image_size` pictures of (height, width) are: they can be read by the means of
+        so many pixels a side. 0 where they are no whole number of times as large, both ways alike."""
+        times = size[0] // self.image_size[0]
+        return times if tuple(size) == tuple(times * side for side in self.image_size) else 0
 
 
 @flax.struct.dataclass
@@ -109,11 +116,15 @@ class PoseEstimator(nn.Module):
         """Runs the network.
 
         Args:
-          image: a clean picture or a denoiser's guess at one, in [-1, 1] units.
+          image: a clean picture or a denoiser's guess at one, in [-1, 1] units; one that is a whole
+            number of times `image_size` is seen by the means of so many pixels a side.
           noise: sqrt(1 - abar) of the noisy picture that was guessed from; 0 for a real picture.
         """
         cfg = self.config
         width = cfg.channels[0]
+        times = cfg.enlarged(image.shape[1:3])
+        if times > 1:
+            image = nn.avg_pool(image, (times, times), (times, times))
 
         def block(channels):
             return ResBlock(channels, groups=cfg.groups)

@@ -238,7 +238,7 @@ def _check_fit(judge, field, models, network):
         if weights.config.skeleton != network.skeleton:
             raise UserError(weights.name, f"is for {weights.config.skeleton}, the model for "
                             f"{network.skeleton}", "name one of the model's skeleton")
-    if tuple(judge.weights.config.image_size) != tuple(network.image_size):
+    if not judge.weights.config.enlarged(network.image_size):
         raise UserError(judge.weights.name, "is for pictures of another size than the model",
                         "name one of the model's size")
 

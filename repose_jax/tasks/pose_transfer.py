@@ -218,8 +218,8 @@ def initial(
     """The weights of a model to start from.
 
     One whose painter keeps no scene may begin one that does (`repose_jax.networks.painter`), one
-    whose flow starts flat one whose flow starts turned, and one of smaller pictures one whose cells have
-    so many times the pixels (`repose_jax.networks.finer_cells`).
+    whose flow starts flat one whose flow starts turned, and one of smaller pictures one whose cells
+    have so many times the pixels (`repose_jax.networks.finer_cells`).
 
     Args:
       init: the model, see `model_path`.

@@ -329,9 +329,9 @@ def _judges(
     if not judge:
         return None, people
     reader = PoseReader.load(judge)
-    if (reader.weights.config.skeleton != test.skeleton.name or tuple(
-            reader.weights.config.image_size) != test.size):
-        raise UserError(judge, f"reads {reader.weights.config.skeleton} at "
-                        f"{reader.weights.config.image_size}, the data has {test.skeleton.name} at "
-                        f"{test.size}", "give a judge of the data's size and skeleton")
+    reads = reader.weights.config
+    if reads.skeleton != test.skeleton.name or not reads.enlarged(test.size):
+        raise UserError(judge, f"reads {reads.skeleton} at {reads.image_size}, the data has "
+                        f"{test.skeleton.name} at {test.size}",
+                        "give a judge of the data's size and skeleton")
     return reader, people
