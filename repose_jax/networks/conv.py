@@ -9,11 +9,17 @@ in a scan costs what it costs outside of one. Accelerators do the same work eith
 The gradient with respect to the kernel is a convolution of the picture with the cotangent, batch and
 channels exchanged, and loses as much in a loop (training by accumulation): on a CPU these are
 transposed explicitly, too. Accelerators know it by its usual form, which they keep.
+
+Where cells are few, or the kernel is 1x1, XLA's CPU compiler has nothing fast for the convolution nor
+for its gradients: there they are matrix products (im2col, after Chellapilla et al. 2006), by the shape
+alone. The patch that a kernel sees at a cell is laid out as a row; all rows times the kernel, which
+needs no transposition for it, are the convolution, and its gradients are products of the same two.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 
 import flax.linen as nn
 import jax
@@ -22,14 +28,35 @@ from jax import lax
 from jaxtyping import Array, Float
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_TERMS, _WIDE = 8_192, 32  # terms of a fast sum; narrower kernels have no use for it
+_TERMS, _WIDE = 8_192, 32  # terms of a fast sum; narrower kernels have no use for it, nor for products
+_FEW = 64  # cells that a product is for, whatever the channels; see `_by_product`
 _PART, _STRIP = _TERMS * 48, 1 << 18  # numbers in a fast part of a batch, in a fast strip (1 MB)
 _STRIPS = 32  # at most: each is a convolution to compile
 
 
-def _convolve(x, kernel, precision):
+def _by_product(x, kernel, times: int = 1) -> bool:
+    """Whether a matrix product is faster on a CPU than XLA's convolution.
+
+    Measured (docs/speed.md): with as many cells as channels, 64 at least, and with four times as
+    many for the gradient with respect to the picture. A batch of unknown size has its convolutions.
+    """
+    narrow, cells = min(kernel.shape[2:]), math.prod(x.shape[:3])
+    known = isinstance(cells, int) and x.dtype == jnp.float32
+    return known and narrow >= _WIDE and (
+        kernel.shape[:2] == (1, 1) or cells <= max(_FEW, times * narrow))
+
+
+def _convolution(precision, x, kernel):
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT,
                                     precision=precision)
+
+
+def _convolve(x, kernel, precision):
+    by = functools.partial(_convolution, precision)
+    if not _by_product(x, kernel):
+        return by(x, kernel)
+    return lax.platform_dependent(
+        x, kernel, cpu=functools.partial(_product, precision=precision), default=by)
 
 
 _same = jax.custom_vjp(_convolve, nondiff_argnums=(2,))
@@ -41,8 +68,21 @@ def _forward(x, kernel, precision):
 
 def _backward(precision, saved, cotangent):
     x, kernel = saved
-    flipped = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
-    return _same(cotangent, flipped, precision), _for_kernel(x, kernel, cotangent, precision)
+    return (_for_picture(kernel, cotangent, precision),
+            _for_kernel(x, kernel, cotangent, precision))
+
+
+def _for_picture(kernel, cotangent, precision):
+    """The gradient with respect to x: a convolution with the kernel turned."""
+    def turned(kernel, cotangent):
+        flipped = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+        return _same(cotangent, flipped, precision)
+
+    if not _by_product(cotangent, kernel, times=4):
+        return turned(kernel, cotangent)
+    return lax.platform_dependent(
+        kernel, cotangent, cpu=functools.partial(_product_for_picture, precision=precision),
+        default=turned)
 
 
 def _for_kernel(x, kernel, cotangent, precision):
@@ -58,7 +98,9 @@ def _for_kernel(x, kernel, cotangent, precision):
     wide = max(channels, kernel.shape[3])
     rows = max(1, _STRIP // (batch * width * wide))
     sums = functools.partial(_of_parts, 1)
-    if min(kernel.shape[2:]) >= _WIDE:
+    if _by_product(x, kernel):
+        sums = _of_products
+    elif min(kernel.shape[2:]) >= _WIDE:
         if batch % parts == 0 and batch // parts * height * width * wide <= _PART:
             sums = functools.partial(_of_parts, parts)
         elif -(-height // rows) <= _STRIPS:
@@ -69,8 +111,12 @@ def _for_kernel(x, kernel, cotangent, precision):
 
 
 def _at_once(precision, x, kernel, cotangent):
-    (gradient,) = jax.linear_transpose(lambda k: _convolve(x, k, precision), kernel)(cotangent)
+    (gradient,) = jax.linear_transpose(lambda k: _convolution(precision, x, k), kernel)(cotangent)
     return gradient
+
+
+def _of_products(precision, x, kernel, cotangent):
+    return _product_for_kernel(x, kernel.shape[:2], cotangent, precision)
 
 
 def _summed(x, cotangent, padding, precision):
@@ -99,6 +145,62 @@ def _of_strips(rows, precision, x, kernel, cotangent):
         seen = padded[:, first:first + theirs.shape[1] + 2 * above]
         total = total + _summed(seen, theirs, ((0, 0), (beside, beside)), precision)
     return total
+
+
+def _patches(
+    x: Float[Array, "batch h w c"], size: tuple[int, int]
+) -> Float[Array, "cells patch"]:
+    """What a kernel of a (height, width) sees at each of batch h w cells, numbers of a tap together."""
+    (height, width), (rows, columns) = x.shape[1:3], size
+    if size == (1, 1):
+        return x.reshape(-1, x.shape[-1])
+    padded = jnp.pad(x, ((0, 0), (rows // 2,) * 2, (columns // 2,) * 2, (0, 0)))
+    taps = [padded[:, i:i + height, j:j + width] for i in range(rows) for j in range(columns)]
+    joined = jnp.concatenate(taps, -1).reshape(-1, rows * columns * x.shape[-1])
+    return lax.optimization_barrier(joined)  # or they may be made anew for each block of the product
+
+
+def _product(
+    x: Float[Array, "batch h w c"], kernel: Float[Array, "kh kw c d"], precision
+) -> Float[Array, "batch h w d"]:
+    """The convolution."""
+    product = jnp.matmul(_patches(x, kernel.shape[:2]), kernel.reshape(-1, kernel.shape[3]),
+                         precision=precision)
+    return product.reshape(*x.shape[:3], -1)
+
+
+def _product_for_picture(
+    kernel: Float[Array, "kh kw c d"], cotangent: Float[Array, "batch h w d"], precision
+) -> Float[Array, "batch h w c"]:
+    """The gradient with respect to x: that of the rows, each number added where it was taken from."""
+    (rows, columns, channels), shape = kernel.shape[:3], cotangent.shape[:3]
+    product = lax.dot_general(
+        cotangent.reshape(-1, kernel.shape[3]), kernel.reshape(-1, kernel.shape[3]),
+        (((1,), (1,)), ((), ())), precision=precision)
+    if (rows, columns) == (1, 1):
+        return product.reshape(*shape, channels)
+    taps = lax.optimization_barrier(product).reshape(*shape, rows, columns, channels)
+    zero = jnp.zeros((), taps.dtype)
+
+    def moved(i: int, j: int) -> Float[Array, "batch h w c"]:
+        down, right = i - rows // 2, j - columns // 2
+        return lax.pad(taps[:, :, :, i, j], zero,
+                       ((0, 0, 0), (down, -down, 0), (right, -right, 0), (0, 0, 0)))
+
+    return sum(moved(i, j) for i in range(rows) for j in range(columns))
+
+
+def _product_for_kernel(
+    x: Float[Array, "batch h w c"], size: tuple[int, int], cotangent: Float[Array, "batch h w d"],
+    precision,
+) -> Float[Array, "kh kw c d"]:
+    """The gradient with respect to a kernel of a (height, width)."""
+    seen, given = _patches(x, size), cotangent.reshape(-1, cotangent.shape[-1])
+    if size == (1, 1):
+        product = lax.dot_general(seen, given, (((0,), (0,)), ((), ())), precision=precision)
+    else:  # transposed explicitly: the product is a fifth faster
+        product = jnp.matmul(lax.optimization_barrier(seen.T), given, precision=precision)
+    return product.reshape(*size, x.shape[-1], -1)
 
 
 _same.defvjp(_forward, _backward)
