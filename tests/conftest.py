@@ -17,21 +17,23 @@ for _name in ("REPOSE_PROVENANCE_CERTIFICATE", "REPOSE_PROVENANCE_KEY"):
     os.environ.pop(_name, None)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
-if _ONE_THREAD not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_ONE_THREAD}".strip()
+# Tiny networks take longer to compile than to run: compile less carefully, and only once. All this
+# stands in the environment, so that programs that tests start do the same.
+for _flag in ("--xla_cpu_multi_thread_eigen=false",
+              # The emitters of fused loops and a module for each thread double the time of compiling.
+              "--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"):
+    if _flag not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}".strip()
+_cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_cache / "repose_jax" / "tests")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
-import jax  # noqa: E402  (reads the environment)
+import jax  # noqa: E402, F401  (reads the environment)
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 from PIL import Image  # noqa: E402
-
-# Tiny networks take longer to compile than to run: compile less carefully, and only once.
-jax.config.update("jax_disable_most_optimizations", True)
-_cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-jax.config.update("jax_compilation_cache_dir", str(_cache / "repose_jax" / "tests"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 # Not network.py: its containers also carry shapes and shardings, which are no arrays.
 _networks = pathlib.Path(__file__).parents[1] / "repose_jax" / "networks"

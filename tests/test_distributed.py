@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from devices import flags_for
 from safetensors.numpy import load_file
 
 from repose_jax.common.errors import UserError
@@ -42,7 +43,6 @@ def free_port() -> int:
 def start(folder: pathlib.Path, processes: int, devices: int, *options: str, preset: str = SMALL,
           lost_s: int = 60, **environ: str) -> list[subprocess.Popen]:
     """`repose train` in so many processes of so many devices, which are started."""
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_cpu_multi_thread_eigen=false"
     port, started = free_port(), []
     for number in range(processes):
         joining = [] if processes == 1 or environ else [
@@ -52,9 +52,7 @@ def start(folder: pathlib.Path, processes: int, devices: int, *options: str, pre
         started.append(subprocess.Popen(
             [sys.executable, "-m", "repose_jax.cli", "train", preset, "--output", str(folder),
              *OPTIONS, *joining, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, env=os.environ | own | {
-                "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu",
-                "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}))
+            text=True, env=os.environ | own | {"XLA_FLAGS": flags_for(devices)}))
     return started
 
 
