@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -48,6 +49,8 @@ def bone_parents(skeleton: Skeleton) -> tuple[int, ...]:
     return tuple(carriers.get(start, -1) for start, _ in skeleton.limb_indices.tolist())
 
 
+# Compiled as wholes, as they are also asked outside of other programs.
+@functools.partial(jax.jit, static_argnames="skeleton")
 def bone_vectors(
     pose: Float[Array, "*batch joints 3"], skeleton: Skeleton
 ) -> tuple[
@@ -73,6 +76,7 @@ def bone_vectors(
     return unit, jnp.where(solid, length, 0.0), jnp.where(solid, visible, 0.0)
 
 
+@functools.partial(jax.jit, static_argnames="skeleton")
 def joint_offsets(
     change: Float[Array, "*batch bones 2"],
     length: Float[Array, "*batch bones"],
@@ -105,8 +109,8 @@ def with_bones(
     skeleton: Skeleton,
 ) -> Float[np.ndarray, "*batch joints 3"]:
     """A pose whose bones point elsewhere, with their lengths, the roots where they were."""
-    old, length, visible = bone_vectors(jnp.asarray(pose, jnp.float32), skeleton)
-    change = jnp.where(visible[..., None] > 0, jnp.asarray(unit, jnp.float32) - old, 0.0)
+    old, length, visible = map(np.asarray, bone_vectors(jnp.asarray(pose, jnp.float32), skeleton))
+    change = np.where(visible[..., None] > 0, np.asarray(unit, np.float32) - old, np.float32(0))
     moved = np.array(pose, np.float32)
     moved[..., :2] += np.asarray(joint_offsets(change, length, skeleton))
     moved[..., :2] *= moved[..., 2:] > 0
