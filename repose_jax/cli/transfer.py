@@ -203,7 +203,8 @@ def _beside(path: pathlib.Path, word: str) -> pathlib.Path:
 
 def draw_grid(transfer: PoseTransfer, jobs: list[Job], prepared: list[Prepared]) -> Image.Image:
     """A row for each source: the source with its pose, then each target pose and its result."""
-    upscale = max(1, 256 // transfer.size[0])
+    large = prepared[0].large
+    upscale = max(1, (256 if large is None else len(large)) // transfer.size[0])
     height, width = (side * upscale for side in transfer.size)
 
     def enlarge(picture):
@@ -213,7 +214,7 @@ def draw_grid(transfer: PoseTransfer, jobs: list[Job], prepared: list[Prepared])
     for job, ready in zip(jobs, prepared, strict=True):
         pose, source, picture = ready.target_pose, ready.source, read_image(job.output)
         if job.source not in rows:
-            rows[job.source] = [enlarge(source)]
+            rows[job.source] = [enlarge(source if ready.large is None else ready.large)]
         black = np.zeros_like(source)
         rows[job.source] += [draw_skeleton(black, pose, transfer.skeleton, upscale=upscale),
                              enlarge(picture)]

@@ -68,7 +68,8 @@ class Photos:
                 _own(found), notes=(*frame_note(job.source), *found.notes))
         return self._transfer.prepare(
             image, self._poses[job.source], job.pose, name=str(job.source),
-            box=self._options.source_box, retarget=self._options.retarget)
+            box=self._options.source_box, retarget=self._options.retarget,
+            enlarge=self._options.enlarge)
 
     def facts(self, job: Job, sample: SampleConfig, guide: Guide | None) -> dict[str, str]:
         """What decides a job's picture, as its file will say; all but that is told by the file."""
@@ -78,7 +79,8 @@ class Photos:
             model_sha256=self._transfer.loaded.sha256, source_sha256=file_hash(job.source),
             seed=options.seed, pose=job.pose, retarget=options.retarget,
             source_pose=self._posed_by(job.source), consent=options.provenance.consent,
-            **({"source_box": options.source_box} if options.source_box else {}))
+            **({"source_box": options.source_box} if options.source_box else {}),
+            **({"enlarge": options.enlarge} if options.enlarge > 1 else {}))
 
     def _uncached_posed_by(self, source: pathlib.Path) -> list[str | None]:
         """What the pose in a photo is from: the SHA-256 of its file and its row, or a detector."""

@@ -10,8 +10,9 @@ import tyro
 
 from repose_jax.cli.detector import BoxOption, Kind
 from repose_jax.cli.provenance_options import ProvenanceOptions
-from repose_jax.common.ranges import Finite, Fraction, Natural, Seed
+from repose_jax.common.ranges import Finite, Fraction, Natural, Range, Seed
 from repose_jax.diffusion.time_grid import TimeGrid
+from repose_jax.inference.pipeline import LARGEST
 from repose_jax.models.sample_config import SamplerName
 from repose_jax.models.sample_overrides import GuidanceOptions
 from repose_jax.pose.retarget import Mode
@@ -46,6 +47,8 @@ class TransferOptions:
       detector_model: the file of the detector's network: RTMPose's .onnx, MediaPipe's .task.
       retarget: what of the target pose's body becomes the source's: bones, the lengths of its
         limbs, its size and its place; scale, the last two; none, nothing.
+      enlarge: how many times the model's size the picture is to be, with the photo's own details
+        where the painter keeps them.
       model: a bundled model, a model file, or the folder of a training run.
       seed: the same seed gives the same picture.
       steps: evaluations of the denoiser; this and the settings below are the model's own where they
@@ -85,6 +88,7 @@ class TransferOptions:
     detector: Kind | None = None
     detector_model: pathlib.Path | None = None
     retarget: Mode = "bones"
+    enlarge: Annotated[int, Range(1, LARGEST)] = 1
     model: str = "people"
     seed: Seed = 0
     steps: Natural | None = None

@@ -31,13 +31,14 @@ def draw_alignment(
     source: UInt8[np.ndarray, "h w 3"],
     source_pose: Float[np.ndarray, "joints 3"],
     target_pose: Float[np.ndarray, "joints 3"],
-    generated: UInt8[np.ndarray, "h w 3"],
+    generated: UInt8[np.ndarray, "h2 w2 3"],
     skeleton: Skeleton,
 ) -> Image.Image:
     """One picture of the whole alignment.
 
-    The first row shows source, target pose, the source under the finest flow, and the result. Then
-    a row for each level, coarse to fine, with aligned source, flow and mask of every iteration.
+    The first row shows source, target pose, the source under the finest flow, and the result, which
+    may be larger. Then a row for each level, coarse to fine, with aligned source, flow and mask of
+    every iteration.
     """
     size = source.shape[:2]
     upscale = -(-_HEIGHT // size[0])

@@ -21,6 +21,7 @@ from repose_jax.diffusion.samplers import Step
 from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
 from repose_jax.inference.model_frame import in_frame, in_skeleton, on_body
+from repose_jax.models.enlarging import enlarged
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_predictor import PoseReader
@@ -35,6 +36,9 @@ from repose_jax.pose.people import Box, Person
 from repose_jax.pose.retarget import MODES, Mode
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
+LARGEST = 8
+"""Times the model's size that a picture can be."""
+
 PoseLike = str | os.PathLike[str] | NamedPose | np.ndarray
 
 
@@ -46,18 +50,21 @@ class Prepared:
       source: [height, width, 3].
       source_pose, target_pose: in pixels of that frame.
       notes: what had to be done to them, one sentence each.
+      large: the source a whole number of times as large, for a result of that size; None for one of
+        the model's.
     """
 
     source: UInt8[np.ndarray, "h w 3"]
     source_pose: Float[np.ndarray, "joints 3"]
     target_pose: Float[np.ndarray, "joints 3"]
     notes: tuple[str, ...]
+    large: UInt8[np.ndarray, "h2 w2 3"] | None = None
 
 
 class PoseTransfer:
     """Re-renders a person in another pose.
 
-        transfer = PoseTransfer.load("people")
+        transfer = PoseTransfer.load("people-256")
         picture = transfer("photo.png", "pose.json", source_pose="photo.json")
 
     Attributes:
@@ -99,7 +106,8 @@ class PoseTransfer:
 
     def __call__(
         self, image: ImageLike, pose: PoseLike, *, source_pose: PoseLike | None = None,
-        box: Box | None = None, retarget: Mode = "bones", seed: int = 0, **settings: Any,
+        box: Box | None = None, retarget: Mode = "bones", enlarge: int = 1, seed: int = 0,
+        **settings: Any,
     ) -> Image.Image:
         """Paints the person of a picture in a pose.
 
@@ -114,24 +122,27 @@ class PoseTransfer:
           retarget: what of the target pose's body becomes the source's: "bones" the lengths of its
             limbs, its size and its place, "scale" the last two, "none" nothing (see
             `pose/retarget.py`).
+          enlarge: how many times the model's size the picture is to be; its details are the photo's
+            own, where the painter keeps them (see `models/enlarging.py`).
           seed: the same seed gives the same picture.
           **settings: fields of `SampleConfig`, such as steps or guidance.
 
         Returns:
-          The picture, of the model's size.
+          The picture, of the model's size or `enlarge` times it.
 
         Raises:
           UserError: a file or a pose cannot be used, or a setting is out of range.
         """
         if source_pose is None:
             source_pose = self.photo_pose(image, person=box or "largest")
-        prepared = self.prepare(image, source_pose, pose, box=box, retarget=retarget)
+        prepared = self.prepare(image, source_pose, pose, box=box, retarget=retarget,
+                                enlarge=enlarge)
         config = dataclasses.replace(self.sample, **settings)
         return Image.fromarray(self.run([prepared], seed, config)[0])
 
     def prepare(
         self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike, *,
-        name: str = "image", box: Box | None = None, retarget: Mode = "bones",
+        name: str = "image", box: Box | None = None, retarget: Mode = "bones", enlarge: int = 1,
     ) -> Prepared:
         """Brings a picture and its poses to the model's frame and skeleton; see `__call__`.
 
@@ -139,6 +150,7 @@ class PoseTransfer:
         """
         if retarget not in MODES:
             raise UserError("retarget", f"is {retarget}", f"choose one of {', '.join(MODES)}")
+        self._check_enlarge(enlarge)
         where = image if isinstance(image, (str, os.PathLike)) else name
         frames = [] if image is not where else frame_note(image)
         photo = pixels_of(image, where)
@@ -158,8 +170,18 @@ class PoseTransfer:
             target = on_body(target, source, retarget)
         picture, _, note = letterbox(photo, None, self.size)
         resized = [f"{where}: {note}"] if note else []
+        large = None
+        if enlarge > 1:
+            large = letterbox(photo, None, (enlarge * self.size[0], enlarge * self.size[1]))[0]
         return Prepared(picture, source.pose, target.pose,
-                        (*frames, *source.notes, *target.notes, *resized))
+                        (*frames, *source.notes, *target.notes, *resized), large)
+
+    def _check_enlarge(self, times: int) -> None:
+        if not 1 <= times <= LARGEST:
+            raise UserError("enlarge", f"is {times}", f"give 1 to {LARGEST}")
+        if times > 1 and not self.loaded.model.config.network.painter.channels:
+            raise UserError("enlarge", "needs a painter, which this model has not",
+                            "leave it out, or choose a model that paints")
 
     def _named(self, given: PoseLike, what: str, size: tuple[int, int] | None = None,
                person: Person = "largest") -> NamedPose:
@@ -244,7 +266,7 @@ class PoseTransfer:
         """Samples a batch; picture i does not depend on the others, nor on its place.
 
         Args:
-          prepared: from `prepare`.
+          prepared: from `prepare`, with one `enlarge`.
           seed: shared by the pictures, so that equal inputs give equal pictures.
           config: settings of the sampler.
           watch: is told of every step as it is done, and may stop; see `generate`.
@@ -252,7 +274,13 @@ class PoseTransfer:
         Raises:
           UserError: for settings that are out of range, a guide that cannot be used.
         """
-        return np.asarray(self._generate(prepared, seed, config or self.sample, False, watch)[0])
+        painted = self._generate(prepared, seed, config or self.sample, False, watch)[0]
+        larger = [p.large for p in prepared if p.large is not None]
+        if larger:
+            source, *poses = self._stack(prepared)
+            painted = enlarged(self.loaded.model, self.loaded.params, painted, source,
+                               np.stack(larger), *poses)
+        return np.asarray(painted)
 
     def trajectory(
         self, prepared: Prepared, seed: int, config: SampleConfig | None = None

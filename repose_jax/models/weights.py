@@ -2,8 +2,8 @@
 
 A file holds one network: a model, one of the two that guide it, a pose estimator or a pose
 interaction field, a re-identification network, a first stage, or what a task of somebody's own
-made. It is named by a bundled name ("people"), by its path, or by the folder of the training run that
-made it.
+made. It is named by a bundled name ("people-256"), by its path, or by the folder of the training run
+that made it.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def with_finer_cells(params: Params, patch: int, factor: int, channels: int = 3)
 
     A source whose blocks of factor x factor pixels are each of one colour gives the same features, the
     same flow, and the picture as it was, enlarged, wherever it is smooth: the last two layers look at
-    the nearest pixels, which now are half as far.
+    the nearest pixels, which now are half as far. What the denoiser adds to a painted picture would be
+    a grid by that: there it begins with adding nothing.
 
     Args:
       params: of a `Network`; a painter is not needed.
@@ -69,4 +70,5 @@ def with_finer_cells(params: Params, patch: int, factor: int, channels: int = 3)
         painter = params["painter"]
         seen = painter["head"]["bias"].shape[0] - channels  # a logit for each picture that it sees
         grown["painter"] = unfold(stem(painter, *[channels] * seen))
+        grown["unet"]["head"] = {name: jnp.zeros_like(x) for name, x in unet["head"].items()}
     return grown

@@ -2,7 +2,7 @@
 
     from repose_jax import Client
 
-    picture = Client("http://127.0.0.1:8008").paint("photo.png", "pose.json", "people", seed=3)
+    picture = Client("http://127.0.0.1:8008").paint("photo.png", "pose.json", "people-256", seed=3)
     pathlib.Path("out.png").write_bytes(picture)
 """
 

@@ -7,13 +7,14 @@ import binascii
 import dataclasses
 import json
 import pathlib
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict
-from repose_jax.common.ranges import Finite, Natural, Seed, Side, Weight
+from repose_jax.common.ranges import Finite, Natural, Range, Seed, Side, Weight
+from repose_jax.inference.pipeline import LARGEST
 from repose_jax.pose.formats import NamedPose, read_pose
 from repose_jax.pose.pose_writers import Format
 from repose_jax.pose.retarget import Mode
@@ -104,6 +105,7 @@ class PaintRequest:
       source, target: the poses in pixels of the photo, in our own JSON; a source of None is read off
         the photo.
       retarget: what of the target pose's body becomes the source's.
+      enlarge: how many times the model's size the picture is to be.
       seed: the same seed gives the same picture.
       steps, source_weight: of the sampler; the model's own where they are None.
       target_weight, pif_weight: of the gradient guidance; the model's own where they are None.
@@ -115,6 +117,7 @@ class PaintRequest:
     target: Any
     source: Any = None
     retarget: Literal["bones", "scale", "none"] = "bones"
+    enlarge: Annotated[int, Range(1, LARGEST)] = 1
     seed: Seed = 0
     steps: Natural | None = None
     source_weight: Finite | None = None

@@ -194,12 +194,13 @@ class AppService:
             source_sha256=hashlib.sha256(content).hexdigest(), seed=request.seed, pose=target,
             retarget=request.retarget, consent=checked_note(request.consent, "consent"),
             source_pose=["page", source.digest()] if request.source is not None else [
-                transfer.detector.name, None])
+                transfer.detector.name, None],
+            **({"enlarge": request.enlarge} if request.enlarge > 1 else {}))
         png = png_content(picture, text, self._seal, [content])
         about = {"sha256": hashlib.sha256(png).hexdigest(),
                  "pixels_sha256": pixels_hash(picture)} | details(text)
-        return {"picture": _base64(png), "about": about,
-                "source": _base64(encode_png(prepared.source)),
+        shown = prepared.source if prepared.large is None else prepared.large
+        return {"picture": _base64(png), "about": about, "source": _base64(encode_png(shown)),
                 "seconds": round(seconds, 2), "notes": list(prepared.notes)}
 
     def alignment(self, request: AlignmentRequest) -> dict[str, Any]:
@@ -212,7 +213,7 @@ class AppService:
         transfer = self.transfer(painted.model)
         with self.reading:
             picture = read_image(request.picture.label, request.picture.content())
-        if picture.shape[:2] != transfer.size:
+        if picture.shape[:2] != tuple(painted.enlarge * side for side in transfer.size):
             raise UserError(request.picture.label, "is not of the model's size", "give its picture")
         prepared = self._prepared(transfer, painted, painted.photo.content())[2]
         with self._painting:
@@ -230,7 +231,8 @@ class AppService:
             source = _read_off(transfer, image, request.photo) if request.source is None else posed(
                 "source pose", request.source)
             return source, target, transfer.prepare(
-                image, source, target, name=request.photo.label, retarget=request.retarget)
+                image, source, target, name=request.photo.label, retarget=request.retarget,
+                enlarge=request.enlarge)
 
     def _settings(self, transfer: PoseTransfer, request: PaintRequest) -> SampleConfig:
         """The model's settings with a request's in their place; UserError where they do not suit."""

@@ -52,7 +52,7 @@ function pair(pairs) {
 async function start() {
   work.rows = named(wanted());
   batch.settings = { model: $("model").value, retarget: $("retarget").value,
-    seed: Number($("seed").value) || 0, consent: $("consent").value };
+    enlarge: Number($("enlarge").value), seed: Number($("seed").value) || 0, consent: $("consent").value };
   draw();
   await go();
 }

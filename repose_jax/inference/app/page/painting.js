@@ -6,7 +6,8 @@ const KEPT = 30;  // pictures of the history
 function request() {
   const values = { model: app.model.name, photo: app.photo,
     source: ours("source", editors.source.pose), target: ours("target", editors.target.pose),
-    retarget: $("retarget").value, seed: number("seed") || 0, consent: $("consent").value };
+    retarget: $("retarget").value, enlarge: Number($("enlarge").value), seed: number("seed") || 0,
+    consent: $("consent").value };
   for (const name of SETTINGS) values[name] = $(name).disabled ? null : number(name);
   return values;
 }
@@ -146,6 +147,7 @@ function remember(step) {
     editors.source.start(size, model, preview, values.source.joints);
     editors.target.start(size, model, preview, values.target.joints);
     $("retarget").value = values.retarget;
+    $("enlarge").value = values.enlarge;
     $("seed").value = values.seed;
     $("consent").value = values.consent;
     setSettings(values);

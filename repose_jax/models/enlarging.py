@@ -1,0 +1,64 @@
+"""A painted picture at the resolution of its photo (docs/method.md, 32).
+
+What the painter keeps of the source it keeps by a flow and by shares of each pixel, both smooth.
+Enlarged, they fetch the photo's own pixels, and the larger picture gets the texture that the model's
+size cannot hold, without a network of that size. What was painted anew stays as soft as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from repose_jax.common.signal import to_image, to_signal
+from repose_jax.models.pose_transfer import Params, RePoseModel
+from repose_jax.networks.fill import without_person
+from repose_jax.networks.warp import resize, warp
+
+AnyArray = Array | np.ndarray
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def enlarged(
+    model: RePoseModel,
+    params: Params,
+    painted: UInt8[AnyArray, "batch h w 3"],
+    source: UInt8[AnyArray, "batch h w 3"],
+    large: UInt8[AnyArray, "batch h2 w2 3"],
+    source_pose: Float[AnyArray, "batch joints 3"],
+    target_pose: Float[AnyArray, "batch joints 3"],
+) -> UInt8[Array, "batch h2 w2 3"]:
+    """The painted pictures with what `large` shows more than `source` where the painter kept it.
+
+    Args:
+      model: with a painter.
+      params: its parameters.
+      painted: pictures of the model, painted or refined from what follows.
+      source: the sources in the model's size.
+      large: the same in a whole number of times that size.
+      source_pose, target_pose: pixels of the model's size.
+
+    Returns:
+      Pictures of the size of `large`.
+    """
+    times, size = large.shape[1] // source.shape[1], (large.shape[1], large.shape[2])
+    coarse, fine = to_signal(jnp.asarray(source)), to_signal(jnp.asarray(large))
+    pose = jnp.asarray(source_pose)
+    painting, alignment = model.paint(params, coarse, pose, jnp.asarray(target_pose))
+
+    def up(x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c"]:
+        return resize(x, size)
+
+    picture = up(to_signal(jnp.asarray(painted)))
+    picture += up(painting.mask) * (warp(fine, up(alignment.flow)) - up(alignment.picture))
+    if model.config.network.painter.scene:
+        skeleton = model.network.skeleton
+        # Pixels have their centres at whole numbers.
+        there = pose.at[..., :2].set(times * (pose[..., :2] + 0.5) - 0.5)
+        more = without_person(fine, there, skeleton) - up(without_person(coarse, pose, skeleton))
+        picture += up(painting.scene) * more
+    return to_image(picture)
