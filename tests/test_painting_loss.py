@@ -116,7 +116,7 @@ class TestLosses:
         alignment = Alignment({}, SOURCE, jnp.zeros((2, *SIZE, 2)), ())
         painted, target = normal(8, 2, *SIZE, 3), normal(9, 2, *SIZE, 3)
         judge = Discriminator()
-        theirs = judge.init(jax.random.key(0), painted, SOURCE, maps)["params"]
+        theirs = jax.jit(judge.init)(jax.random.key(0), painted, SOURCE, maps)["params"]
 
         def both(theirs, painted):
             terms = adversarial_terms(theirs, painted, target, alignment, maps, objective)
@@ -129,9 +129,9 @@ class TestLosses:
             match = sum(jnp.mean(jnp.abs(a - b)) for a, b in zip(features, real))
             return hinge, -0.5 * jnp.mean(false) + 0.25 * match
 
-        for_theirs, for_ours = jax.grad(both, argnums=(0, 1))(theirs, painted)
-        want_theirs = jax.grad(lambda p: game(p, painted)[0])(theirs)
-        want_ours = jax.grad(lambda x: game(theirs, x)[1])(painted)
+        for_theirs, for_ours = jax.jit(jax.grad(both, argnums=(0, 1)))(theirs, painted)
+        want_theirs = jax.jit(jax.grad(lambda p: game(p, painted)[0]))(theirs)
+        want_ours = jax.jit(jax.grad(lambda x: game(theirs, x)[1]))(painted)
         np.testing.assert_allclose(for_ours, want_ours, atol=1e-6)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), for_theirs,
                      want_theirs)
