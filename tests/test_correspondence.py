@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.data.people import body, render, sample_identity, sample_view, scene
 from repose_jax.data.people.correspondence import correspondence
 from repose_jax.models.painting_loss import PaintingObjective, correspondence_term
+from repose_jax.networks import warp as warp_module
 from repose_jax.networks.rpa import Alignment, Trace
-from repose_jax.networks.warp import warp
 
 SIZE = (128, 64)
+warp = jax.jit(warp_module.warp)
 EVEN = scene.Light(direction=(0.0, -1.0, 0.0), sun=0.0, sky=0.9, shadow=0.0)
 FAR = scene.Camera(yaw=10.0, distance=1e9, fill=0.6)
 

@@ -84,9 +84,9 @@ class TestGroupNorm:
         """On maps that are almost flat too."""
         params = {"scale": normal(1, 6), "bias": normal(2, 6)}
         x, weights = normal(0, 2, 4, 4, 6) * spread + 10, normal(3, 2, 4, 4, 6)
-        found, wanted = (jax.value_and_grad(
-            lambda params, x, norm=norm: (norm.apply({"params": params}, x) * weights).sum(), (0, 1))(
-                params, x) for norm in (group_norm(6, 2), nn.GroupNorm(
+        found, wanted = (jax.jit(jax.value_and_grad(
+            lambda params, x, norm=norm: (norm.apply({"params": params}, x) * weights).sum(),
+            (0, 1)))(params, x) for norm in (group_norm(6, 2), nn.GroupNorm(
                     num_groups=2, epsilon=1e-5, use_fast_variance=False)))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(
             a, b, atol=2e-3 * np.abs(b).max()), found, wanted)
@@ -309,7 +309,9 @@ class TestUNet:
         inputs = unet_inputs(TINY)
         params = fill(shapes_of(unet, *inputs, method=whole_unet))
         features = {k: jnp.full_like(f, k + 1.0) for k, f in inputs[3].items()}
-        keys_values, injected = apply(unet, params, features, method="condition")
+        keys_values, injected = jax.device_get(
+            apply(unet, params, features, method="condition"))
+        params = jax.device_get(params)
         # The plan: stem, 1 | down 2, 3 | down 4, 5; levels 1 and 2 attend.
         for i, k in enumerate([3, 5, 5, 4, 2]):
             layer = params[f"attention_{i}"]

@@ -84,7 +84,7 @@ def pictures(seed, batch=2, size=(48, 32)):
 def test_the_features_are_those_of_the_network(params):
     x = pictures(0)
     with jax.default_matmul_precision("highest"):
-        found, outputs = jax.jit(features)(params, x), plainly(state(), x)
+        found, outputs = compiled_features(params, x), jax.jit(lambda x: plainly(state(), x))(x)
     assert [f.shape for f in found] == [
         (2, 48 // side, 32 // side, c) for side, c in zip((2, 4, 8, 16), TAP_CHANNELS, strict=True)]
     for tap, block in zip(found, TAPPED, strict=True):
@@ -108,11 +108,15 @@ def test_other_tensors_are_refused(name, value, says):
         params_from_torch(tensors)
 
 
+compiled_terms = jax.jit(perceptual_terms, static_argnums=(7, 8))
+compiled_features = jax.jit(features)
+
+
 def terms(params, painted, target, *, perceptual=1.0, style=1.0, person=None, key=0):
     weight = jnp.ones((*painted.shape[:3], 1))
     person = weight if person is None else person
-    return perceptual_terms(params, painted, target, weight, person, 1 - person,
-                            jax.random.split(jax.random.key(key), len(painted)), perceptual, style)
+    return compiled_terms(params, painted, target, weight, person, 1 - person,
+                          jax.random.split(jax.random.key(key), len(painted)), perceptual, style)
 
 
 def test_equal_pictures_cost_nothing_wherever_they_are_moved(params):
@@ -136,7 +140,7 @@ def test_a_place_is_judged_by_what_is_seen_of_it(params):
     weight = jnp.ones_like(left)
 
     def style(target, seen):
-        return float(perceptual_terms(
+        return float(compiled_terms(
             params, x, target, weight, jnp.zeros_like(left), seen,
             jax.random.split(jax.random.key(0), len(x)), 0.0, 1.0)["style"])
 
@@ -147,7 +151,7 @@ def test_a_place_is_judged_by_what_is_seen_of_it(params):
 
 def test_no_gradient_reaches_the_target(params):
     x, y = pictures(1), pictures(2)
-    ours, theirs = jax.grad(lambda x, y: sum(terms(params, x, y).values()), (0, 1))(x, y)
+    ours, theirs = jax.jit(jax.grad(lambda x, y: sum(terms(params, x, y).values()), (0, 1)))(x, y)
     assert np.abs(ours).max() > 0 and np.abs(theirs).max() == 0
 
 
@@ -165,7 +169,7 @@ def test_style_tells_the_person_from_the_place(params):
     x = x.at[:, :, :16].multiply(0.1)
     person = jnp.zeros((1, 16, 32, 1)).at[:, :, :16].set(1)
     swapped = jnp.roll(x, 16, axis=2)
-    ours, theirs = (features(params, picture)[0] for picture in (x, swapped))
+    ours, theirs = (compiled_features(params, picture)[0] for picture in (x, swapped))
     where = person[:, ::2, ::2]
     whole = [gram(f, jnp.ones_like(where)) for f in (ours, theirs)]
     parts = [gram(ours, w) - gram(theirs, w) for w in (where, 1 - where)]

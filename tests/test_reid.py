@@ -103,19 +103,23 @@ class TestAugmentation:
     image = jnp.linspace(-1, 1, 32 * 16 * 3).reshape(32, 16, 3)
 
     def test_each_step_does_what_it_says(self):
+        def each(change, *more):
+            return jax.jit(jax.vmap(change, (None, 0, *more)))
+
         keys = jax.random.split(jax.random.key(0), 40)
-        flips = jax.vmap(mirrored, (None, 0))(self.image, keys)
+        flips = each(mirrored)(self.image, keys)
         same = (flips == self.image).all((1, 2, 3))
         assert same.any() and ((flips == self.image[:, ::-1]).all((1, 2, 3)) | same).all()
-        moved = jax.vmap(shifted, (None, 0))(self.image, keys)
+        moved = each(shifted)(self.image, keys)
         assert (moved[:, 8, 8] != self.image[8, 8]).any()
         assert set(np.unique(moved)) <= set(np.unique(self.image))
-        holes = (jax.vmap(erased, (None, 0, None))(self.image, keys, 1.0) == 0).all(-1)
+        erase = each(erased, None)
+        holes = (erase(self.image, keys, 1.0) == 0).all(-1)
         share = holes.mean((1, 2))
         assert (share > 0.01).all() and (share < 0.45).all()
-        untouched = jax.vmap(erased, (None, 0, None))(self.image, keys, 0.0)
+        untouched = erase(self.image, keys, 0.0)
         assert (untouched == self.image).all()
-        colored = jax.vmap(recolored, (None, 0))(self.image, keys)
+        colored = each(recolored)(self.image, keys)
         assert jnp.abs(colored).max() <= 1 and jnp.abs(colored - self.image).max() < 0.5
 
     def test_pictures_are_changed_one_by_one(self):
@@ -131,7 +135,7 @@ class TestTraining:
         weights = load_reid(trained)
         assert weights.config.people == 8 and weights.facts["real"] == 40
         images = jnp.stack([pictures.read(i) for i in range(40)]) / 127.5 - 1
-        features = np.asarray(ReidNetwork(weights.config).apply(
+        features = np.asarray(jax.jit(ReidNetwork(weights.config).apply)(
             {"params": weights.params}, images).features)
         others = lambda some: np.eye(40, dtype=bool)[some]  # noqa: E731
         ranking = rank(features, features, pictures.person, pictures.person, others)

@@ -91,7 +91,7 @@ def test_an_accumulated_gradient_is_that_of_the_whole_batch(parts):
     """SGD, with noise: sample i draws the same whatever part it is in."""
     optimizer, batch = make_optimizer(SGD, 8), next(Batches())
     (whole, wanted), (split, found) = (
-        make_train_step(squared_error, optimizer, ema_decay=0.9, accumulate=accumulate)(
+        jax.jit(make_train_step(squared_error, optimizer, ema_decay=0.9, accumulate=accumulate))(
             create_state(initial_params(), optimizer), batch, jax.random.key(3))
         for accumulate in (1, parts))
     assert abs(float(whole.params["b"])) > 1e-2

@@ -43,9 +43,14 @@ def standing(skeleton, turn=0.0, shift=(0.0, 0.0), scale=1.0):
     return pose
 
 
+compiled_flow = jax.jit(turned_flow, static_argnums=(4, 5, 6))
+compiled_flat_flow = jax.jit(skeleton_flow, static_argnums=(2, 3, 4))
+facing_of = jax.jit(lambda params, poses: apply(Facing(), params, poses))
+
+
 def flow(skeleton, source, target, source_turn=0.0, target_turn=0.0):
-    turned = turned_flow(*(jnp.asarray(x) for x in (source, target)), jnp.float32(source_turn),
-                         jnp.float32(target_turn), skeleton, SIZE, SIZE)
+    turned = compiled_flow(*(jnp.asarray(x) for x in (source, target)), jnp.float32(source_turn),
+                           jnp.float32(target_turn), skeleton, SIZE, SIZE)
     return np.asarray(turned) * PIXELS
 
 
@@ -96,8 +101,9 @@ class TestTurnedFlow:
             return jnp.sum(turned_flow(source, jnp.asarray(pose), turn, jnp.float32(0.2), skeleton,
                                        (16, 8), SIZE) ** 2)
 
+        slopes_of = jax.jit(jax.grad(total, (0, 1)))
         for source in (nobody, pose):
-            slopes = jax.grad(total, (0, 1))(jnp.asarray(source), jnp.float32(0.5))
+            slopes = slopes_of(jnp.asarray(source), jnp.float32(0.5))
             assert all(bool(jnp.isfinite(slope).all()) for slope in slopes)
 
 
@@ -109,7 +115,8 @@ def test_it_is_nearer_to_the_truth_than_the_flat_one():
     pairs = np.asarray(people.pairs[np.arange(0, len(people.pairs), 2)])
     turns = [jnp.array([people.turn(i) for i in column.tolist()]) for column in pairs.T]
     size = people.skeleton, SIZE, SIZE
-    found = {"flat": skeleton_flow(*poses, *size), "turned": turned_flow(*poses, *turns, *size)}
+    found = {"flat": compiled_flat_flow(*poses, *size),
+             "turned": compiled_flow(*poses, *turns, *size)}
     error = {name: np.linalg.norm(np.asarray(flow) * PIXELS - batch["flow"], axis=-1)[batch["seen"]]
              for name, flow in found.items()}
     assert error["turned"].mean() < 0.85 * error["flat"].mean()
@@ -118,13 +125,13 @@ def test_it_is_nearer_to_the_truth_than_the_flat_one():
 
 class TestFacing:
     def test_fresh_it_faces_the_camera_wherever_one_stands(self):
-        params = fresh_facing(FacingConfig(skeleton="market14"))(jax.random.key(0))
+        params = jax.jit(fresh_facing(FacingConfig(skeleton="market14")))(jax.random.key(0))
         skeleton = SKELETONS["market14"]
         poses = np.stack([standing(skeleton), standing(skeleton, 1.0), np.zeros((14, 3), np.float32)])
-        np.testing.assert_array_equal(angle(apply(Facing(), params, jnp.asarray(poses))), 0)
+        np.testing.assert_array_equal(angle(facing_of(params, jnp.asarray(poses))), 0)
         params = jax.tree.map(lambda x: x + 0.1, params)
         small = standing(skeleton, 1.0, scale=0.5, shift=(9, 4))
-        answers = np.asarray(apply(Facing(), params, jnp.asarray(np.stack([poses[1], small]))))
+        answers = np.asarray(facing_of(params, jnp.asarray(np.stack([poses[1], small]))))
         np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
         assert np.abs(answers[0] - [1, 0]).max() > 0.1
 
@@ -178,11 +185,11 @@ class TestInAModel:
                           for turn in (0.3, -0.5))
         alignment = jax.jit(RePoseModel(self.config).align)(
             whole, jnp.zeros((1, *SIZES, 3)), source, target)
-        turns = (angle(apply(Facing(), load_facing("facing-market14").params, pose))
+        turns = (angle(facing_of(load_facing("facing-market14").params, pose))
                  for pose in (source, target))
-        expected = turned_flow(source, target, *turns, SKELETONS["market14"], SIZES, SIZES)
+        expected = compiled_flow(source, target, *turns, SKELETONS["market14"], SIZES, SIZES)
         np.testing.assert_allclose(alignment.flow, expected, atol=1e-5)
-        assert float(jnp.abs(expected - skeleton_flow(
+        assert float(jnp.abs(expected - compiled_flat_flow(
             source, target, SKELETONS["market14"], SIZES, SIZES)).max()) > 0.01
 
     def test_a_flat_model_may_begin_it(self, tmp_path):

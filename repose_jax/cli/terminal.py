@@ -140,4 +140,3 @@ def use_compilation_cache() -> None:
               file=sys.stderr)
         return
     jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)

@@ -228,12 +228,22 @@ def _expected(
 ) -> Params:
     """Names, shapes and types of the parameters of a configuration."""
     try:
-        return jax.eval_shape(init(config), jax.random.key(0))
+        return _shapes(init, config)
     except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError, AssertionError,
             flax.errors.FlaxError) as error:
         # Each number may be in range and all of them together still make no network.
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: config", f"makes no network ({first:.120})", _HINT) from None
+
+
+@functools.lru_cache(maxsize=32)
+def _shapes(init: Callable[[Any], Callable[[jax.Array], Params]], config: Any) -> Params:
+    """Shapes and types of fresh parameters; to trace a network takes longer than to read its file."""
+    return jax.eval_shape(init(config), jax.random.key(0))
+
+
+def _fresh_model(config: ModelConfig) -> Callable[[jax.Array], Params]:
+    return RePoseModel(config).init
 
 
 def save_model(
@@ -251,7 +261,7 @@ def load_model(name: str | os.PathLike[str]) -> PretrainedModel:
       UserError: missing, damaged, not a model of this package, or of another configuration than
         its tensors.
     """
-    read = load_weights(name, "model", ModelConfig, lambda config: RePoseModel(config).init)
+    read = load_weights(name, "model", ModelConfig, _fresh_model)
     path = model_path(name)
     if read.config.latent:
         _check_scale(name, read.params["first_stage"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -98,17 +98,21 @@ def test_pictures_that_were_made_otherwise_are_not_replaced_unasked(
 
 
 def test_only_a_batch_of_pictures_is_held_at_a_time(photos, market_model, tmp_path, monkeypatch):
-    most, sample = [], PoseTransfer.run
+    made, most, prepare, sample = [], [], Prepared.__init__, PoseTransfer.run
     monkeypatch.setattr(command, "_BATCH", 2)
 
+    def noting(self, *arguments):
+        prepare(self, *arguments)
+        made.append(weakref.ref(self))
+
     def counting(self, *arguments):
-        gc.collect()
-        most.append(sum(type(thing) is Prepared for thing in gc.get_objects()))
+        most.append(sum(prepared() is not None for prepared in made))
         return sample(self, *arguments)
 
+    monkeypatch.setattr(Prepared, "__init__", noting)
     monkeypatch.setattr(PoseTransfer, "run", counting)
     assert paint(photos, market_model, tmp_path) == 0
-    assert len(most) == COUNT / 2 and max(most) <= 4
+    assert len(made) >= COUNT and len(most) == COUNT / 2 and 2 <= max(most) <= 4
 
 
 @pytest.mark.slow
