@@ -12,7 +12,7 @@ from repose_jax.cli.detector import BoxOption, Kind
 from repose_jax.cli.provenance_options import ProvenanceOptions
 from repose_jax.common.ranges import Finite, Fraction, Natural, Range, Seed
 from repose_jax.diffusion.time_grid import TimeGrid
-from repose_jax.inference.pipeline import LARGEST
+from repose_jax.models.enlarging import LARGEST
 from repose_jax.models.sample_config import SamplerName
 from repose_jax.models.sample_overrides import GuidanceOptions
 from repose_jax.pose.retarget import Mode

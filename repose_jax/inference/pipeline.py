@@ -21,7 +21,7 @@ from repose_jax.diffusion.samplers import Step
 from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
 from repose_jax.inference.model_frame import in_frame, in_skeleton, on_body
-from repose_jax.models.enlarging import enlarged
+from repose_jax.models.enlarging import LARGEST, enlarged
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_predictor import PoseReader
@@ -35,9 +35,6 @@ from repose_jax.pose.formats import (
 from repose_jax.pose.people import Box, Person
 from repose_jax.pose.retarget import MODES, Mode
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
-
-LARGEST = 8
-"""Times the model's size that a picture can be."""
 
 PoseLike = str | os.PathLike[str] | NamedPose | np.ndarray
 

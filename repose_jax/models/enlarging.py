@@ -19,6 +19,9 @@ from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.networks.fill import without_person
 from repose_jax.networks.warp import resize, warp
 
+LARGEST = 8
+"""Times the model's size that a picture can be."""
+
 AnyArray = Array | np.ndarray
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict
 from repose_jax.common.ranges import Finite, Natural, Range, Seed, Side, Weight
-from repose_jax.inference.pipeline import LARGEST
+from repose_jax.models.enlarging import LARGEST
 from repose_jax.pose.formats import NamedPose, read_pose
 from repose_jax.pose.pose_writers import Format
 from repose_jax.pose.retarget import Mode
