@@ -1,5 +1,7 @@
 """The convolution whose gradient stays fast in a scan: the same numbers as XLA's own."""
 
+import argparse
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from repose_jax.experiments.bench.convolution import Shape
 from repose_jax.networks import conv
 from repose_jax.networks.conv import Conv, conv_general_dilated
 
@@ -188,3 +191,17 @@ def test_other_convolutions_are_refused(options):
 def test_module_has_the_parameters_of_flax():
     params = Conv(5, (3, 3)).init(jax.random.key(0), jnp.ones((1, 4, 4, 2)))["params"]
     assert params["kernel"].shape == (3, 3, 2, 5) and params["bias"].shape == (5,)
+
+
+def test_a_shape_of_the_bench_counts_its_operations():
+    shape = Shape.read("2x4x8x32x16x3")
+    assert shape.operations == 2 * (2 * 4 * 8) * (9 * 32 * 16) / 1e9
+    assert [a.shape for a in shape.arrays()] == [(2, 4, 8, 32), (3, 3, 32, 16), (2, 4, 8, 16)]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("4x4", "six whole numbers"), ("1x4x4x8x8xa", "six whole numbers"), ("1x4x4x8x8x2", "odd"),
+    ("0x4x4x8x8x3", "at least 1")])
+def test_another_shape_is_refused(text, message):
+    with pytest.raises(argparse.ArgumentTypeError, match=message):
+        Shape.read(text)

@@ -100,13 +100,17 @@ class Theirs:
     few = picture
 
     def training(self) -> Run:
-        """What the loop of train.py does with a batch, its copies to a GPU apart."""
+        """What the loop of train.py does with a batch, its copies to a GPU apart.
+
+        Moves the network that the other runs use, too; a copy would be 0.7 GB.
+        """
         import copy
 
-        model, average = copy.deepcopy(self.network).train(), copy.deepcopy(self.network)
+        model, average = self.network, copy.deepcopy(self.network)
         optimizer = self._torch.optim.Adam(model.parameters(), lr=2e-5)
 
         def step():
+            model.train()
             loss = self._process.training_losses(
                 model, x_start=self._source, t=self._time, cond_input=[self._source, self._maps],
                 prob=0.9)["loss"].mean()
@@ -117,6 +121,7 @@ class Theirs:
             news = dict(model.named_parameters())
             for name, old in average.named_parameters():
                 old.data.mul_(0.9999).add_(news[name].data, alpha=1 - 0.9999)
+            model.eval()
 
         return step
 

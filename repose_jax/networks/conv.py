@@ -56,7 +56,7 @@ def _convolve(x, kernel, precision):
     if not _by_product(x, kernel):
         return by(x, kernel)
     return lax.platform_dependent(
-        x, kernel, cpu=functools.partial(_product, precision=precision), default=by)
+        x, kernel, cpu=functools.partial(product, precision=precision), default=by)
 
 
 _same = jax.custom_vjp(_convolve, nondiff_argnums=(2,))
@@ -81,7 +81,7 @@ def _for_picture(kernel, cotangent, precision):
     if not _by_product(cotangent, kernel, times=4):
         return turned(kernel, cotangent)
     return lax.platform_dependent(
-        kernel, cotangent, cpu=functools.partial(_product_for_picture, precision=precision),
+        kernel, cotangent, cpu=functools.partial(product_for_picture, precision=precision),
         default=turned)
 
 
@@ -116,7 +116,7 @@ def _at_once(precision, x, kernel, cotangent):
 
 
 def _of_products(precision, x, kernel, cotangent):
-    return _product_for_kernel(x, kernel.shape[:2], cotangent, precision)
+    return product_for_kernel(x, kernel.shape[:2], cotangent, precision)
 
 
 def _summed(x, cotangent, padding, precision):
@@ -160,26 +160,27 @@ def _patches(
     return lax.optimization_barrier(joined)  # or they may be made anew for each block of the product
 
 
-def _product(
-    x: Float[Array, "batch h w c"], kernel: Float[Array, "kh kw c d"], precision
+def product(
+    x: Float[Array, "batch h w c"], kernel: Float[Array, "kh kw c d"], precision=None
 ) -> Float[Array, "batch h w d"]:
-    """The convolution."""
-    product = jnp.matmul(_patches(x, kernel.shape[:2]), kernel.reshape(-1, kernel.shape[3]),
-                         precision=precision)
-    return product.reshape(*x.shape[:3], -1)
+    """The convolution as a matrix product, whatever its shape."""
+    out = jnp.matmul(_patches(x, kernel.shape[:2]), kernel.reshape(-1, kernel.shape[3]),
+                     precision=precision)
+    return out.reshape(*x.shape[:3], -1)
 
 
-def _product_for_picture(
-    kernel: Float[Array, "kh kw c d"], cotangent: Float[Array, "batch h w d"], precision
+def product_for_picture(
+    kernel: Float[Array, "kh kw c d"], cotangent: Float[Array, "batch h w d"],
+    precision=None,
 ) -> Float[Array, "batch h w c"]:
-    """The gradient with respect to x: that of the rows, each number added where it was taken from."""
+    """Its gradient with respect to x: that of the rows, each number added where it was taken from."""
     (rows, columns, channels), shape = kernel.shape[:3], cotangent.shape[:3]
-    product = lax.dot_general(
+    rows_gradient = lax.dot_general(
         cotangent.reshape(-1, kernel.shape[3]), kernel.reshape(-1, kernel.shape[3]),
         (((1,), (1,)), ((), ())), precision=precision)
     if (rows, columns) == (1, 1):
-        return product.reshape(*shape, channels)
-    taps = lax.optimization_barrier(product).reshape(*shape, rows, columns, channels)
+        return rows_gradient.reshape(*shape, channels)
+    taps = lax.optimization_barrier(rows_gradient).reshape(*shape, rows, columns, channels)
     zero = jnp.zeros((), taps.dtype)
 
     def moved(i: int, j: int) -> Float[Array, "batch h w c"]:
@@ -190,17 +191,17 @@ def _product_for_picture(
     return sum(moved(i, j) for i in range(rows) for j in range(columns))
 
 
-def _product_for_kernel(
+def product_for_kernel(
     x: Float[Array, "batch h w c"], size: tuple[int, int], cotangent: Float[Array, "batch h w d"],
-    precision,
+    precision=None,
 ) -> Float[Array, "kh kw c d"]:
-    """The gradient with respect to a kernel of a (height, width)."""
+    """Its gradient with respect to a kernel of a (height, width)."""
     seen, given = _patches(x, size), cotangent.reshape(-1, cotangent.shape[-1])
     if size == (1, 1):
-        product = lax.dot_general(seen, given, (((0,), (0,)), ((), ())), precision=precision)
+        gradient = lax.dot_general(seen, given, (((0,), (0,)), ((), ())), precision=precision)
     else:  # transposed explicitly: the product is a fifth faster
-        product = jnp.matmul(lax.optimization_barrier(seen.T), given, precision=precision)
-    return product.reshape(*size, x.shape[-1], -1)
+        gradient = jnp.matmul(lax.optimization_barrier(seen.T), given, precision=precision)
+    return gradient.reshape(*size, x.shape[-1], -1)
 
 
 _same.defvjp(_forward, _backward)
