@@ -42,6 +42,8 @@ NETWORK = dataclasses.replace(
                     resample_blocks=False))
 MODEL = dataclasses.replace(CONFIG.model, network=NETWORK, first_stage=STAGE)
 SKELETON = SKELETONS["openpose18"]
+maps_of = jax.jit(pose_maps, static_argnums=(1, 2, 3))
+flow_of = jax.jit(skeleton_flow, static_argnums=(2, 3, 4))
 
 
 def stage_params(seed=0):
@@ -69,11 +71,11 @@ class TestPlaces:
     def test_a_pose_lies_in_the_latents_where_it_lies_in_the_picture(self):
         """Maps of the same cells are the same, drawn from pixels or from cells; flows too."""
         pose, other = poses(3), poses(3, 1)
-        np.testing.assert_allclose(pose_maps(in_cells(pose, 4), SKELETON, CELLS, CELLS),
-                                   pose_maps(pose, SKELETON, CELLS, SIZE), atol=1e-5)
+        np.testing.assert_allclose(maps_of(in_cells(pose, 4), SKELETON, CELLS, CELLS),
+                                   maps_of(pose, SKELETON, CELLS, SIZE), atol=1e-5)
         np.testing.assert_allclose(
-            skeleton_flow(in_cells(pose, 4), in_cells(other, 4), SKELETON, CELLS, CELLS),
-            skeleton_flow(pose, other, SKELETON, CELLS, SIZE), atol=2e-3)
+            flow_of(in_cells(pose, 4), in_cells(other, 4), SKELETON, CELLS, CELLS),
+            flow_of(pose, other, SKELETON, CELLS, SIZE), atol=2e-3)
 
     def test_the_model_shows_its_network_just_that(self):
         model = RePoseModel(MODEL)
@@ -91,10 +93,10 @@ class TestPlaces:
         signal, context, alignment, back, image = shown(params, pictures, source_pose, target_pose)
         assert signal.shape == (2, *CELLS, 5) and back.shape == image.shape == (2, *SIZE, 3)
         np.testing.assert_allclose(
-            context.maps, pose_maps(target_pose, SKELETON, CELLS, SIZE), atol=1e-5)
+            context.maps, maps_of(target_pose, SKELETON, CELLS, SIZE), atol=1e-5)
         # Nothing was learnt: the flow is the skeleton's, in parts of the picture as in latents.
         np.testing.assert_allclose(
-            alignment.flow, skeleton_flow(source_pose, target_pose, SKELETON, CELLS, SIZE), atol=2e-3)
+            alignment.flow, flow_of(source_pose, target_pose, SKELETON, CELLS, SIZE), atol=2e-3)
         assert alignment.picture.shape == (2, *SIZE, 3)
         np.testing.assert_array_equal(image, np.clip(np.round((back + 1) * 127.5), 0, 255))
 
