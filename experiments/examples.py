@@ -1,6 +1,8 @@
 """Writes examples/: rendered test people, whom no model has seen, with their poses.
 
-    python -m repose_jax.experiments.examples examples
+    python -m repose_jax.experiments.examples examples [TIMES]
+
+With TIMES the same people in so many times the size.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ PEOPLE = (("person-a", 32, 1), ("person-b", 35, 0), ("person-c", 20, 2))
 POSES = (("pose-walking", 24, 1), ("pose-arms", 12, 1), ("pose-turned", 16, 0))
 
 
-def write_examples(folder: pathlib.Path) -> None:
-    """Writes a PNG and a pose JSON for each person, and a JSON for each pose."""
+def write_examples(folder: pathlib.Path, times: int = 1) -> None:
+    """Writes a PNG and a pose JSON for each person, and a JSON for each pose, `times` as large."""
+    size = (times * SIZE[0], times * SIZE[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, identity, view in PEOPLE + POSES:
-        render = render_person(0, FIRST_TEST_IDENTITY + identity, view, SIZE)
+        render = render_person(0, FIRST_TEST_IDENTITY + identity, view, size)
         pose = NamedPose(pose=render.annotated(OPENPOSE18.name), name=name, skeleton=OPENPOSE18,
-                         size=SIZE)
+                         size=size)
         write_pose(folder / f"{name}.json", pose)
         if (name, identity, view) in PEOPLE:
             write_png(folder / f"{name}.png", render.image, {
@@ -34,4 +37,4 @@ def write_examples(folder: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    write_examples(pathlib.Path(sys.argv[1]))
+    write_examples(pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -176,7 +176,7 @@ def test_a_ramp_s_slope_is_its_step_and_a_blur_s_is_less():
 
 @pytest.mark.slow
 def test_photos_details_make_a_rendered_person_sharper():
-    persons, found = compare(PoseTransfer.load("people"), 2, 10, 0)
+    persons, found = compare(PoseTransfer.load("people-256"), 2, 10, 0)
     assert len(persons) == 10
     bicubic, detailed = (rows[:, 1].mean() for rows in found.values())
     assert bicubic < detailed < 1.2

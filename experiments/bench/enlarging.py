@@ -25,9 +25,10 @@ from repose_jax.evaluation.evaluators.sampled import choose_pairs
 from repose_jax.evaluation.metrics.masked import inside_l1, mask_gaussian_ssim
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
-from repose_jax.pose.person_mask import person_mask
+from repose_jax.pose.person_mask import RADIUS, person_mask
 
 _BATCH = 10
+_OF = 128  # the height that the mask's radius is of: it is as thick a part of every picture
 _WAYS = "bicubic", "with the photo's details"
 
 
@@ -69,7 +70,8 @@ def compare(
         ready = [Prepared(np.asarray(Image.fromarray(large.image(a)).reduce(times)), small.pose(a),
                           small.pose(b), (), large.image(a)) for a, b in some]
         true = np.stack([large.image(b) for _, b in some])
-        mask = person_mask(np.stack([small.pose(b) for _, b in some]), transfer.skeleton, size)
+        mask = person_mask(np.stack([small.pose(b) for _, b in some]), transfer.skeleton, size,
+                           radius=max(1, RADIUS * size[0] // _OF))
         mask = mask.repeat(times, 1).repeat(times, 2).astype(np.float32)
         plain = transfer.run([Prepared(r.source, r.source_pose, r.target_pose, ()) for r in ready], 0)
         made = np.stack([np.asarray(Image.fromarray(p).resize(

@@ -89,7 +89,7 @@ class TransferOptions:
     detector_model: pathlib.Path | None = None
     retarget: Mode = "bones"
     enlarge: Annotated[int, Range(1, LARGEST)] = 1
-    model: str = "people"
+    model: str = "people-256"
     seed: Seed = 0
     steps: Natural | None = None
     start: Fraction | None = None

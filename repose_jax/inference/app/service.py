@@ -63,8 +63,8 @@ class AppService:
 
     def __init__(self, models: Sequence[str] = (), seal: Seal | None = None):
         names = list(models) or [name for name in bundled() if kind_of(name) == _KIND]
-        # "people" is what the README begins with.
-        names.sort(key=lambda name: not models and name != "people")
+        # "people-256" is what the README begins with.
+        names.sort(key=lambda name: not models and name != "people-256")
         self._models = {pathlib.Path(name).name: name for name in names}
         if len(self._models) < len(names):
             raise UserError("--model", "has two models of one name", "name each once")
