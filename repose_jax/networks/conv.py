@@ -164,7 +164,7 @@ def product(
     x: Float[Array, "batch h w c"], kernel: Float[Array, "kh kw c d"], precision=None
 ) -> Float[Array, "batch h w d"]:
     """The convolution as a matrix product, whatever its shape."""
-    out = jnp.matmul(_patches(x, kernel.shape[:2]), kernel.reshape(-1, kernel.shape[3]),
+    out = jnp.matmul(_patches(x, (kernel.shape[0], kernel.shape[1])), kernel.reshape(-1, kernel.shape[3]),
                      precision=precision)
     return out.reshape(*x.shape[:3], -1)
 
@@ -188,7 +188,7 @@ def product_for_picture(
         return lax.pad(taps[:, :, :, i, j], zero,
                        ((0, 0, 0), (down, -down, 0), (right, -right, 0), (0, 0, 0)))
 
-    return sum(moved(i, j) for i in range(rows) for j in range(columns))
+    return jnp.asarray(sum(moved(i, j) for i in range(rows) for j in range(columns)))
 
 
 def product_for_kernel(
