@@ -164,8 +164,8 @@ def product(
     x: Float[Array, "batch h w c"], kernel: Float[Array, "kh kw c d"], precision=None
 ) -> Float[Array, "batch h w d"]:
     """The convolution as a matrix product, whatever its shape."""
-    out = jnp.matmul(_patches(x, (kernel.shape[0], kernel.shape[1])), kernel.reshape(-1, kernel.shape[3]),
-                     precision=precision)
+    rows, columns, _, channels = kernel.shape
+    out = jnp.matmul(_patches(x, (rows, columns)), kernel.reshape(-1, channels), precision=precision)
     return out.reshape(*x.shape[:3], -1)
 
 
