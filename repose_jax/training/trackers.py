@@ -68,9 +68,11 @@ class TensorBoard(Tracker):
     """Event files in the run's folder `tensorboard/`."""
 
     def open(self, images: int) -> None:
-        # What a stopped run wrote beyond its checkpoint is taken back.
+        # What a stopped run wrote beyond its checkpoint is taken back. A file is named by the second in
+        # which it was begun, and one of the same name would be overwritten.
         self._writer = self._package.SummaryWriter(
-            str(self._folder / "tensorboard"), purge_step=images + 1 if images else None)
+            str(self._folder / "tensorboard"), purge_step=images + 1 if images else None,
+            filename_suffix=f".{images}")
 
     def write(self, images: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
