@@ -47,10 +47,11 @@ def of_the_model_s_size(large, times):
 
 class TestEnlarged:
     def test_a_photo_of_the_model_s_size_changes_nothing(self):
-        given = random_params(RePoseModel(SCENE))
-        painted = np.asarray(to_image(RePoseModel(SCENE).paint(
+        model = RePoseModel(SCENE)
+        given = random_params(model)
+        painted = np.asarray(to_image(jax.jit(model.paint)(
             given, SOURCE, poses(2), poses(3))[0].picture))
-        same = enlarged(RePoseModel(SCENE), given, painted, PHOTO, PHOTO, poses(2), poses(3))
+        same = enlarged(model, given, painted, PHOTO, PHOTO, poses(2), poses(3))
         # A place of 8-bit values, not of the signal that they are from.
         np.testing.assert_allclose(np.asarray(same, int), painted, atol=1)
 
