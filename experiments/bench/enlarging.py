@@ -25,6 +25,7 @@ from repose_jax.evaluation.evaluators.sampled import choose_pairs
 from repose_jax.evaluation.metrics.masked import inside_l1, mask_gaussian_ssim
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
+from repose_jax.models.painting_loss import differences
 from repose_jax.pose.person_mask import RADIUS, person_mask
 
 _BATCH = 10
@@ -41,7 +42,7 @@ def slope(
         return jnp.sum(jnp.abs(along).mean(-1) * inside, (1, 2)) / jnp.maximum(
             jnp.sum(inside, (1, 2)), 1e-6)
 
-    down, right = pictures[:, 1:] - pictures[:, :-1], pictures[:, :, 1:] - pictures[:, :, :-1]
+    down, right = differences(pictures)
     return mean(down, mask[:, 1:]) + mean(right, mask[:, :, 1:])
 
 

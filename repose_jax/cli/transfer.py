@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,7 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
                 "source_weight", "pose_weight", "classifier_free_interval"))
     transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)
+    transfer.check_enlarge(options.enlarge)
     guide = transfer.guide(sample)
     jobs, photos = jobs_of(transfer, options), Photos(transfer, options)
     grid = _beside(jobs[0].output, "grid") if len(jobs) == 1 else options.output / "grid.png"
@@ -93,7 +94,7 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
         events.tell(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already and kept")
     said: set[str] = set()
     for job in todo:  # whatever is wrong with one of them is found before the first is painted
-        for note in photos.prepared(job).notes:
+        for note in photos.prepared(job, large=False).notes:
             if note not in said:
                 events.tell(note)
                 said.add(note)
@@ -120,7 +121,8 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
         events.progress("painting", done, len(todo))
     if options.grid:
         # The grid holds pictures of several sources; what they share is in the last one's text.
-        drawn = draw_grid(transfer, jobs, [photos.prepared(job) for job in jobs])
+        # One after the other: of all at once the larger photos would be held, too.
+        drawn = draw_grid(transfer, jobs, map(photos.prepared, jobs), options.enlarge)
         write_png(grid, np.asarray(drawn), facts(jobs[-1]), seal, signed_from(*jobs))
     written = _written(todo, options, grid)
     for path in written if len(written) <= _NAMED else ():
@@ -201,10 +203,17 @@ def _beside(path: pathlib.Path, word: str) -> pathlib.Path:
     return path.with_name(f"{path.stem}-{word}.png")
 
 
-def draw_grid(transfer: PoseTransfer, jobs: list[Job], prepared: list[Prepared]) -> Image.Image:
-    """A row for each source: the source with its pose, then each target pose and its result."""
-    large = prepared[0].large
-    upscale = max(1, (256 if large is None else len(large)) // transfer.size[0])
+def draw_grid(transfer: PoseTransfer, jobs: list[Job], prepared: Iterable[Prepared],
+              enlarged: int) -> Image.Image:
+    """A row for each source: the source with its pose, then each target pose and its result.
+
+    Args:
+      transfer: the model.
+      jobs, prepared: what was painted, and from what.
+      enlarged: how many times the model's size the results are; in that size they are shown, and
+        results of the model's size 256 pixels high at least.
+    """
+    upscale = enlarged if enlarged > 1 else max(1, 256 // transfer.size[0])
     height, width = (side * upscale for side in transfer.size)
 
     def enlarge(picture):

@@ -57,8 +57,11 @@ class Photos:
         self._last: tuple[pathlib.Path, UInt8[np.ndarray, "h w 3"]] | None = None
         self._posed_by = functools.cache(self._uncached_posed_by)
 
-    def prepared(self, job: Job) -> Prepared:
-        """A job's picture and poses in the frame of the model; UserError where they are no use."""
+    def prepared(self, job: Job, *, large: bool = True) -> Prepared:
+        """A job's picture and poses in the frame of the model; UserError where they are no use.
+
+        Without `large` in the model's size alone, to look at what is said of them.
+        """
         if self._last is None or self._last[0] != job.source:
             self._last = job.source, read_image(job.source)
         image = self._last[1]
@@ -69,7 +72,7 @@ class Photos:
         return self._transfer.prepare(
             image, self._poses[job.source], job.pose, name=str(job.source),
             box=self._options.source_box, retarget=self._options.retarget,
-            enlarge=self._options.enlarge)
+            enlarge=self._options.enlarge if large else 1)
 
     def facts(self, job: Job, sample: SampleConfig, guide: Guide | None) -> dict[str, str]:
         """What decides a job's picture, as its file will say; all but that is told by the file."""
@@ -79,8 +82,8 @@ class Photos:
             model_sha256=self._transfer.loaded.sha256, source_sha256=file_hash(job.source),
             seed=options.seed, pose=job.pose, retarget=options.retarget,
             source_pose=self._posed_by(job.source), consent=options.provenance.consent,
-            **({"source_box": options.source_box} if options.source_box else {}),
-            **({"enlarge": options.enlarge} if options.enlarge > 1 else {}))
+            enlarge=options.enlarge,
+            **({"source_box": options.source_box} if options.source_box else {}))
 
     def _uncached_posed_by(self, source: pathlib.Path) -> list[str | None]:
         """What the pose in a photo is from: the SHA-256 of its file and its row, or a detector."""

@@ -18,7 +18,7 @@ SINGLE = ("pose", "pose_sha256", "source_pose")
 def picture_facts(
     config: SampleConfig, guide: Guide | None, *, model: str, model_sha256: str,
     source_sha256: str, seed: int, pose: NamedPose, retarget: Mode, source_pose: list[str | None],
-    consent: str, **more: Any,
+    consent: str, enlarge: int = 1, **more: Any,
 ) -> dict[str, str]:
     """The text of a picture; see `repose_jax.common.provenance.picture_text`.
 
@@ -32,11 +32,12 @@ def picture_facts(
       source_pose: what the pose in the photo is from: the SHA-256 of its file and its name there, or
         who found it and the SHA-256 of their network's file; None for what there is not.
       consent: the user's note.
+      enlarge: how many times the model's size the picture is; not told where it is that size.
       **more: other settings, JSON-able.
     """
     settings = identity(config) | {
         "pose": pose.name, "pose_sha256": pose.digest(), "retarget": retarget,
-        "source_pose": source_pose} | more
+        "source_pose": source_pose} | ({"enlarge": enlarge} if enlarge > 1 else {}) | more
     return picture_text(
         model=model, model_sha256=model_sha256, source_sha256=source_sha256, seed=seed,
         settings=settings, guide=guide.sha256 if guide else {}, consent=consent)

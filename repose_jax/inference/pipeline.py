@@ -147,7 +147,7 @@ class PoseTransfer:
         """
         if retarget not in MODES:
             raise UserError("retarget", f"is {retarget}", f"choose one of {', '.join(MODES)}")
-        self._check_enlarge(enlarge)
+        self.check_enlarge(enlarge)
         where = image if isinstance(image, (str, os.PathLike)) else name
         frames = [] if image is not where else frame_note(image)
         photo = pixels_of(image, where)
@@ -173,7 +173,8 @@ class PoseTransfer:
         return Prepared(picture, source.pose, target.pose,
                         (*frames, *source.notes, *target.notes, *resized), large)
 
-    def _check_enlarge(self, times: int) -> None:
+    def check_enlarge(self, times: int) -> None:
+        """Refuses, with a UserError, to paint so many times the model's size."""
         if not 1 <= times <= LARGEST:
             raise UserError("enlarge", f"is {times}", f"give 1 to {LARGEST}")
         if times > 1 and not self.loaded.model.config.network.painter.channels:
