@@ -11,7 +11,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import (
-    Natural, Positive, Range, Scene, Seed, Workers, check_fields)
+    Framing, Natural, Positive, Range, Scene, Seed, Workers, check_fields)
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.cameras import by_one_camera
 from repose_jax.data.pairs.source import PairSource
@@ -38,6 +38,8 @@ class DataConfig:
       views: how many pictures of each; only for "people".
       scene: light and background anew in each of a person's pictures ("view"), or the same in all
         ("person"); only for "people".
+      framing: people from head to foot ("whole"), or also parts of them in photos of other aspects
+        ("any"); only for "people".
       seed: of the order of the pairs, of the share, and of the rendered people.
     """
 
@@ -52,6 +54,7 @@ class DataConfig:
     identities: Positive = 2000
     views: Annotated[int, Range(2, 1000)] = 6
     scene: Scene = added("view")
+    framing: Framing = added("whole")
     seed: Seed = 0
 
     def __post_init__(self):
@@ -115,7 +118,7 @@ class DataConfig:
         if self.path != "people":
             return {}
         return {"identities": self.identities, "views": self.views, "seed": self.seed,
-                "scene": self.scene}
+                "scene": self.scene, "framing": self.framing}
 
     def identity(self) -> dict[str, Any]:
         """What decides the batches of pairs; where they lie and how they are read does not.
@@ -132,7 +135,8 @@ class DataConfig:
             {"share": self.share} if self.share != 1 else {}) | (
             {"hold_out": self.hold_out} if self.hold_out else {}) | (
             {"one_camera": True} if self.one_camera else {}) | (
-            {"scene": self.scene} if self.scene != "view" else {})
+            {"scene": self.scene} if self.scene != "view" else {}) | (
+            {"framing": self.framing} if self.framing != "whole" else {})
 
     def refuse_augment(self, what: str) -> None:
         """Raises UserError where augmentation is on, for a training that would ignore it."""

@@ -11,7 +11,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import TrueFlow
 from repose_jax.data.people.raycast import NOTHING, Cones, cast
-from repose_jax.data.people.renderer import Identity, View, stand
+from repose_jax.data.people.renderer import Identity, View, mount, photo_size, stand
 from repose_jax.data.people.scene import paint_occluder
 
 # How far a point may lie behind what a pixel shows and count as shown, in heights: a pixel's slope.
@@ -30,18 +30,21 @@ def correspondence(identity: Identity, source: View, target: View,
     Raises:
       UserError: the size cannot be rendered.
     """
-    height, width = size
+    height, width = photo_size(target, size)
+    if photo_size(source, size) != (height, width):
+        raise UserError("correspondence", "is between photos of two aspects",
+                        "give views that are framed alike")
     here, there = (stand(identity, view, height, width).cones for view in (target, source))
     if len(here.start) != len(there.start):  # the clothes decide the cones, never the pose
         raise UserError("correspondence", "has two figures with different parts", "report it")
     depth, ids = cast(here, height, width)
-    ids = _uncovered(ids, target, size)
+    ids = _uncovered(ids, target, (height, width))
     y, x = np.nonzero(ids != NOTHING)
     cone = ids[y, x].astype(np.intp)
     place = _carried(np.stack([x, y, depth[y, x]], axis=1).astype(np.float64), cone, here, there)
 
     depth, ids = cast(there, height, width)
-    depth = np.where(_uncovered(ids, source, size) == NOTHING, np.float32(np.inf), depth)
+    depth = np.where(_uncovered(ids, source, (height, width)) == NOTHING, np.float32(np.inf), depth)
     column, row = (np.rint(place[:, axis]).astype(int) for axis in (0, 1))
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     shown = depth[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
@@ -50,7 +53,7 @@ def correspondence(identity: Identity, source: View, target: View,
     flow[y, x] = place[:, :2] - np.stack([x, y], axis=1)
     seen[y, x] = inside & (place[:, 2] > shown - _BEHIND * height)
     body[y, x] = True
-    return TrueFlow(flow, seen, body)
+    return TrueFlow(*(mount(values, size, 0) for values in (flow, seen, body)))
 
 
 def _uncovered(ids: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:

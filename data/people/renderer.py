@@ -12,7 +12,9 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.people.body import (
     ANGLES, Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
-from repose_jax.common.ranges import Scene
+from repose_jax.common.ranges import Framing, Scene
+from repose_jax.data.image.resize import letterbox
+from repose_jax.data.people.framing import sample_framing
 from repose_jax.data.people.garments import Outfit, sample_outfit
 from repose_jax.data.people.keypoints import JOINTS, as_skeletons, visible_joints
 from repose_jax.data.people.poses import sample_angles
@@ -26,7 +28,7 @@ from repose_jax.pose.skeleton import SKELETONS
 SMALLEST, LARGEST = (32, 16), (1024, 1024)
 # Samples per pixel side; coverage of half a pixel's samples makes the mask.
 _FINE = 2
-_IDENTITY, _VIEW, _SCENE = 1, 2, 3
+_IDENTITY, _VIEW, _SCENE, _FRAMING = 1, 2, 3, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,9 @@ class View:
     Attributes:
       angles: joint angles, degrees, in the order of `body.ANGLES`.
       camera, light, background, occluder: see `scene`.
+      aspect: width of the photo by its height; None is the picture's own, see `framing`.
+      beyond: whether joints of trunk and limbs are known that lie outside of the photo, as those of
+        a pose are that was taken over from another picture.
     """
 
     angles: np.ndarray
@@ -51,6 +56,8 @@ class View:
     light: Light
     background: Background
     occluder: Occluder
+    aspect: float | None = None
+    beyond: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +73,7 @@ class Render:
       poses: by the skeleton's name, float32 [joints, 3]: x, y, visibility; a joint that is hidden
         (by the person, an occluder or the frame) is 0, 0, 0.
       true_joints: by the skeleton's name, float32 [joints, 2]: x, y of every joint, hidden or not.
+      known: left, top, right and bottom of where joints of trunk and limbs are annotated.
     """
 
     image: np.ndarray
@@ -74,17 +82,17 @@ class Render:
     depth: np.ndarray
     poses: dict[str, np.ndarray]
     true_joints: dict[str, np.ndarray]
+    known: tuple[float, float, float, float]
 
     def annotated(self, skeleton: str) -> np.ndarray:
         """The pose as pose files have it, float32 [joints, 3].
 
         Estimators and annotators place a wrist that the body hides, but give no nose to a person
-        seen from behind: joints of the trunk and the limbs are known wherever they lie inside the
-        frame, those of the face where they show.
+        seen from behind: joints of the trunk and the limbs are known wherever they lie inside
+        `known`, those of the face where they show.
         """
         shown, points = self.poses[skeleton], self.true_joints[skeleton]
-        height, width = self.mask.shape
-        inside = ((points > -0.5) & (points < [width - 0.5, height - 0.5])).all(axis=-1)
+        inside = ((points > self.known[:2]) & (points < self.known[2:])).all(axis=-1)
         face = np.array([joint.split("_")[-1] in ("nose", "eye", "ear")
                          for joint in SKELETONS[skeleton].joints])
         known = np.where(face, shown[:, 2] > 0, inside)[:, None]
@@ -107,22 +115,30 @@ def sample_identity(seed: int, identity: int) -> Identity:
     return Identity(body, sample_outfit(rng, femininity))
 
 
-def sample_view(seed: int, identity: int, view: int, scene: Scene = "view") -> View:
+def sample_view(seed: int, identity: int, view: int, scene: Scene = "view",
+                framing: Framing = "whole") -> View:
     """View number `view` of a person: pose, camera, light, background and occluder.
 
     Args:
       seed, identity, view: integers of at least 0.
       scene: "view" draws light and background anew for each view, as if taken in many places;
         "person" draws them once for a person, as if all were taken in one.
+      framing: "whole" shows people from head to foot, mostly; "any" also parts of them, in photos
+        of other aspects, the same for all views of a person, see `framing`.
     """
     rng = _generator(_VIEW, seed=seed, identity=identity, view=view)
     drawn = View(sample_angles(rng), sample_camera(rng), sample_light(rng), sample_background(rng),
                  sample_occluder(rng))
-    if scene == "view":
+    if scene == "person":
+        place = _generator(_SCENE, seed=seed, identity=identity)
+        drawn = dataclasses.replace(
+            drawn, light=sample_light(place), background=sample_background(place))
+    if framing == "whole":
         return drawn
-    place = _generator(_SCENE, seed=seed, identity=identity)
-    return dataclasses.replace(
-        drawn, light=sample_light(place), background=sample_background(place))
+    framed = sample_framing(_generator(_FRAMING, seed=seed, identity=identity))
+    rng = _generator(_FRAMING, seed=seed, identity=identity, view=view)
+    return dataclasses.replace(drawn, camera=framed.apply(drawn.camera, rng),
+                               aspect=framed.aspect, beyond=bool(rng.random() < 0.5))
 
 
 def _generator(purpose: int, **numbers: int) -> np.random.Generator:
@@ -133,9 +149,10 @@ def _generator(purpose: int, **numbers: int) -> np.random.Generator:
 
 
 def render_person(seed: int, identity: int, view: int, size: tuple[int, int],
-                  scene: Scene = "view") -> Render:
+                  scene: Scene = "view", framing: Framing = "whole") -> Render:
     """Renders a sampled view (see `sample_view`) of a sampled person at a size (height, width)."""
-    return render(sample_identity(seed, identity), sample_view(seed, identity, view, scene), size)
+    return render(sample_identity(seed, identity),
+                  sample_view(seed, identity, view, scene, framing), size)
 
 
 def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
@@ -153,7 +170,45 @@ def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
     Raises:
       UserError: for a size that is not within these bounds.
     """
-    height, width = _checked(size)
+    size = _checked(size)
+    return _mounted(_taken(identity, view, photo_size(view, size)), size)
+
+
+def photo_size(view: View, size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the photo within a picture of that size."""
+    height, width = size
+    if view.aspect is None:
+        return height, width
+    return (min(height, max(1, round(width / view.aspect))),
+            min(width, max(1, round(height * view.aspect))))
+
+
+def mount(values: np.ndarray, size: tuple[int, int], fill: float) -> np.ndarray:
+    """Values of a photo's pixels [height, width, ...] in a picture of a size, `fill` around them."""
+    around = [((new - old) // 2, new - old - (new - old) // 2)
+              for old, new in zip(values.shape[:2], size)]
+    return np.pad(values, around + [(0, 0)] * (values.ndim - 2), constant_values=fill)
+
+
+def _mounted(taken: Render, size: tuple[int, int]) -> Render:
+    """A photo within a picture, which it is centred in."""
+    image, _, note = letterbox(taken.image, None, size)
+    if note is None:
+        return taken
+    by = np.array([(new - old) // 2 for old, new in zip(taken.mask.shape, size)][::-1], np.float32)
+    move = lambda pose: np.concatenate(
+        [(pose[:, :2] + by) * (pose[:, 2:] > 0), pose[:, 2:]], axis=1)
+    return Render(
+        image=image, mask=mount(taken.mask, size, 0), coverage=mount(taken.coverage, size, 0),
+        depth=mount(taken.depth, size, -np.inf),
+        poses={name: move(pose) for name, pose in taken.poses.items()},
+        true_joints={name: points + by for name, points in taken.true_joints.items()},
+        known=tuple((np.array(taken.known) + np.tile(by, 2)).tolist()))
+
+
+def _taken(identity: Identity, view: View, size: tuple[int, int]) -> Render:
+    """The photo alone."""
+    height, width = size
     fine_height, fine_width = height * _FINE, width * _FINE
     posed, figure, cones, project = stand(identity, view, fine_height, fine_width)
     depth, ids = cast(cones, fine_height, fine_width)
@@ -195,7 +250,9 @@ def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
     return Render(
         image=(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), mask=mask, coverage=coverage,
         depth=np.where(mask, near / _FINE, -np.inf).astype(np.float32), poses=poses,
-        true_joints=true_joints)
+        true_joints=true_joints,
+        known=(-np.inf, -np.inf, np.inf, np.inf) if view.beyond else (
+            -0.5, -0.5, width - 0.5, height - 0.5))
 
 
 def trunk_turn(view: View) -> float:
@@ -214,15 +271,16 @@ class Standing(NamedTuple):
 
 
 def stand(identity: Identity, view: View, height: int, width: int) -> Standing:
-    """A person as a view shows them on a screen of so many samples."""
+    """A person as a view shows them on a screen, the whole photo, of so many samples."""
     posed = pose_body(identity.body, view.angles)
     figure = dress(identity.body, identity.outfit, posed)
-    return Standing(posed, figure, *_frame(figure, view.camera, height, width))
+    return Standing(posed, figure, *_frame(
+        figure, view.camera, identity.body.height, height, width))
 
 
 def pixels_per_metre(identity: Identity, view: View, size: tuple[int, int]) -> float:
     """How large `render` shows what is as far from the camera as the middle of the hips."""
-    return stand(identity, view, *_checked(size)).project.scale
+    return stand(identity, view, *photo_size(view, _checked(size))).project.scale
 
 
 def _checked(size: tuple[int, int]) -> tuple[int, int]:
@@ -274,19 +332,24 @@ class _Projection:
         return np.concatenate([flat, self.scale * turned[:, 2:]], axis=1)
 
 
-def _frame(figure: Figure, camera: Camera, height: int, width: int) -> tuple[Cones, _Projection]:
+def _frame(figure: Figure, camera: Camera, stature: float, height: int, width: int) -> tuple[
+        Cones, _Projection]:
     turn = rotation_z(camera.roll) @ rotation_x(camera.pitch) @ rotation_y(camera.yaw)
     project = _Projection(turn, camera.distance, 1.0, np.zeros(2))
     points = np.concatenate([figure.start, figure.end])
     flat = project(points)[:, :2]
     radii = (figure.radii.T.ravel() * project.near(points))[:, None]
     low, high = (flat - radii).min(axis=0), (flat + radii).max(axis=0)
-    span_x, span_y = high - low
-    scale = camera.fill * height / span_y
-    # Arms stretched out may leave a narrow picture, but only so far.
-    scale = min(scale, max(1.02 * width / span_x, 0.72 * scale))
     middle = np.array((width, height)) / 2 - 0.5 + height * np.array(camera.shift)
-    project = _Projection(turn, camera.distance, scale, middle - scale * (low + high) / 2)
+    if camera.stature:
+        scale = camera.fill * height / stature
+    else:
+        span_x, span_y = high - low
+        scale = camera.fill * height / span_y
+        # Arms stretched out may leave a narrow picture, but only so far.
+        scale = min(scale, max(1.02 * width / span_x, 0.72 * scale))
+        middle = middle - scale * (low + high) / 2
+    project = _Projection(turn, camera.distance, scale, middle)
     start, end = project(figure.start), project(figure.end)
     radii = scale * figure.radii * np.stack(
         [project.near(figure.start), project.near(figure.end)], axis=1)

@@ -27,6 +27,8 @@ class Camera:
       distance: from the camera to the person, metres; infinity is weak perspective.
       fill: part of the picture's height that the person spans; above 1 cuts feet or head.
       shift: of the person's middle from the picture's, (right, down), in heights.
+      stature: whether `fill` is of the upright person, in any pose, and `shift` of the hips: who
+        crouches or lifts an arm is as large as before.
     """
 
     yaw: float = 0.0
@@ -35,6 +37,7 @@ class Camera:
     distance: float = 5.0
     fill: float = 0.9
     shift: tuple[float, float] = (0.0, 0.0)
+    stature: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

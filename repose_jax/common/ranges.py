@@ -76,6 +76,7 @@ Workers = Annotated[int, Range(0, 1024)]  # processes
 Side = Annotated[int, Range(1, 8192)]  # of a picture, in pixels
 Width = Annotated[int, Range(1, 2**16)]  # of a layer
 Scene = Literal["view", "person"]  # of rendered people: anew in each picture, or each person's own
+Framing = Literal["whole", "any"]  # of rendered people: from head to foot, or also parts of them
 Depth = Annotated[int, Range(1, 64)]  # in layers: each is compiled by itself
 
 
