@@ -29,7 +29,7 @@ from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import load_model, save_model
 from repose_jax.networks.fill import without_person
 from repose_jax.networks.warp import resize
-from repose_jax.pose.formats import NamedPose, write_pose
+from repose_jax.pose.formats import NamedPose, read_pose, write_pose
 from repose_jax.pose.skeleton import MARKET14
 
 PHOTO = np.asarray(to_image(SOURCE))
@@ -128,6 +128,30 @@ class TestCommand:
         assert painted("--enlarge", "2", "--overwrite") == 0
         with Image.open(file) as picture:
             assert picture.size == (2 * SIZE[1], 2 * SIZE[0])
+
+    def test_a_wide_photo_is_painted_in_its_own_aspect(self, files, tmp_path):
+        """What the model's frame has beside it is cut off, from the picture and from the grid."""
+        high, wide = SIZE[0], SIZE[1]
+        photos = tmp_path / "photos"
+        photos.mkdir()
+        with Image.open(files / "photo.png") as picture:
+            picture.resize((4 * wide, 3 * high)).save(photos / "wide.png")
+            picture.save(photos / "high.png")
+        pose = read_pose(files / "photo.json")
+        for name, by in (("high", 1.0), ("wide", 0.75)):
+            height = round(4 * high * by)
+            write_pose(photos / f"{name}.json", dataclasses.replace(
+                pose, pose=pose.pose * np.float32((1, by, 1)), size=(height, 4 * wide)))
+        assert main(["transfer", str(photos), "--pose", str(files / "other.json"),
+                     "--model", str(files / "painter.safetensors"), "--provenance.no-sign",
+                     "--output", str(tmp_path / "out"), "--grid", "--enlarge", "2"]) == 0
+        sizes = {}
+        for name in ("wide_2_other", "high_2_other", "grid"):
+            with Image.open(tmp_path / "out" / f"{name}.png") as picture:
+                sizes[name] = picture.size
+        assert sizes["high_2_other"] == (2 * wide, 2 * high)
+        assert sizes["wide_2_other"] == (2 * wide, 2 * round(0.75 * high))
+        assert sizes["grid"] == (6 * wide, sizes["wide_2_other"][1] + 2 * high)
 
     def test_what_cannot_be_enlarged_is_a_line(self, files, tmp_path, capsys):
         for model, times, says in (("plain", "2", "needs a painter"), ("painter", "9", "enlarge"),

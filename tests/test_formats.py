@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from repose_jax.common.errors import UserError
-from repose_jax.data.image.resize import fit_pose, letterbox
+from repose_jax.data.image.resize import fit_pose, letterbox, window
 from repose_jax.pose import formats
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18
 
@@ -198,3 +199,19 @@ def test_letterbox_moves_pose_and_picture_alike():
     np.testing.assert_array_equal(moved[1], 0)
     np.testing.assert_array_equal(fit_pose(pose, (40, 40), (128, 64)), moved)
     assert letterbox(image, None, (40, 40))[2] is None
+
+
+@pytest.mark.parametrize("photo", [(1101, 750), (75, 50), (300, 900), (128, 64), (31, 64)])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_window_is_what_the_photo_fills(photo, times):
+    inner = window(photo, (128, 64))
+    image = np.random.default_rng(0).integers(0, 256, (*photo, 3)).astype(np.uint8)
+    large = letterbox(image, None, (128, 64), times)[0]
+    assert large.shape == (times * 128, times * 64, 3)
+    cut = inner.cut(large, times)
+    assert cut.shape[:2] == tuple(times * side for side in inner.size)
+    wanted = np.asarray(Image.fromarray(image).resize(cut.shape[1::-1], Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(cut, wanted)
+    # Its aspect is the photo's, to a pixel of the frame.
+    assert inner.size[0] * photo[1] / photo[0] == pytest.approx(inner.size[1], abs=1.5)
+    np.testing.assert_array_equal(letterbox(cut, None, (128, 64), times)[0], large)

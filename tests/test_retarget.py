@@ -292,7 +292,23 @@ class TestInsideFrame:
         for side in ("right", "left"):
             source[COCO17.index(f"{side}_ankle")] = 0
         kept, note = inside_frame(pose, source, COCO17, (200, 120))
-        assert kept[:, 1].max() > 200
+        assert kept[:, 1].max() > 200 and note is None
+        # What stays in the picture is the head.
+        higher = pose - np.float32([0, 30, 0]) * (pose[:, 2:] > 0)
+        kept, note = inside_frame(higher, source, COCO17, (200, 120))
+        assert kept[:5, 1].min() == pytest.approx(0.02 * 200) and "moved" in note
+        np.testing.assert_allclose(kept[:, 0], higher[:, 0], atol=1e-4)
+
+    def test_beside_a_picture_in_a_frame_nothing_is(self):
+        """The same, moved with the picture's corner."""
+        source = figure(COCO17, at=(60, 100))
+        pose = source + np.float32([50, 30, 0]) * (source[:, 2:] > 0)
+        kept, note = inside_frame(pose, source, COCO17, (180, 100))
+        corner = np.float32([7, 40, 0])
+        moved, said = inside_frame(*(p + corner * (p[:, 2:] > 0) for p in (pose, source)), COCO17,
+                                   (180, 100), (40, 7))
+        assert said == note is not None
+        np.testing.assert_allclose(moved, kept + corner * (kept[:, 2:] > 0), atol=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
+
+
+class Window(NamedTuple):
+    """Where a letterboxed picture lies in its frame, in pixels; `bottom` and `right` are outside."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.bottom - self.top, self.right - self.left
+
+    def cut(self, picture: UInt8[np.ndarray, "height width 3"],
+            times: int = 1) -> UInt8[np.ndarray, "height2 width2 3"]:
+        """This part of a picture of the frame, or of one `times` as large."""
+        top, left, bottom, right = (times * edge for edge in self)
+        return picture[top:bottom, left:right]
+
+
+def window(from_size: tuple[int, int], to_size: tuple[int, int]) -> Window:
+    """Where `letterbox` puts a picture of (height, width) in a frame of another."""
+    scale = min(to_size[0] / from_size[0], to_size[1] / from_size[1])
+    height, width = (min(n, max(1, round(o * scale)))
+                     for o, n in zip(from_size, to_size, strict=True))
+    top, left = (to_size[0] - height) // 2, (to_size[1] - width) // 2
+    return Window(top, left, top + height, left + width)
 
 
 def letterbox(
     image: UInt8[np.ndarray, "height0 width0 3"],
     pose: Float[np.ndarray, "joints 3"] | None,
     size: tuple[int, int],
+    times: int = 1,
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "joints 3"] | None, str | None]:
     """Resizes a picture to fit a frame, keeping its aspect, and pads the rest with edge colours.
 
@@ -18,24 +50,23 @@ def letterbox(
       image: the picture.
       pose: x and y in its pixels, or None.
       size: (height, width) of the frame.
+      times: gives the picture, not the pose, in a frame so many times as large, at the same place.
 
     Returns:
       The picture and the pose in the frame, and a sentence that says what was done; None where the
       picture has the size already.
     """
-    old, new = image.shape[:2], tuple(size)
+    old, new = image.shape[:2], (times * size[0], times * size[1])
     if old == new:
         return image, pose, None
-    scale = min(new[0] / old[0], new[1] / old[1])
-    inner = tuple(min(n, max(1, round(o * scale))) for o, n in zip(old, new, strict=True))
-    top, left = ((n - i) // 2 for n, i in zip(new, inner, strict=True))
-    picture = np.asarray(Image.fromarray(image).resize(inner[::-1], Image.Resampling.LANCZOS))
-    picture = np.pad(picture, ((top, new[0] - inner[0] - top), (left, new[1] - inner[1] - left),
-                               (0, 0)), mode="edge")
-    note = f"resized from {old[0]}x{old[1]} to {inner[0]}x{inner[1]}"
-    if inner != new:
+    inner = Window(*(times * edge for edge in window(old, size)))
+    picture = np.asarray(Image.fromarray(image).resize(inner.size[::-1], Image.Resampling.LANCZOS))
+    picture = np.pad(picture, ((inner.top, new[0] - inner.bottom), (
+        inner.left, new[1] - inner.right), (0, 0)), mode="edge")
+    note = f"resized from {old[0]}x{old[1]} to {inner.size[0]}x{inner.size[1]}"
+    if inner.size != new:
         note += f" and padded to {new[0]}x{new[1]}"
-    return picture, None if pose is None else fit_pose(pose, old, new), note
+    return picture, None if pose is None else fit_pose(pose, old, size), note
 
 
 def fit_pose(pose: Float[np.ndarray, "*batch joints 3"], from_size: tuple[int, int],
@@ -89,8 +120,6 @@ def _moved(pose, ratio, offset):
 
 def _fit(from_size, to_size):
     """Factor and offset (x, y) of a letterboxed picture."""
-    scale = min(to_size[0] / from_size[0], to_size[1] / from_size[1])
-    inner = [min(n, max(1, round(o * scale))) for o, n in zip(from_size, to_size, strict=True)]
-    offset = [(n - i) // 2 for n, i in zip(to_size, inner, strict=True)]
-    ratio = [i / o for i, o in zip(inner, from_size, strict=True)]
-    return np.array(ratio[::-1]), np.array(offset[::-1])
+    inner = window(from_size, to_size)
+    ratio = inner.size[1] / from_size[1], inner.size[0] / from_size[0]
+    return np.array(ratio), np.array((inner.left, inner.top))

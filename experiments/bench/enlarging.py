@@ -13,6 +13,7 @@ brackets 95 % intervals over people. Then the second less the first, pair by pai
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
 from repose_jax.data.config import DataConfig
+from repose_jax.data.image.resize import window
 from repose_jax.evaluation.evaluators.sampled import choose_pairs
 from repose_jax.evaluation.metrics.masked import inside_l1, mask_gaussian_ssim
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap
@@ -69,12 +71,12 @@ def compare(
     for start in range(0, len(pairs), _BATCH):
         some = pairs[start:start + _BATCH]
         ready = [Prepared(np.asarray(Image.fromarray(large.image(a)).reduce(times)), small.pose(a),
-                          small.pose(b), (), large.image(a)) for a, b in some]
+                          small.pose(b), window(size, size), (), large.image(a)) for a, b in some]
         true = np.stack([large.image(b) for _, b in some])
         mask = person_mask(np.stack([small.pose(b) for _, b in some]), transfer.skeleton, size,
                            radius=max(1, RADIUS * size[0] // _OF))
         mask = mask.repeat(times, 1).repeat(times, 2).astype(np.float32)
-        plain = transfer.run([Prepared(r.source, r.source_pose, r.target_pose, ()) for r in ready], 0)
+        plain = transfer.run([dataclasses.replace(each, large=None) for each in ready], 0)
         made = np.stack([np.asarray(Image.fromarray(p).resize(
             large.size[::-1], Image.Resampling.BICUBIC)) for p in plain])
         for way, pictures in zip(_WAYS, (made, transfer.run(ready, 0)), strict=True):

@@ -114,7 +114,7 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
             if options.explain:  # the picture itself comes last: where it is, all of it is
                 for word, drawn in _explain(transfer, ready, picture, sample, options.seed):
                     write_png(_beside(job.output, word), drawn, text, seal, sources)
-            write_png(job.output, picture, text, seal, sources)
+            write_png(job.output, ready.cut(picture), text, seal, sources)
             if listed:
                 listed.add(job.output, _line(job, text))
         done += len(part)
@@ -214,17 +214,21 @@ def draw_grid(transfer: PoseTransfer, jobs: list[Job], prepared: Iterable[Prepar
         results of the model's size 256 pixels high at least.
     """
     upscale = enlarged if enlarged > 1 else max(1, 256 // transfer.size[0])
-    height, width = (side * upscale for side in transfer.size)
-
-    def enlarge(picture):
-        return np.asarray(Image.fromarray(picture).resize((width, height), Image.BICUBIC))
-
     rows: dict[pathlib.Path, list[np.ndarray]] = {}
     for job, ready in zip(jobs, prepared, strict=True):
-        pose, source, picture = ready.target_pose, ready.source, read_image(job.output)
+        height, width = (upscale * side for side in ready.window.size)
+
+        def enlarge(picture, width=width, height=height):
+            return np.asarray(Image.fromarray(picture).resize((width, height), Image.BICUBIC))
+
         if job.source not in rows:
-            rows[job.source] = [enlarge(source if ready.large is None else ready.large)]
-        black = np.zeros_like(source)
-        rows[job.source] += [draw_skeleton(black, pose, transfer.skeleton, upscale=upscale),
-                             enlarge(picture)]
-    return Image.fromarray(np.concatenate([np.concatenate(row, 1) for row in rows.values()]))
+            rows[job.source] = [enlarge(ready.cut(
+                ready.source if ready.large is None else ready.large))]
+        skeleton = draw_skeleton(np.zeros_like(ready.source), ready.target_pose, transfer.skeleton,
+                                 upscale=upscale)
+        rows[job.source] += [ready.cut(skeleton), enlarge(read_image(job.output))]
+    drawn = [np.concatenate(row, axis=1) for row in rows.values()]
+    widest = max(row.shape[1] for row in drawn)  # photos of several aspects
+    return Image.fromarray(np.concatenate([
+        np.pad(row, ((0, 0), (0, widest - row.shape[1]), (0, 0)), constant_values=255)
+        for row in drawn]))

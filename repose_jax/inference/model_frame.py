@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from repose_jax.common.errors import UserError
-from repose_jax.data.image.resize import fit_pose
+from repose_jax.data.image.resize import Window, fit_pose
 from repose_jax.pose.formats import NamedPose, check_inside, convert
 from repose_jax.pose.retarget import Mode, describe, inside_frame, retarget
 from repose_jax.pose.skeleton import Skeleton
@@ -62,8 +62,9 @@ def in_frame(given: NamedPose, photo: Size, frame: Size, *, anywhere: bool) -> N
                                notes=(*given.notes, *outside))
 
 
-def on_body(target: NamedPose, source: NamedPose, mode: Mode) -> NamedPose:
-    """The target pose on the body of the source, both in the frame of a model.
+def on_body(target: NamedPose, source: NamedPose, mode: Mode, photo: Window) -> NamedPose:
+    """The target pose on the body of the source, both in the frame of a model; `photo` is the part
+    of the frame that becomes a picture.
 
     Raises:
       UserError: one of them shows no limb, or they are of sizes that cannot both be meant.
@@ -78,7 +79,7 @@ def on_body(target: NamedPose, source: NamedPose, mode: Mode) -> NamedPose:
         raise UserError(target.where, f"would be scaled to {100 * float(done.size):.3g} %",
                         "give the pose in pixels, or tell the size of the picture that it is in "
                         "fractions of")
-    pose, note = inside_frame(done.pose, source.pose, source.skeleton, frame)
+    pose, note = inside_frame(done.pose, source.pose, source.skeleton, photo.size, photo[:2])
     said = (f"{target.where}: {text}" for text in (describe(done, source.skeleton), note) if text)
     return dataclasses.replace(
         target, pose=pose, notes=(*target.notes, *said, *check_inside(target.where, pose, frame)))

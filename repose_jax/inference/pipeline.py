@@ -16,7 +16,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.ranges import check_seed
 from repose_jax.data.image.crop import person_cut_out
 from repose_jax.data.image.files import ImageLike, frame_note, is_picture, pixels_of, read_image
-from repose_jax.data.image.resize import letterbox
+from repose_jax.data.image.resize import Window, letterbox, window
 from repose_jax.diffusion.samplers import Step
 from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
@@ -46,6 +46,7 @@ class Prepared:
     Attributes:
       source: [height, width, 3].
       source_pose, target_pose: in pixels of that frame.
+      window: where the photo lies in it; what the frame has beside it is no part of the picture.
       notes: what had to be done to them, one sentence each.
       large: the source a whole number of times as large, for a result of that size; None for one of
         the model's.
@@ -54,8 +55,13 @@ class Prepared:
     source: UInt8[np.ndarray, "h w 3"]
     source_pose: Float[np.ndarray, "joints 3"]
     target_pose: Float[np.ndarray, "joints 3"]
+    window: Window
     notes: tuple[str, ...]
     large: UInt8[np.ndarray, "h2 w2 3"] | None = None
+
+    def cut(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+        """What of a picture in the frame, or enlarged, is a picture of the photo's own aspect."""
+        return self.window.cut(picture, picture.shape[0] // self.source.shape[0])
 
 
 class PoseTransfer:
@@ -125,7 +131,8 @@ class PoseTransfer:
           **settings: fields of `SampleConfig`, such as steps or guidance.
 
         Returns:
-          The picture, of the model's size or `enlarge` times it.
+          The picture, of the photo's aspect: as large as fits in the model's size, or `enlarge`
+          times that.
 
         Raises:
           UserError: a file or a pose cannot be used, or a setting is out of range.
@@ -135,7 +142,7 @@ class PoseTransfer:
         prepared = self.prepare(image, source_pose, pose, box=box, retarget=retarget,
                                 enlarge=enlarge)
         config = dataclasses.replace(self.sample, **settings)
-        return Image.fromarray(self.run([prepared], seed, config)[0])
+        return Image.fromarray(prepared.cut(self.run([prepared], seed, config)[0]))
 
     def prepare(
         self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike, *,
@@ -163,15 +170,16 @@ class PoseTransfer:
             photo, source = person_cut_out(photo, source, box, self.size)
         source = in_skeleton(source, self.skeleton)
         source = in_frame(source, photo.shape[:2], self.size, anywhere=True)
+        inner = window(photo.shape[:2], self.size)
         if free:
-            target = on_body(target, source, retarget)
+            target = on_body(target, source, retarget, inner)
         picture, _, note = letterbox(photo, None, self.size)
         resized = [f"{where}: {note}"] if note else []
         large = None
         if enlarge > 1:
-            large = letterbox(photo, None, (enlarge * self.size[0], enlarge * self.size[1]))[0]
-        return Prepared(picture, source.pose, target.pose,
-                        (*frames, *source.notes, *target.notes, *resized), large)
+            large = letterbox(photo, None, self.size, enlarge)[0]
+        return Prepared(picture, source.pose, target.pose, inner, (
+            *frames, *source.notes, *target.notes, *resized), large)
 
     def check_enlarge(self, times: int) -> None:
         """Refuses, with a UserError, to paint so many times the model's size."""
@@ -261,7 +269,8 @@ class PoseTransfer:
         self, prepared: list[Prepared], seed: int, config: SampleConfig | None = None,
         watch: Watch | None = None,
     ) -> UInt8[np.ndarray, "batch h w 3"]:
-        """Samples a batch; picture i does not depend on the others, nor on its place.
+        """Samples a batch, in the model's frame; picture i does not depend on the others, nor on
+        its place.
 
         Args:
           prepared: from `prepare`, with one `enlarge`.

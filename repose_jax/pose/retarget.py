@@ -216,19 +216,22 @@ def inside_frame(
     source: Float[np.ndarray, "joints 3"],
     skeleton: Skeleton,
     size: tuple[int, int],
+    corner: tuple[int, int] = (0, 0),
     *,
     margin: float = 0.02,
 ) -> tuple[Float[np.ndarray, "joints 3"], str | None]:
     """Moves a retargeted pose into the source's picture, and makes it smaller where it must.
 
     It may reach as far as the source itself does. Where the source shows no foot the picture holds
-    only a part of the person, and so may the result: nothing is made smaller then.
+    only a part of the person, and so may the result: nothing is made smaller then, and what is too
+    long for it keeps its head in the picture.
 
     Args:
-      pose: in pixels of the source's picture.
+      pose: in pixels of the source's picture, or of a frame that it lies in.
       source: the source pose, in the same.
       skeleton: of both.
       size: (height, width) of the picture.
+      corner: its top and left in the frame.
       margin: that joints keep from the picture's edge, of its height.
 
     Returns:
@@ -238,7 +241,8 @@ def inside_frame(
     if not known.any():
         return pose, None
     edge = margin * size[0]
-    low, high = np.full(2, edge), np.array([size[1], size[0]]) - 1 - edge
+    start = np.array([corner[1], corner[0]])
+    low, high = start + edge, start + (size[1], size[0]) - 1 - edge
     own = source[source[:, 2] > 0, :2]
     if len(own):
         low, high = np.minimum(low, own.min(0)), np.maximum(high, own.max(0))
@@ -251,6 +255,10 @@ def inside_frame(
     fits = scale * span <= (high - low) * (1 + 1e-9)
     shift = np.maximum(low - points.min(0), 0) + np.minimum(high - points.max(0), 0)
     shift = np.where(fits, shift, 0)
+    head = known & np.array([not joint.startswith(("left_", "right_")) or joint.split("_")[1] in (
+        "eye", "ear") for joint in skeleton.joints])
+    if not fits[1] and head.any():
+        shift[1] = max(low[1] - pose[head, 1].min(), 0)
     if scale == 1 and (np.abs(shift) < 1e-3).all():
         return pose, None
     moved = pose.copy()

@@ -19,6 +19,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.events import Events, silent
 from repose_jax.common.provenance import file_hash
 from repose_jax.data.image.files import is_picture
+from repose_jax.data.image.resize import letterbox
 from repose_jax.evaluation.evaluators.reid_features import FeatureReader
 from repose_jax.evaluation.metrics.instruments import Instruments
 from repose_jax.evaluation.metrics.metric import scores
@@ -217,14 +218,19 @@ def accept(
     if not asked:
         raise UserError(images[0].parent, f"gives no result; {next(iter(refused.values()))}",
                         "give other pictures or poses")
-    made = []
+    made: list[np.ndarray] = []
     events.progress("painting", 0, len(asked))
     for start in range(0, len(asked), _BATCH):
         part = [each.prepared for each in asked[start:start + _BATCH]]
         filled = part + [part[0]] * (_BATCH - len(part))
-        made.append(transfer.run(filled, seed)[:len(part)])
+        made += map(painted, part, transfer.run(filled, seed))
         events.progress("painting", min(start + _BATCH, len(asked)), len(asked))
-    return judged(transfer, asked, np.concatenate(made), judges, thresholds, refused, lost, seed)
+    return judged(transfer, asked, np.stack(made), judges, thresholds, refused, lost, seed)
+
+
+def painted(prepared: Prepared, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture in the model's frame as whoever gets it sees it: nothing but the photo's part."""
+    return letterbox(prepared.cut(picture), None, prepared.source.shape[:2])[0]
 
 
 def _text(transfer: PoseTransfer, path: pathlib.Path, pose: NamedPose, seed: int,

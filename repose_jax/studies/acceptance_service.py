@@ -20,6 +20,7 @@ from repose_jax.common.json_text import parse_json
 from repose_jax.common.provenance import text_of
 from repose_jax.common.ranges import Natural, Range
 from repose_jax.data.image.files import encode_png, read_image
+from repose_jax.data.image.resize import letterbox, window
 from repose_jax.evaluation.report.report import jsonable
 from repose_jax.inference.app.extension import Extension
 from repose_jax.inference.app.requests import File, posed
@@ -208,10 +209,11 @@ def _asked(transfer: PoseTransfer, each: PaintedPicture) -> Asked:
 
 
 def _pixels(transfer: PoseTransfer, file: File) -> np.ndarray:
+    """A picture in the model's frame, as `painted` has it."""
     image = read_image(file.label, file.content())
-    if image.shape[:2] != transfer.size:
+    if window(image.shape[:2], transfer.size).size != image.shape[:2]:
         raise UserError(file.label, "is not of the model's size", "give it as it was painted")
-    return image
+    return letterbox(image, None, transfer.size)[0]
 
 
 def _how(text: dict[str, str]) -> dict[str, Any] | None:

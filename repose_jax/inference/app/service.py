@@ -25,7 +25,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.picture_manifest import pixels_hash
 from repose_jax.common.provenance import Seal, checked_note, details, png_content
 from repose_jax.data.image.files import encode_png, is_picture, read_image
-from repose_jax.data.image.resize import fit_pose, unfit_pose
+from repose_jax.data.image.resize import fit_pose, letterbox, unfit_pose
 from repose_jax.inference.app.requests import (
     AlignmentRequest, File, PaintRequest, PhotoRequest, PoseRequest, SaveRequest, posed)
 from repose_jax.inference.draw_alignment import draw_alignment
@@ -187,7 +187,7 @@ class AppService:
         with self._painting:
             start = time.perf_counter()
             guide = transfer.guide(config)
-            picture = transfer.run([prepared], request.seed, config, watch)[0]
+            picture = prepared.cut(transfer.run([prepared], request.seed, config, watch)[0])
             seconds = time.perf_counter() - start
         text = picture_facts(
             config, guide, model=request.model, model_sha256=transfer.loaded.sha256,
@@ -198,7 +198,7 @@ class AppService:
         png = png_content(picture, text, self._seal, [content])
         about = {"sha256": hashlib.sha256(png).hexdigest(),
                  "pixels_sha256": pixels_hash(picture)} | details(text)
-        shown = prepared.source if prepared.large is None else prepared.large
+        shown = prepared.cut(prepared.source if prepared.large is None else prepared.large)
         return {"picture": _base64(png), "about": about, "source": _base64(encode_png(shown)),
                 "seconds": round(seconds, 2), "notes": list(prepared.notes)}
 
@@ -212,13 +212,14 @@ class AppService:
         transfer = self.transfer(painted.model)
         with self.reading:
             picture = read_image(request.picture.label, request.picture.content())
-        if picture.shape[:2] != tuple(painted.enlarge * side for side in transfer.size):
-            raise UserError(request.picture.label, "is not of the model's size", "give its picture")
         prepared = self._prepared(transfer, painted, painted.photo.content())[2]
+        around = letterbox(picture, None, transfer.size, painted.enlarge)[0]
+        if prepared.cut(around).shape != picture.shape:
+            raise UserError(request.picture.label, "is not of the model's size", "give its picture")
         with self._painting:
             aligned = transfer.align(prepared)
             drawn = draw_alignment(aligned, prepared.source, prepared.source_pose,
-                                   prepared.target_pose, picture, transfer.skeleton)
+                                   prepared.target_pose, around, transfer.skeleton)
         return {"picture": _base64(encode_png(np.asarray(drawn)))}
 
     def _prepared(self, transfer: PoseTransfer, request: PaintRequest, content: bytes,
