@@ -1,6 +1,6 @@
 """How well a pose tells which way its person faces, on rendered people never trained on.
 
-    python -m repose_jax.experiments.bench.facing facing-openpose18 [--identities 150]
+    python -m repose_jax.experiments.bench.facing facing-openpose18 [--identities 150] [--framing any]
 
 The distance between the turn that the network reads and the trunk's own, degrees: median, mean with an
 interval of 95 % over people, and the shares of poses that are less than 20 and more than 90 off; with
@@ -29,9 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--identities", type=int, default=150)
+    parser.add_argument("--framing", choices=("whole", "any"), default="whole")
     options = parser.parse_args()
     loaded = load_facing(options.model)
-    people = DataConfig(identities=options.identities).open(
+    people = DataConfig(identities=options.identities, framing=options.framing).open(
         "test", skeleton=loaded.config.skeleton, size=_SIZE)
     assert isinstance(people, RenderedPeople)
     turns = np.array([people.turn(i) for i in range(len(people))])

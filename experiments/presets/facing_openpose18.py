@@ -7,4 +7,4 @@ Time, scores: see the card (`repose models facing-openpose18`).
 
 from repose_jax.experiments.presets import facing
 
-CONFIG = facing.facing("openpose18")
+CONFIG = facing.facing("openpose18", framing="any")

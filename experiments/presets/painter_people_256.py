@@ -12,7 +12,7 @@ from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
     model=refining.model("openpose18", scene=True, initial="turned", finer=2),
-    data=refining.PEOPLE,
+    data=refining.LARGER_PEOPLE,
     facing="facing-openpose18",
     sample=refining.sample("people", steps=0),
     # Distances of flows are pixels, of which there are twice as many. EfficientNet-Lite0 would take

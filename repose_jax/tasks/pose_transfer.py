@@ -226,7 +226,8 @@ def initial(
       ours: the new model's configuration; its prediction, schedule, skeleton and first stage must be
         theirs.
       like: shapes of the new model's parameters.
-      facing: what tells where a person faces, for a model that cannot yet tell; see `with_facing`.
+      facing: what tells where a person faces at first, in place of what the model has learnt; see
+        `with_facing`. A model that cannot yet tell needs it.
 
     Raises:
       UserError: no model, or one whose weights mean something else.
@@ -243,7 +244,8 @@ def initial(
     if ours.network.painter.scene and painter.channels and not painter.scene:
         grown = with_scene(params["painter"], theirs.network.unet.patch)
         params = {**params, "painter": grown}
-    if ours.network.rpa.initial == "turned" and theirs.network.rpa.initial != "turned":
+    if ours.network.rpa.initial == "turned" and (
+            facing or theirs.network.rpa.initial != "turned"):
         params = with_facing(params, ours, facing)
     cells, finer = theirs.network.unet.patch, ours.network.unet.patch
     if finer > cells > 1 and finer % cells == 0:
