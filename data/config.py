@@ -11,7 +11,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import (
-    Framing, Natural, Positive, Range, Scene, Seed, Workers, check_fields)
+    Cloth, Framing, Natural, Positive, Range, Scene, Seed, Workers, check_fields)
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.cameras import by_one_camera
 from repose_jax.data.pairs.source import PairSource
@@ -40,6 +40,7 @@ class DataConfig:
         ("person"); only for "people".
       framing: people from head to foot ("whole"), or also parts of them in photos of other aspects
         ("any"); only for "people".
+      cloth: "smooth" without folds, or "creased", and prints of more kinds; only for "people".
       seed: of the order of the pairs, of the share, and of the rendered people.
     """
 
@@ -55,6 +56,7 @@ class DataConfig:
     views: Annotated[int, Range(2, 1000)] = 6
     scene: Scene = added("view")
     framing: Framing = added("whole")
+    cloth: Cloth = added("smooth")
     seed: Seed = 0
 
     def __post_init__(self):
@@ -118,7 +120,7 @@ class DataConfig:
         if self.path != "people":
             return {}
         return {"identities": self.identities, "views": self.views, "seed": self.seed,
-                "scene": self.scene, "framing": self.framing}
+                "scene": self.scene, "framing": self.framing, "cloth": self.cloth}
 
     def identity(self) -> dict[str, Any]:
         """What decides the batches of pairs; where they lie and how they are read does not.
@@ -136,7 +138,8 @@ class DataConfig:
             {"hold_out": self.hold_out} if self.hold_out else {}) | (
             {"one_camera": True} if self.one_camera else {}) | (
             {"scene": self.scene} if self.scene != "view" else {}) | (
-            {"framing": self.framing} if self.framing != "whole" else {})
+            {"framing": self.framing} if self.framing != "whole" else {}) | (
+            {"cloth": self.cloth} if self.cloth != "smooth" else {})
 
     def refuse_augment(self, what: str) -> None:
         """Raises UserError where augmentation is on, for a training that would ignore it."""

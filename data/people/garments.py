@@ -25,7 +25,7 @@ BAGS = ("none", "backpack", "handbag", "shoulder_bag")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pattern:
-    """A pattern: its kind (one of `PATTERNS`), its colours in [0, 1], its period in metres."""
+    """A pattern: its kind (one of `PATTERNS` or `cloth.PRINTS`), its colours in [0, 1], its period in metres."""
 
     kind: str
     colours: tuple[Colour, Colour, Colour]
@@ -199,6 +199,14 @@ def paint(pattern: Pattern, u: Float[np.ndarray, "points"],
         mixed = colours[0] + (warp + weft)[:, None] * 0.5 * (colours[1] - colours[0])
         mixed[((u % 1 - 0.75) ** 2 < 0.003) | ((v % 1 - 0.75) ** 2 < 0.003)] = colours[2]
         return mixed
+    elif pattern.kind in ("painted", "camouflage"):
+        return _paint_blots(colours, u, v, pattern)
+    elif pattern.kind == "letters":
+        # Rows of black and white, as of glyphs of five by seven dots, every other row empty.
+        column, row = np.floor(u * 24).astype(int), np.floor(v * 24).astype(int)
+        glyphs = np.random.default_rng(int(pattern.phase * 2**31)).random((7, 24)) < 0.55
+        inked = (row // 7 % 2 == 0) & (column % 6 != 5) & glyphs[row % 7, column % 24]
+        chosen = inked.astype(np.intp)
     else:
         # Blobs of two colours: sums of waves whose frequencies around are whole numbers.
         phase = 2 * np.pi * pattern.phase
@@ -206,6 +214,26 @@ def paint(pattern: Pattern, u: Float[np.ndarray, "points"],
         two = np.cos(4 * np.pi * u + 3 * phase) + np.sin(7.3 * v + 1.3 * np.sin(2 * np.pi * u))
         chosen = np.where(one > 0.75, 1, np.where(two > 0.95, 2, 0))
     return colours[chosen]
+
+
+def _paint_blots(colours: Float[np.ndarray, "3 3"], u: np.ndarray, v: np.ndarray,
+                 pattern: Pattern) -> Float[np.ndarray, "points 3"]:
+    """Clouds of all sizes that meet again behind: they run into each other, or have sharp edges."""
+    rng = np.random.default_rng(int(pattern.phase * 2**31))
+    fields = np.zeros((2, len(u)), np.float32)
+    for octave in range(4):
+        for field in fields:
+            for _ in range(3):
+                around = int(rng.integers(-2, 3)) * 2**octave
+                along, phase = rng.uniform(0.7, 2) * 2**octave, rng.uniform(0, 2 * np.pi)
+                field += np.sin(2 * np.pi * (around * u + along * v) + phase, dtype=np.float32) * (
+                    0.65**octave)
+    first, second = fields * np.float32(0.5)
+    if pattern.kind == "camouflage":
+        return colours[np.where(first > 0.3, 1, np.where(second > 0.3, 2, 0))]
+    shares = 1 / (1 + np.exp(-3 * fields))
+    mixed = colours[0] + shares[0][:, None] * (colours[1] - colours[0])
+    return mixed + (0.8 * shares[1][:, None]) * (colours[2] - mixed)
 
 
 def emblem_mask(number: int, x: Float[np.ndarray, "points"],

@@ -12,8 +12,9 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.people.body import (
     ANGLES, Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
-from repose_jax.common.ranges import Framing, Scene
+from repose_jax.common.ranges import Cloth, Framing, Scene
 from repose_jax.data.image.resize import letterbox
+from repose_jax.data.people.cloth import crease, in_print
 from repose_jax.data.people.framing import sample_framing
 from repose_jax.data.people.garments import Outfit, sample_outfit
 from repose_jax.data.people.keypoints import JOINTS, as_skeletons, visible_joints
@@ -28,7 +29,7 @@ from repose_jax.pose.skeleton import SKELETONS
 SMALLEST, LARGEST = (32, 16), (1024, 1024)
 # Samples per pixel side; coverage of half a pixel's samples makes the mask.
 _FINE = 2
-_IDENTITY, _VIEW, _SCENE, _FRAMING = 1, 2, 3, 4
+_IDENTITY, _VIEW, _SCENE, _FRAMING, _CLOTH = 1, 2, 3, 4, 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,7 @@ class View:
       angles: joint angles, degrees, in the order of `body.ANGLES`.
       camera, light, background, occluder: see `scene`.
       aspect: width of the photo by its height; None is the picture's own, see `framing`.
+      creases: seed of the folds of the clothes, see `cloth`; 0 for smooth ones.
       beyond: whether joints of trunk and limbs are known that lie outside of the photo, as those of
         a pose are that was taken over from another picture.
     """
@@ -57,6 +59,7 @@ class View:
     background: Background
     occluder: Occluder
     aspect: float | None = None
+    creases: int = 0
     beyond: bool = False
 
 
@@ -99,8 +102,11 @@ class Render:
         return np.concatenate([points * known, known], axis=-1).astype(np.float32)
 
 
-def sample_identity(seed: int, identity: int) -> Identity:
-    """Person number `identity` of a world; both are integers of at least 0."""
+def sample_identity(seed: int, identity: int, cloth: Cloth = "smooth") -> Identity:
+    """Person number `identity` of a world; both are integers of at least 0.
+
+    With creased cloth some wear prints of more kinds, see `cloth`.
+    """
     rng = _generator(_IDENTITY, seed=seed, identity=identity)
     femininity = float(np.clip(rng.normal(0.5, 0.45), 0, 1))
     about = lambda mean, deviation, spread=2.2: float(
@@ -112,11 +118,14 @@ def sample_identity(seed: int, identity: int) -> Identity:
         hips=about(0.97 + 0.1 * femininity, 0.03), girth=girth,
         belly=max(0.0, about(0.0, 0.02) + 0.3 * max(0.0, girth - 1.1)),
         bust=about(0.052, 0.008) if femininity > 0.55 else 0.0, head=about(1.03, 0.025))
-    return Identity(body, sample_outfit(rng, femininity))
+    outfit = sample_outfit(rng, femininity)
+    if cloth == "creased":
+        outfit = in_print(outfit, _generator(_CLOTH, seed=seed, identity=identity))
+    return Identity(body, outfit)
 
 
 def sample_view(seed: int, identity: int, view: int, scene: Scene = "view",
-                framing: Framing = "whole") -> View:
+                framing: Framing = "whole", cloth: Cloth = "smooth") -> View:
     """View number `view` of a person: pose, camera, light, background and occluder.
 
     Args:
@@ -125,6 +134,7 @@ def sample_view(seed: int, identity: int, view: int, scene: Scene = "view",
         "person" draws them once for a person, as if all were taken in one.
       framing: "whole" shows people from head to foot, mostly; "any" also parts of them, in photos
         of other aspects, the same for all views of a person, see `framing`.
+      cloth: "smooth", or "creased", with folds that are others in each view, see `cloth`.
     """
     rng = _generator(_VIEW, seed=seed, identity=identity, view=view)
     drawn = View(sample_angles(rng), sample_camera(rng), sample_light(rng), sample_background(rng),
@@ -133,6 +143,9 @@ def sample_view(seed: int, identity: int, view: int, scene: Scene = "view",
         place = _generator(_SCENE, seed=seed, identity=identity)
         drawn = dataclasses.replace(
             drawn, light=sample_light(place), background=sample_background(place))
+    if cloth == "creased":
+        rng = _generator(_CLOTH, seed=seed, identity=identity, view=view)
+        drawn = dataclasses.replace(drawn, creases=int(rng.integers(1, 2**31)))
     if framing == "whole":
         return drawn
     framed = sample_framing(_generator(_FRAMING, seed=seed, identity=identity))
@@ -149,10 +162,11 @@ def _generator(purpose: int, **numbers: int) -> np.random.Generator:
 
 
 def render_person(seed: int, identity: int, view: int, size: tuple[int, int],
-                  scene: Scene = "view", framing: Framing = "whole") -> Render:
+                  scene: Scene = "view", framing: Framing = "whole", cloth: Cloth = "smooth") -> (
+        Render):
     """Renders a sampled view (see `sample_view`) of a sampled person at a size (height, width)."""
-    return render(sample_identity(seed, identity),
-                  sample_view(seed, identity, view, scene, framing), size)
+    return render(sample_identity(seed, identity, cloth),
+                  sample_view(seed, identity, view, scene, framing, cloth), size)
 
 
 def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
@@ -220,7 +234,11 @@ def _taken(identity: Identity, view: View, size: tuple[int, int]) -> Render:
                   depth.ravel()[flat])
     neck = 0.286 * identity.body.height * identity.body.trunk
     colours = colour_surface(figure, identity.outfit, hits, neck)
-    colours = light_surface(colours, hits.normal, figure.material[hits.cone], view.light)
+    normal = hits.normal
+    if view.creases:
+        normal, shade = crease(hits, figure, cones, view.creases)
+        colours = colours * shade[:, None]
+    colours = light_surface(colours, normal, figure.material[hits.cone], view.light)
     fine[flat, :3] = colours * _contact(depth, fine_height).ravel()[flat, None]
     fine[flat, 3] = 1
     occluder = paint_occluder(view.occluder, fine_height, fine_width)

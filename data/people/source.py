@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Framing, Scene
+from repose_jax.common.ranges import Cloth, Framing, Scene
 from repose_jax.data.pairs.source import PairSource, TrueFlow
 from repose_jax.data.people.correspondence import correspondence
 from repose_jax.data.people.renderer import (
@@ -43,7 +43,7 @@ class RenderedPeople(PairSource):
     """
 
     def __init__(self, *, seed: int, identities: range, views: int, size: tuple[int, int],
-                 skeleton: str, scene: Scene, framing: Framing, cache: bool):
+                 skeleton: str, scene: Scene, framing: Framing, cloth: Cloth, cache: bool):
         labels = [person_label(identity) for identity in identities]
         super().__init__(
             skeleton=SKELETONS[skeleton], size=size,
@@ -51,7 +51,7 @@ class RenderedPeople(PairSource):
             persons=[label for label in labels for _ in range(views)],
             poses=None, read=self._render_image, read_flow=self._true_flow, cache=cache)
         self._seed, self._identities, self._views = seed, identities, views
-        self._scene, self._framing = scene, framing
+        self._scene, self._framing, self._cloth = scene, framing, cloth
 
     @functools.cached_property
     def identity(self) -> dict[str, str]:
@@ -60,7 +60,8 @@ class RenderedPeople(PairSource):
                        self.skeleton.name, None if self.given_pairs is None
                        else self.given_pairs.tolist(),
                        *([] if self._scene == "view" else [self._scene]),
-                       *([] if self._framing == "whole" else [self._framing])))
+                       *([] if self._framing == "whole" else [self._framing]),
+                       *([] if self._cloth == "smooth" else [self._cloth])))
         return {"people": hashlib.sha256(recipe.encode()).hexdigest()}
 
     def __getstate__(self) -> dict:
@@ -73,7 +74,7 @@ class RenderedPeople(PairSource):
         if index != last:
             identity, view = divmod(index, self._views)
             render = render_person(self._seed, self._identities[identity], view, self.size,
-                                   self._scene, self._framing)
+                                   self._scene, self._framing, self._cloth)
             self._last = index, render
             if self.cached:
                 self._cache_poses[index] = render.annotated(self.skeleton.name)
@@ -117,7 +118,7 @@ class RenderedPeople(PairSource):
 def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
                     size: tuple[int, int] = (128, 64), skeleton: str = "openpose18", *,
                     split: str = "train", scene: Scene = "view", framing: Framing = "whole",
-                    cache: bool = True) -> PairSource:
+                    cloth: Cloth = "smooth", cache: bool = True) -> PairSource:
     """People of a seed, without any file.
 
     Args:
@@ -127,7 +128,7 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
       size: (height, width) of the pictures.
       skeleton: name of the poses' skeleton.
       split: "train" or "test"; they share no person.
-      scene, framing: see `sample_view`.
+      scene, framing, cloth: see `sample_view`.
       cache: keep what was rendered in memory.
 
     Raises:
@@ -141,7 +142,9 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
         raise UserError("scene", f"is {scene}", "choose view or person")
     if framing not in typing.get_args(Framing):
         raise UserError("framing", f"is {framing}", "choose whole or any")
+    if cloth not in typing.get_args(Cloth):
+        raise UserError("cloth", f"is {cloth}", "choose smooth or creased")
     if skeleton not in SKELETONS:
         raise UserError("skeleton", f"is {skeleton}", f"choose one of {', '.join(SKELETONS)}")
     return RenderedPeople(seed=seed, identities=identity_numbers(split, identities), views=views,
-                          size=size, skeleton=skeleton, scene=scene, framing=framing, cache=cache)
+                          size=size, skeleton=skeleton, scene=scene, framing=framing, cloth=cloth, cache=cache)

@@ -24,9 +24,7 @@ def colour_surface(figure: Figure, outfit: Outfit, hits: Hits, neck: float) -> F
       neck: v of the trunk at the base of the neck, metres.
     """
     material = figure.material[hits.cone]
-    texture = figure.texture.astype(np.float32)[hits.cone]
-    v = texture[:, 0] + (texture[:, 1] - texture[:, 0]) * hits.along
-    u = texture[:, 3] + texture[:, 2] * hits.angle
+    u, v = surface_place(figure, hits)
     colours = np.empty((len(v), 3), np.float32)
     for number, paint_material in _PAINTERS.items():
         chosen = np.flatnonzero(material == number)
@@ -34,6 +32,14 @@ def colour_surface(figure: Figure, outfit: Outfit, hits: Hits, neck: float) -> F
             colours[chosen] = paint_material(
                 outfit, u[chosen], v[chosen], hits.angle[chosen], neck)
     return colours
+
+
+def surface_place(figure: Figure, hits: Hits) -> tuple[
+        Float[np.ndarray, "hits"], Float[np.ndarray, "hits"]]:
+    """u and v of points of the surface, around and along their garment, metres."""
+    texture = figure.texture.astype(np.float32)[hits.cone]
+    return (texture[:, 3] + texture[:, 2] * hits.angle,
+            texture[:, 0] + (texture[:, 1] - texture[:, 0]) * hits.along)
 
 
 def _flat(name):

@@ -6,6 +6,7 @@ denoiser refines the painted picture from a share of noise below 1.
 
 import dataclasses
 
+from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.config import DataConfig
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.experiments.presets import small
@@ -72,5 +73,6 @@ IN_ITS_PLACE = dataclasses.replace(PAINTING, style=1.0, keep_place=True, repaint
 TAUGHT = dataclasses.replace(PAINTING, vacated=3.0, correspondence=0.05)
 PEOPLE = DataConfig(path="people", identities=3000, views=6, scene="person")
 # Of those who are no longer small in their pictures many are seen in part.
-LARGER_PEOPLE = dataclasses.replace(PEOPLE, identities=8000, views=4, framing="any")
+LARGER_PEOPLE = dataclasses.replace(PEOPLE, identities=8000, views=4, framing="any", cloth="creased",
+                                    augment=AugmentConfig(color=0.6, color_strength=0.25))
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)

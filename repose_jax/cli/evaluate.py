@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Finite, Fraction, Framing, Natural, Positive, Scene, Seed
+from repose_jax.common.ranges import Cloth, Finite, Fraction, Framing, Natural, Positive, Scene, Seed
 from repose_jax.diffusion.time_grid import TimeGrid
 from repose_jax.models.sample_config import SamplerName
 from repose_jax.models.sample_overrides import GuidanceOptions, given
@@ -59,6 +59,7 @@ class EvaluateOptions:
       scene: "view" for light and background that differ between a person's pictures, "person" for
         the same in all; only for "people".
       framing: "whole" for people from head to foot, "any" for parts of them, too; only for "people".
+      cloth: "smooth", or "creased" with folds and more kinds of prints; only for "people".
       all: print all scores; without it the few that decide, the files hold all.
       baselines: also score the trivial baselines.
       output: report as JSON; tables (.md, .tex), a page (.html) and the scores of each picture
@@ -97,6 +98,7 @@ class EvaluateOptions:
     views: Positive = 6
     scene: Scene = "view"
     framing: Framing = "whole"
+    cloth: Cloth = "smooth"
     all: bool = False
     baselines: bool = True
     sheet: pathlib.Path | None = None
@@ -144,7 +146,7 @@ def evaluate(argv: Sequence[str]) -> int:
     if options.detections is not None:
         raise UserError("--detections", f"is only for --protocol {_HUMAN_ART}", "leave it out")
     data = DataConfig(path=options.data, identities=options.identities, views=options.views,
-                      scene=options.scene, framing=options.framing,
+                      scene=options.scene, framing=options.framing, cloth=options.cloth,
                       hold_out=options.held_out)
     scores = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid,
               "first-stage": _first_stage}

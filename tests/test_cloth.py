@@ -1,0 +1,99 @@
+"""Folds and prints of rendered people's clothes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from repose_jax.data.config import DataConfig
+from repose_jax.data.people.cloth import PRINTS, _CLOTH, _folds, crease, in_print
+from repose_jax.data.people.garments import Pattern, paint
+from repose_jax.data.people.raycast import NOTHING, cast, locate
+from repose_jax.data.people.renderer import render, render_person, sample_identity, sample_view, stand
+
+SIZE = (96, 48)
+WHO = sample_identity(0, 3)
+VIEW = sample_view(0, 3, 0)
+
+
+def test_slopes_are_those_of_the_height():
+    """Of the whole height but where folds fade, which turns no normals: waves of 5 cm and more."""
+    step = 1e-4
+    u, v = (0.3 * np.random.default_rng(0).random((2, 400))).astype(np.float64)
+    for seed in range(1, 5):
+        _, along_u, along_v = _folds(u, v, seed)
+        rises = [(_folds(u + a, v + b, seed)[0] - _folds(u - a, v - b, seed)[0]) / (2 * step)
+                 for a, b in ((step, 0), (0, step))]
+        for slope, rise in zip((along_u, along_v), rises, strict=True):
+            assert np.corrcoef(slope, rise)[0, 1] > 0.6
+
+
+def test_creased_normals_are_unit_face_the_viewer_and_leave_skin_alone():
+    _, figure, cones, _ = stand(WHO, VIEW, *SIZE)
+    depth, ids = cast(cones, *SIZE)
+    y, x = np.nonzero(ids != NOTHING)
+    hits = locate(cones, ids[y, x], x.astype(np.float32), y.astype(np.float32), depth[y, x])
+    normal, shade = crease(hits, figure, cones, 7)
+    np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-5)
+    assert (normal[:, 2] >= -1e-6).all() and 0.8 < shade.min() < 1 < shade.max() < 1.07
+    bare = ~_CLOTH[figure.material[hits.cone]]
+    assert bare.any() and (~bare).any()
+    np.testing.assert_array_equal(normal[bare], hits.normal[bare])
+    np.testing.assert_array_equal(shade[bare], 1)
+    turned = np.degrees(np.arccos(np.clip((normal * hits.normal).sum(1), -1, 1)))[~bare]
+    assert 2 < turned.mean() < 30
+
+
+def test_folds_change_light_alone():
+    smooth, creased, other = (render(WHO, dataclasses.replace(VIEW, creases=seed), SIZE)
+                              for seed in (0, 5, 6))
+    np.testing.assert_array_equal(smooth.coverage, creased.coverage)
+    np.testing.assert_array_equal(smooth.depth, creased.depth)
+    assert (smooth.image[~smooth.mask & (smooth.coverage == 0)] == creased.image[
+        ~smooth.mask & (smooth.coverage == 0)]).all()
+    for changed, than in ((creased, smooth), (other, creased)):
+        difference = np.abs(changed.image.astype(int) - than.image)[smooth.mask].mean()
+        assert 0.5 < difference < 30
+
+
+@pytest.mark.parametrize("kind", PRINTS)
+def test_prints_meet_behind(kind):
+    """u is the way around: after a whole number of periods the same colour comes again."""
+    pattern = Pattern(kind=kind, colours=((1, 0, 0), (0, 1, 0), (0, 0, 1)), period=0.2, phase=0.37)
+    u, v = (np.random.default_rng(1).random((2, 500)) * 0.4).astype(np.float32)
+    colours = paint(pattern, u, v)
+    assert colours.shape == (500, 3) and 0 <= colours.min() and colours.max() <= 1
+    again = paint(pattern, u + np.float32(0.2), v)
+    assert (np.abs(colours - again).max(axis=1) < 1e-3).mean() > 0.98  # but at edges, by rounding
+    assert len(np.unique(colours.round(3), axis=0)) > (1 if kind == "letters" else 2)
+    other = paint(dataclasses.replace(pattern, phase=0.38), u, v)
+    assert np.abs(colours - other).mean() > 0.05
+
+
+def test_a_dress_is_of_one_print():
+    rng = np.random.default_rng(0)
+    outfits = [in_print(dataclasses.replace(WHO.outfit, bottom_cut=cut), rng)
+               for cut in ("dress", "trousers") * 60]
+    for outfit in outfits[::2]:
+        assert outfit.top.kind not in PRINTS or outfit.bottom == outfit.top
+    assert 0.35 < np.mean([outfit.top.kind in PRINTS for outfit in outfits]) < 0.65
+
+
+def test_who_wears_it_and_where_is_as_it_was():
+    for number in range(4):
+        smooth, creased = (sample_identity(0, number, cloth) for cloth in ("smooth", "creased"))
+        assert smooth.body == creased.body and smooth.outfit.skin == creased.outfit.skin
+        view = sample_view(0, number, 1, cloth="creased")
+        assert view.creases > 0 and sample_view(0, number, 1).creases == 0
+        assert view.camera == sample_view(0, number, 1).camera
+    np.testing.assert_array_equal(render_person(0, 5, 1, (32, 16)).image,
+                                  render_person(0, 5, 1, (32, 16), cloth="smooth").image)
+
+
+def test_cloth_decides_the_data():
+    smooth, creased = (DataConfig(identities=4, views=3, cloth=cloth) for cloth in (
+        "smooth", "creased"))
+    assert "cloth" not in smooth.identity() and creased.identity()["cloth"] == "creased"
+    assert smooth.open("train").identity != creased.open("train").identity
+    people = creased.open("train", size=(32, 16))
+    assert people.flow(0, 1).body.any()
