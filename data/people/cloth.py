@@ -1,7 +1,8 @@
 """Cloth as photos show it: folds that catch the light, and prints of more than two colours.
 
 A fold is a slope of the surface, not a change of its outline: normals turn, and light does the rest.
-Folds lie in the garment's own coordinates and are new in each picture, as cloth falls anew in each pose.
+Folds lie in the garment's own coordinates and are new in each picture, as cloth falls anew in each
+pose.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ BAGS = ("none", "backpack", "handbag", "shoulder_bag")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pattern:
-    """A pattern: its kind (one of `PATTERNS` or `cloth.PRINTS`), its colours in [0, 1], its period in metres."""
+    """A pattern: its kind (one of `PATTERNS` or `cloth.PRINTS`), its colours in [0, 1], its period in
+    metres."""
 
     kind: str
     colours: tuple[Colour, Colour, Colour]

@@ -9,7 +9,8 @@ from repose_jax.experiments.presets import refining
 from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
-    model=refining.model("openpose18", scene=True, initial="turned", finer=2), data=refining.LARGER_PEOPLE,
+    model=refining.model("openpose18", scene=True, initial="turned", finer=2),
+    data=refining.LARGER_PEOPLE,
     objective=refining.OBJECTIVE, frozen=PARTS,
     sample=refining.sample("people"),
     train=refining.refiner_train(60_000))
