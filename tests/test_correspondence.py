@@ -112,7 +112,13 @@ def test_batches_bring_it_mirrored_as_the_pictures_are():
     np.testing.assert_allclose(both[0][:, ::-1], both[1], atol=0.1)
     assert set(next(batches(people, batch_size=2, seed=0, flow=True))) == set(plain)
     with pytest.raises(UserError, match="objective.correspondence: does not know how augmentation"):
-        batches(people, batch_size=2, seed=0, flow=True, augment=AugmentConfig(color=0.5))
+        batches(people, batch_size=2, seed=0, flow=True, augment=AugmentConfig(affine=0.5))
+    # Colours change no flow.
+    as_they_are, colored = (next(batches(people, batch_size=2, seed=0, flow=True, augment=augment))
+                            for augment in (AugmentConfig(noise=1e-9), AugmentConfig(color=1.0)))
+    for name in ("flow", "seen", "source_pose", "target_pose"):
+        np.testing.assert_array_equal(as_they_are[name], colored[name])
+    assert np.abs(as_they_are["target"].astype(int) - colored["target"]).mean() > 1
     unknown = people.with_pairs(people.pairs[:4])
     unknown._read_flow = None
     with pytest.raises(UserError, match="objective.correspondence: needs to know.*people"):

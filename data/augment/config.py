@@ -9,6 +9,8 @@ from repose_jax.common.ranges import Fraction, Range, check_fields
 
 # In the order in which they are applied. New ones go to the end: places seed the random numbers.
 NAMES = ("background", "affine", "color", "occlude", "blur", "noise", "jpeg")
+# After these a point of the body is elsewhere, or cannot be seen.
+_DISPLACING = ("background", "affine", "occlude")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,11 @@ class AugmentConfig:
     def active(self) -> tuple[str, ...]:
         """Names of those that may happen, in the order in which they are applied."""
         return tuple(name for name in NAMES if getattr(self, name) > 0)
+
+    @property
+    def displacing(self) -> tuple[str, ...]:
+        """Those of `active` after which a body's points are elsewhere or hidden."""
+        return tuple(name for name in self.active if name in _DISPLACING)
 
     def identity(self) -> dict[str, float | int | str]:
         """Probabilities and strengths of those that may happen; the others decide nothing."""

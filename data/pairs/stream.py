@@ -64,10 +64,11 @@ def examples(source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "
 def augmented_examples(
     source: PairSource, pair_indices: Sequence[int] | Int[np.ndarray, "batch"],
     flip: Bool[np.ndarray, "batch"] | None, seeds: Sequence[int] | Int[np.ndarray, "batch"],
-    config: AugmentConfig,
+    config: AugmentConfig, *, flow: bool = False,
 ) -> Batch:
-    """`examples` with random changes, each example's decided by a seed of its own, 0 or more."""
-    batch = examples(source, pair_indices, flip)
+    """`examples` with random changes, each example's decided by a seed of its own, 0 or more; `flow`
+    where none of them is displacing."""
+    batch = examples(source, pair_indices, flip, flow=flow)
     pairs = np.asarray(source.pairs[np.asarray(pair_indices, np.int64)])
     for row, (pair, seed) in enumerate(zip(pairs.tolist(), seeds, strict=True)):
         masks = [source.mask(i) for i in pair]
@@ -101,7 +102,7 @@ def _collect(drawn: tuple[np.ndarray, ...], source: PairSource, augment: Augment
              flow: bool, rows: slice) -> Batch:
     drawn = tuple(column[rows] for column in drawn)
     if augment.active:
-        return augmented_examples(source, *drawn, augment)
+        return augmented_examples(source, *drawn, augment, flow=flow)
     return examples(source, *drawn, flow=flow)
 
 
@@ -217,9 +218,9 @@ def batches(source: PairSource, *, batch_size: int, seed: int, flip: bool = True
     if flow and not source.has_flow:
         raise UserError("objective.correspondence", "needs to know where each point of a body is",
                         "train on rendered people (--data.path people), or set it to 0")
-    if flow and augment.active:
+    if flow and augment.displacing:
         raise UserError("objective.correspondence", "does not know how augmentation moves a body",
-                        f"leave out data.augment.{augment.active[0]}")
+                        f"leave out data.augment.{augment.displacing[0]}")
     if not len(source.pairs):
         raise UserError("data", "holds no pair of two pictures of one person",
                         "give more pictures of each, named PERSON_anything, or a larger share")

@@ -147,4 +147,5 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
     if skeleton not in SKELETONS:
         raise UserError("skeleton", f"is {skeleton}", f"choose one of {', '.join(SKELETONS)}")
     return RenderedPeople(seed=seed, identities=identity_numbers(split, identities), views=views,
-                          size=size, skeleton=skeleton, scene=scene, framing=framing, cloth=cloth, cache=cache)
+                          size=size, skeleton=skeleton, scene=scene, framing=framing, cloth=cloth,
+                          cache=cache)
