@@ -130,7 +130,7 @@ class TestCommand:
             assert picture.size == (2 * SIZE[1], 2 * SIZE[0])
 
     def test_a_wide_photo_is_painted_in_its_own_aspect(self, files, tmp_path):
-        """What the model's frame has beside it is cut off, from the picture and from the grid."""
+        """As high as the model's pictures, or what of their size it fills, without the bands beside it."""
         high, wide = SIZE[0], SIZE[1]
         photos = tmp_path / "photos"
         photos.mkdir()
@@ -142,16 +142,19 @@ class TestCommand:
             height = round(4 * high * by)
             write_pose(photos / f"{name}.json", dataclasses.replace(
                 pose, pose=pose.pose * np.float32((1, by, 1)), size=(height, 4 * wide)))
-        assert main(["transfer", str(photos), "--pose", str(files / "other.json"),
-                     "--model", str(files / "painter.safetensors"), "--provenance.no-sign",
-                     "--output", str(tmp_path / "out"), "--grid", "--enlarge", "2"]) == 0
-        sizes = {}
-        for name in ("wide_2_other", "high_2_other", "grid"):
-            with Image.open(tmp_path / "out" / f"{name}.png") as picture:
-                sizes[name] = picture.size
-        assert sizes["high_2_other"] == (2 * wide, 2 * high)
-        assert sizes["wide_2_other"] == (2 * wide, 2 * round(0.75 * high))
-        assert sizes["grid"] == (6 * wide, sizes["wide_2_other"][1] + 2 * high)
+        for frame, expected in (("photo", (round(wide / 0.75), high)),
+                                ("model", (wide, round(0.75 * high)))):
+            out = tmp_path / frame
+            assert main(["transfer", str(photos), "--pose", str(files / "other.json"),
+                         "--model", str(files / "painter.safetensors"), "--provenance.no-sign",
+                         "--output", str(out), "--grid", "--enlarge", "2", "--frame", frame]) == 0
+            sizes = {}
+            for name in ("wide_2_other", "high_2_other", "grid"):
+                with Image.open(out / f"{name}.png") as picture:
+                    sizes[name] = picture.size
+            assert sizes["high_2_other"] == (2 * wide, 2 * high)
+            assert sizes["wide_2_other"] == (2 * expected[0], 2 * expected[1])
+            assert sizes["grid"] == (6 * max(wide, expected[0]), 2 * (expected[1] + high))
 
     def test_what_cannot_be_enlarged_is_a_line(self, files, tmp_path, capsys):
         for model, times, says in (("plain", "2", "needs a painter"), ("painter", "9", "enlarge"),

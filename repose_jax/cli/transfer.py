@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from repose_jax.common.provenance import details, file_content, text_of, write_p
 from repose_jax.data.image.files import read_image
 from repose_jax.inference.draw_alignment import draw_alignment
 from repose_jax.inference.draw_trajectory import draw_trajectory
+from repose_jax.inference.model_frame import Size
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sample_overrides import given
@@ -93,8 +95,11 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
     if len(todo) < len(jobs):
         events.tell(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already and kept")
     said: set[str] = set()
+    framed: dict[Size, list[Job]] = {}
     for job in todo:  # whatever is wrong with one of them is found before the first is painted
-        for note in photos.prepared(job, large=False).notes:
+        ready = photos.prepared(job, large=False)
+        framed.setdefault(ready.source.shape[:2], []).append(job)
+        for note in ready.notes:
             if note not in said:
                 events.tell(note)
                 said.add(note)
@@ -105,7 +110,7 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
     size = min(_BATCH, len(jobs))
     done = 0
     events.progress("painting", done, len(todo))
-    for part in _parts(todo):
+    for part in itertools.chain.from_iterable(map(_parts, framed.values())):
         prepared = [photos.prepared(job) for job in part]
         filled = prepared + prepared[:1] * (size - len(part))
         painted = transfer.run(filled, options.seed, sample)

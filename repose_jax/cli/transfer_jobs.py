@@ -72,7 +72,7 @@ class Photos:
         return self._transfer.prepare(
             image, self._poses[job.source], job.pose, name=str(job.source),
             box=self._options.source_box, retarget=self._options.retarget,
-            enlarge=self._options.enlarge if large else 1)
+            enlarge=self._options.enlarge if large else 1, frame=self._options.frame)
 
     def facts(self, job: Job, sample: SampleConfig, guide: Guide | None) -> dict[str, str]:
         """What decides a job's picture, as its file will say; all but that is told by the file."""

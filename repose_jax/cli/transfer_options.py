@@ -12,6 +12,7 @@ from repose_jax.cli.detector import BoxOption, Kind
 from repose_jax.cli.provenance_options import ProvenanceOptions
 from repose_jax.common.ranges import Finite, Fraction, Natural, Range, Seed
 from repose_jax.diffusion.time_grid import TimeGrid
+from repose_jax.inference.model_frame import Frame
 from repose_jax.models.enlarging import LARGEST
 from repose_jax.models.sample_config import SamplerName
 from repose_jax.models.sample_overrides import GuidanceOptions
@@ -49,6 +50,9 @@ class TransferOptions:
         limbs, its size and its place; scale, the last two; none, nothing.
       enlarge: how many times the model's size the picture is to be, with the photo's own details
         where the painter keeps them.
+      frame: photo, to paint pictures as high as the model's and as wide as the photo has it, up to a
+        square; model, in the size that the model learnt from, of which the photo fills a part. What
+        is refined by --steps, and what --source-box cuts out, always is in that.
       model: a bundled model, a model file, or the folder of a training run.
       seed: the same seed gives the same picture.
       steps: evaluations of the denoiser; this and the settings below are the model's own where they
@@ -89,6 +93,7 @@ class TransferOptions:
     detector_model: pathlib.Path | None = None
     retarget: Mode = "bones"
     enlarge: Annotated[int, Range(1, LARGEST)] = 1
+    frame: Frame = "photo"
     model: str = "people-256"
     seed: Seed = 0
     steps: Natural | None = None

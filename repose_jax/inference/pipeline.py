@@ -20,7 +20,7 @@ from repose_jax.data.image.resize import Window, letterbox, window
 from repose_jax.diffusion.samplers import Step
 from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
-from repose_jax.inference.model_frame import in_frame, in_skeleton, on_body
+from repose_jax.inference.model_frame import Frame, Size, in_frame, in_skeleton, on_body, photo_frame
 from repose_jax.models.enlarging import LARGEST, enlarged
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
@@ -109,8 +109,8 @@ class PoseTransfer:
 
     def __call__(
         self, image: ImageLike, pose: PoseLike, *, source_pose: PoseLike | None = None,
-        box: Box | None = None, retarget: Mode = "bones", enlarge: int = 1, seed: int = 0,
-        **settings: Any,
+        box: Box | None = None, retarget: Mode = "bones", enlarge: int = 1, frame: Frame = "photo",
+        seed: int = 0, **settings: Any,
     ) -> Image.Image:
         """Paints the person of a picture in a pose.
 
@@ -127,30 +127,34 @@ class PoseTransfer:
             `pose/retarget.py`).
           enlarge: how many times the model's size the picture is to be; its details are the photo's
             own, where the painter keeps them (see `models/enlarging.py`).
+          frame: "photo" for a frame as wide as the photo has it, see `frame`; "model" for that of the
+            model, as what `box` cuts out always has.
           seed: the same seed gives the same picture.
           **settings: fields of `SampleConfig`, such as steps or guidance.
 
         Returns:
-          The picture, of the photo's aspect: as large as fits in the model's size, or `enlarge`
-          times that.
+          The picture, of the photo's aspect: as large as fits in the frame, or `enlarge` times that.
 
         Raises:
           UserError: a file or a pose cannot be used, or a setting is out of range.
         """
         if source_pose is None:
             source_pose = self.photo_pose(image, person=box or "largest")
-        prepared = self.prepare(image, source_pose, pose, box=box, retarget=retarget,
-                                enlarge=enlarge)
         config = dataclasses.replace(self.sample, **settings)
+        prepared = self.prepare(
+            image, source_pose, pose, box=box, retarget=retarget, enlarge=enlarge,
+            frame=frame, config=config)
         return Image.fromarray(prepared.cut(self.run([prepared], seed, config)[0]))
 
     def prepare(
         self, image: ImageLike, source_pose: PoseLike, target_pose: PoseLike, *,
         name: str = "image", box: Box | None = None, retarget: Mode = "bones", enlarge: int = 1,
+        frame: Frame = "model", config: SampleConfig | None = None,
     ) -> Prepared:
-        """Brings a picture and its poses to the model's frame and skeleton; see `__call__`.
+        """Brings a picture and its poses to a frame and the model's skeleton; see `__call__`.
 
-        `name` is what notes and errors call a picture that is no file.
+        `name` is what notes and errors call a picture that is no file. What is cut out by a box has
+        the model's aspect.
         """
         if retarget not in MODES:
             raise UserError("retarget", f"is {retarget}", f"choose one of {', '.join(MODES)}")
@@ -159,27 +163,38 @@ class PoseTransfer:
         frames = [] if image is not where else frame_note(image)
         photo = pixels_of(image, where)
         size, free = photo.shape[:2], retarget != "none"
+        to = self.frame(size, config) if frame == "photo" and box is None else self.size
         if box is not None:
             box = box_inside(box, size, where)
         target = self._named(target_pose, "target pose")
         target = in_skeleton(target, self.skeleton)
-        target = in_frame(target, size, self.size, anywhere=free)
+        target = in_frame(target, size, to, anywhere=free)
         source = self._named(source_pose, "source pose", size, box or "largest")
         source = in_photo(source, size, source.where)
         if box is not None:
             photo, source = person_cut_out(photo, source, box, self.size)
         source = in_skeleton(source, self.skeleton)
-        source = in_frame(source, photo.shape[:2], self.size, anywhere=True)
-        inner = window(photo.shape[:2], self.size)
+        source = in_frame(source, photo.shape[:2], to, anywhere=True)
+        inner = window(photo.shape[:2], to)
         if free:
             target = on_body(target, source, retarget, inner)
-        picture, _, note = letterbox(photo, None, self.size)
+        picture, _, note = letterbox(photo, None, to)
         resized = [f"{where}: {note}"] if note else []
         large = None
         if enlarge > 1:
-            large = letterbox(photo, None, self.size, enlarge)[0]
+            large = letterbox(photo, None, to, enlarge)[0]
         return Prepared(picture, source.pose, target.pose, inner, (
             *frames, *source.notes, *target.notes, *resized), large)
+
+    def frame(self, photo: Size, config: SampleConfig | None = None) -> Size:
+        """(height, width) of the frame in which a photo of (height, width) is painted.
+
+        The painter's is as wide as the photo has it. Denoiser and guide have learnt from one size, so
+        that what is refined, by `config.steps`, is of the model's.
+        """
+        if (config or self.sample).steps:
+            return self.size
+        return photo_frame(photo, self.size, self.loaded.model.config.network.unet.stride)
 
     def check_enlarge(self, times: int) -> None:
         """Refuses, with a UserError, to paint so many times the model's size."""
@@ -269,11 +284,10 @@ class PoseTransfer:
         self, prepared: list[Prepared], seed: int, config: SampleConfig | None = None,
         watch: Watch | None = None,
     ) -> UInt8[np.ndarray, "batch h w 3"]:
-        """Samples a batch, in the model's frame; picture i does not depend on the others, nor on
-        its place.
+        """Samples a batch, in its frame; picture i does not depend on the others, nor on its place.
 
         Args:
-          prepared: from `prepare`, with one `enlarge`.
+          prepared: from `prepare`, of one frame and with one `enlarge`.
           seed: shared by the pictures, so that equal inputs give equal pictures.
           config: settings of the sampler.
           watch: is told of every step as it is done, and may stop; see `generate`.

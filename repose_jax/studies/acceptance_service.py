@@ -168,7 +168,8 @@ class AcceptanceService:
             raise UserError("results", f"are more than {MOST}", "judge fewer at once")
         with self._app.reading:
             asked = [_asked(transfer, each) for each in request.results]
-            pictures = np.stack([_pixels(transfer, each.picture) for each in request.results])
+            pictures = np.stack([letterbox(_pixels(transfer, each.picture), None, transfer.size)[0]
+                                 for each in request.results])
         how = _how(asked[0].text)
         assert how is not None  # of any that were asked for
         for each in asked:
@@ -209,11 +210,11 @@ def _asked(transfer: PoseTransfer, each: PaintedPicture) -> Asked:
 
 
 def _pixels(transfer: PoseTransfer, file: File) -> np.ndarray:
-    """A picture in the model's frame, as `painted` has it."""
+    """A photo or a painted picture, as large as it is in the frame of the model."""
     image = read_image(file.label, file.content())
     if window(image.shape[:2], transfer.size).size != image.shape[:2]:
         raise UserError(file.label, "is not of the model's size", "give it as it was painted")
-    return letterbox(image, None, transfer.size)[0]
+    return image
 
 
 def _how(text: dict[str, str]) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict
 from repose_jax.common.ranges import Finite, Natural, Range, Seed, Side, Weight
+from repose_jax.inference.model_frame import Frame
 from repose_jax.models.enlarging import LARGEST
 from repose_jax.pose.formats import NamedPose, read_pose
 from repose_jax.pose.pose_writers import Format
@@ -105,7 +106,8 @@ class PaintRequest:
       source, target: the poses in pixels of the photo, in our own JSON; a source of None is read off
         the photo.
       retarget: what of the target pose's body becomes the source's.
-      enlarge: how many times the model's size the picture is to be.
+      enlarge: how many times as large as it is painted the picture is to be.
+      frame: see `PoseTransfer`.
       seed: the same seed gives the same picture.
       steps, source_weight: of the sampler; the model's own where they are None.
       target_weight, pif_weight: of the gradient guidance; the model's own where they are None.
@@ -118,6 +120,7 @@ class PaintRequest:
     source: Any = None
     retarget: Literal["bones", "scale", "none"] = "bones"
     enlarge: Annotated[int, Range(1, LARGEST)] = 1
+    frame: Frame = "photo"
     seed: Seed = 0
     steps: Natural | None = None
     source_weight: Finite | None = None

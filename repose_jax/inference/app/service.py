@@ -25,7 +25,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.picture_manifest import pixels_hash
 from repose_jax.common.provenance import Seal, checked_note, details, png_content
 from repose_jax.data.image.files import encode_png, is_picture, read_image
-from repose_jax.data.image.resize import fit_pose, letterbox, unfit_pose
+from repose_jax.data.image.resize import fit_pose, letterbox, squeeze_pose, unfit_pose, window
 from repose_jax.inference.app.requests import (
     AlignmentRequest, File, PaintRequest, PhotoRequest, PoseRequest, SaveRequest, posed)
 from repose_jax.inference.draw_alignment import draw_alignment
@@ -150,7 +150,8 @@ class AppService:
         source = posed("source pose", request.source)
         if source.size != tuple(size):
             raise UserError("source pose", "is of another picture", "reload the page")
-        prepared = in_frame(transfer, np.zeros((*transfer.size, 3), np.uint8), source,
+        small = window(size, transfer.size).size
+        prepared = in_frame(transfer, np.zeros((*small, 3), np.uint8), source,
                             dataclasses.replace(found, path=file.label), request.retarget)
         moved = unfit_pose(prepared.target_pose, size, transfer.size)
         named = NamedPose(pose=moved, name=found.name, skeleton=transfer.skeleton, size=size)
@@ -183,7 +184,7 @@ class AppService:
         config = self._settings(transfer, request)
         transfer.check(config, request.seed)
         content = request.photo.content()
-        source, target, prepared = self._prepared(transfer, request, content)
+        source, target, prepared = self._prepared(transfer, request, content, config)
         with self._painting:
             start = time.perf_counter()
             guide = transfer.guide(config)
@@ -212,8 +213,9 @@ class AppService:
         transfer = self.transfer(painted.model)
         with self.reading:
             picture = read_image(request.picture.label, request.picture.content())
-        prepared = self._prepared(transfer, painted, painted.photo.content())[2]
-        around = letterbox(picture, None, transfer.size, painted.enlarge)[0]
+        config = self._settings(transfer, painted)
+        prepared = self._prepared(transfer, painted, painted.photo.content(), config)[2]
+        around = letterbox(picture, None, prepared.source.shape[:2], painted.enlarge)[0]
         if prepared.cut(around).shape != picture.shape:
             raise UserError(request.picture.label, "is not of the model's size", "give its picture")
         with self._painting:
@@ -223,8 +225,8 @@ class AppService:
         return {"picture": _base64(encode_png(np.asarray(drawn)))}
 
     def _prepared(self, transfer: PoseTransfer, request: PaintRequest, content: bytes,
-                  ) -> tuple[NamedPose, NamedPose, Prepared]:
-        """The poses of a request, and the photo with them in the frame of the model."""
+                  config: SampleConfig) -> tuple[NamedPose, NamedPose, Prepared]:
+        """The poses of a request, and the photo with them in the frame that it is painted in."""
         target = posed("target pose", request.target)
         with self.reading:
             image = read_image(request.photo.label, content)
@@ -232,7 +234,7 @@ class AppService:
                 "source pose", request.source)
             return source, target, transfer.prepare(
                 image, source, target, name=request.photo.label, retarget=request.retarget,
-                enlarge=request.enlarge)
+                enlarge=request.enlarge, frame=request.frame, config=config)
 
     def _settings(self, transfer: PoseTransfer, request: PaintRequest) -> SampleConfig:
         """The model's settings with a request's in their place; UserError where they do not suit."""
@@ -250,15 +252,15 @@ def in_frame(transfer: PoseTransfer, photo: UInt8[np.ndarray, "h w 3"], source: 
 
     Args:
       transfer: the model.
-      photo: as the model sees it, of its size.
+      photo: as large as it is in the frame of the model.
       source: the pose in the photo, with the size of the file that it was read from.
       target: the new pose.
       retarget: see `PoseTransfer`.
     """
     if source.size is None:
         raise UserError("source pose", "does not tell the size of its photo", "give it as size")
-    fitted = fit_pose(source.pose, source.size, transfer.size)
-    return transfer.prepare(photo, dataclasses.replace(source, pose=fitted, size=transfer.size),
+    fitted = squeeze_pose(source.pose, source.size, photo.shape[:2])
+    return transfer.prepare(photo, dataclasses.replace(source, pose=fitted, size=photo.shape[:2]),
                             target, retarget=retarget)
 
 

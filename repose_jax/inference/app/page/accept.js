@@ -62,7 +62,7 @@ async function one(row) {
   row.target = row.other ? row.other.pose : (await ask("/pose", { model, size: row.found.size,
     file: await read(check.poses.get(row.pose)), retarget: "none" })).pose;
   const { picture, source, about } = await settled({ model, photo, source: row.found.pose,
-    target: row.target, retarget: "bones", ...settings });
+    target: row.target, retarget: "bones", frame: "model", ...settings });
   Object.assign(row, { picture, source, about });
 }
 
