@@ -119,6 +119,8 @@ def guess(
     image = to_signal(batch["target"][:real])
     rest = {name: values[real:] for name, values in batch.items()}
     size = rest["target"].shape[0]
+    if not size:
+        return image, jnp.zeros(real)
     noise_key, *draw_keys = jax.random.split(key, 4)
     u_posed, u_source = (jax.random.uniform(k, (size,)) for k in draw_keys[:2])
     t = jax.random.randint(
