@@ -144,6 +144,12 @@ class TestTraining:
         np.testing.assert_allclose(image[:2], to_signal(batch["target"][:2]), atol=1e-6)
         assert (noise[:2] == 0).all() and (noise[2:] > 0).all() and len(image) == 8
 
+    def test_of_real_pictures_alone_nothing_is_guessed(self):
+        batch = {"target": jnp.full((4, 4, 2, 3), 255, jnp.uint8)}
+        image, noise = guess(None, {}, batch, jax.random.key(1), clean=1.0, posed=0.5)
+        np.testing.assert_array_equal(image, 1.0)
+        np.testing.assert_array_equal(noise, np.zeros(4))
+
     @pytest.mark.parametrize("posed", [0.0, 1.0])
     def test_the_pose_is_told_as_often_as_asked(self, posed):
         """A judge's pictures are made by a model that was never told the target pose."""

@@ -27,6 +27,13 @@ def guide(skeleton: str, denoiser: str, data: DataConfig, images: int) -> Estima
         denoiser=denoiser, clean=0.25, posed=0.5, train=_train(images, seed=0))
 
 
+def reader(skeleton: str, denoiser: str, data: DataConfig, images: int) -> EstimatorExperiment:
+    """The estimator that reads photos: pictures as they are."""
+    return EstimatorExperiment(
+        estimator=EstimatorConfig(skeleton=skeleton, channels=(48, 96, 128)), data=data,
+        denoiser=denoiser, clean=1.0, posed=0.0, train=_train(images, seed=0))
+
+
 def judge(skeleton: str, denoiser: str, data: DataConfig, images: int) -> EstimatorExperiment:
     """The estimator that judges: never shown a picture whose pose the model was told."""
     return EstimatorExperiment(
