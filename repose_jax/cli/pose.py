@@ -34,7 +34,7 @@ class PoseOptions:
       size: height and width of the picture of a pose file that does not tell it.
       min_confidence: joints of a pose file that have a lower confidence are missing; 0.3 by default.
       estimator: a bundled pose estimator, a file, or the folder of a training run: one of the
-        photo's domain; estimator-people by default.
+        photo's domain; reader-people by default.
       detector: another program's detector in place of the estimator.
       detector_model: the file of the detector's network: RTMPose's .onnx, MediaPipe's .task.
       draw: also write the photo with the skeleton drawn on it, as PNG.
@@ -120,7 +120,7 @@ def _of_photo(options: PoseOptions, person: Person) -> int:
     if options.detector and options.estimator:
         raise UserError("--detector", "is given beside --estimator", "give one of them")
     detector = load_detector(options.detector, options.detector_model) or PoseReader.load(
-        options.estimator or "estimator-people")
+        options.estimator or "reader-people")
     found = photo_pose(detector, options.photo, person)
     write_pose(options.output, found, options.format)
     for note in found.notes:
