@@ -130,7 +130,7 @@ class TestCommand:
             assert picture.size == (2 * SIZE[1], 2 * SIZE[0])
 
     def test_a_wide_photo_is_painted_in_its_own_aspect(self, files, tmp_path):
-        """As high as the model's pictures, or what of their size it fills, without the bands beside it."""
+        """As high as the model's pictures, or what of their size it fills, without bands beside it."""
         high, wide = SIZE[0], SIZE[1]
         photos = tmp_path / "photos"
         photos.mkdir()
