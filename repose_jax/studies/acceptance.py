@@ -108,7 +108,8 @@ def _suiting(transfer: PoseTransfer) -> PoseReader:
     # Those that have no part in training or guiding come first.
     names = sorted(bundled(), key=lambda name: not name.startswith("judge-"))
     for name in names:
-        if kind_of(name) == "estimator":
+        # What reads the photos has learnt on from what guides.
+        if kind_of(name) == "estimator" and not name.startswith("reader-"):
             poses = PoseReader.load(name)
             try:
                 _check_suits(transfer, poses)
