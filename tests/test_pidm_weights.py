@@ -195,7 +195,7 @@ class TestUse:
     """An imported model goes wherever a model does."""
 
     def test_transfer(self, imported, tmp_path):
-        """What is painted is the picture of the network that was read: what of its size the photo fills."""
+        """What is painted is the picture of the network that was read, where the photo fills it."""
         out = tmp_path / "out.png"
         assert main(["transfer", "examples/person-a.png", "--pose", "examples/pose-arms.json",
                      "--model", str(imported), "--steps", "2", "--output", str(out),
