@@ -155,6 +155,10 @@ class TestCommand:
             assert sizes["high_2_other"] == (2 * wide, 2 * high)
             assert sizes["wide_2_other"] == (2 * expected[0], 2 * expected[1])
             assert sizes["grid"] == (6 * max(wide, expected[0]), 2 * (expected[1] + high))
+        # One in another frame is another picture.
+        assert main(["transfer", str(photos), "--pose", str(files / "other.json"), "--enlarge", "2",
+                     "--model", str(files / "painter.safetensors"), "--provenance.no-sign",
+                     "--output", str(tmp_path / "photo"), "--frame", "model"]) == 2
 
     def test_what_cannot_be_enlarged_is_a_line(self, files, tmp_path, capsys):
         for model, times, says in (("plain", "2", "needs a painter"), ("painter", "9", "enlarge"),

@@ -8,6 +8,7 @@ from PIL import Image
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.image.resize import fit_pose, letterbox, window
+from repose_jax.inference.model_frame import photo_frame
 from repose_jax.pose import formats
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18
 
@@ -199,6 +200,14 @@ def test_letterbox_moves_pose_and_picture_alike():
     np.testing.assert_array_equal(moved[1], 0)
     np.testing.assert_array_equal(fit_pose(pose, (40, 40), (128, 64)), moved)
     assert letterbox(image, None, (40, 40))[2] is None
+
+
+@pytest.mark.parametrize("photo, frame", [
+    ((1101, 750), (256, 176)), ((256, 176), (256, 176)), ((300, 200), (256, 176)),
+    ((400, 300), (256, 192)), ((100, 100), (256, 256)), ((300, 900), (256, 256)),
+    ((256, 128), (256, 128)), ((255, 128), (256, 128)), ((900, 300), (256, 128))])
+def test_a_photo_is_painted_as_wide_as_it_is(photo, frame):
+    assert photo_frame(photo, (256, 128), 16) == frame
 
 
 @pytest.mark.parametrize("photo", [(1101, 750), (75, 50), (300, 900), (128, 64), (31, 64)])

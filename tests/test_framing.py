@@ -10,7 +10,7 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.people.correspondence import correspondence
 from repose_jax.data.people.framing import Framing, sample_framing
 from repose_jax.data.people.renderer import (
-    pixels_per_metre, photo_size, render, render_person, sample_identity, sample_view)
+    photo_window, pixels_per_metre, render, render_person, sample_identity, sample_view)
 from repose_jax.data.people.scene import Camera
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -57,7 +57,7 @@ def test_crown_is_where_framing_has_it():
 @pytest.mark.parametrize("aspect, photo", [
     (0.5, (96, 48)), (0.75, (64, 48)), (1.0, (48, 48)), (0.25, (96, 24)), (None, (96, 48))])
 def test_photo_touches_two_sides(aspect, photo):
-    assert photo_size(dataclasses.replace(VIEW, aspect=aspect), SIZE) == photo
+    assert photo_window(dataclasses.replace(VIEW, aspect=aspect), SIZE).size == photo
 
 
 def test_beside_the_photo_are_its_edges_colours():

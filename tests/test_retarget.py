@@ -15,7 +15,6 @@ from PIL import Image
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.data.people.renderer import pixels_per_metre, render, sample_identity, sample_view
-from repose_jax.inference.model_frame import photo_frame
 from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.pose.detectors import LAYOUTS
 from repose_jax.pose.draw import draw_skeleton
@@ -270,14 +269,6 @@ class TestRetarget:
                 errors[mode].append(np.linalg.norm(away, axis=-1).mean())
         assert np.mean(errors["bones"]) < 0.6 * np.mean(errors["none"])
         assert np.mean(errors["scale"]) < 0.6 * np.mean(errors["none"])
-
-
-@pytest.mark.parametrize("photo, frame", [
-    ((1101, 750), (256, 176)), ((256, 176), (256, 176)), ((300, 200), (256, 176)),
-    ((400, 300), (256, 192)), ((100, 100), (256, 256)), ((300, 900), (256, 256)),
-    ((256, 128), (256, 128)), ((255, 128), (256, 128)), ((900, 300), (256, 128))])
-def test_a_photo_is_painted_as_wide_as_it_is(photo, frame):
-    assert photo_frame(photo, (256, 128), 16) == frame
 
 
 class TestInsideFrame:

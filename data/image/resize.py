@@ -22,6 +22,10 @@ class Window(NamedTuple):
         """(height, width)."""
         return self.bottom - self.top, self.right - self.left
 
+    def margins(self, frame: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Pixels above and below, left and right of it in a frame of (height, width)."""
+        return (self.top, frame[0] - self.bottom), (self.left, frame[1] - self.right)
+
     def cut(self, picture: UInt8[np.ndarray, "height width 3"],
             times: int = 1) -> UInt8[np.ndarray, "height2 width2 3"]:
         """This part of a picture of the frame, or of one `times` as large."""
@@ -29,8 +33,8 @@ class Window(NamedTuple):
         return picture[top:bottom, left:right]
 
 
-def window(from_size: tuple[int, int], to_size: tuple[int, int]) -> Window:
-    """Where `letterbox` puts a picture of (height, width) in a frame of another."""
+def window(from_size: tuple[float, float], to_size: tuple[int, int]) -> Window:
+    """Where `letterbox` puts a picture of (height, width), or of that ratio, in a frame of another."""
     scale = min(to_size[0] / from_size[0], to_size[1] / from_size[1])
     height, width = (min(n, max(1, round(o * scale)))
                      for o, n in zip(from_size, to_size, strict=True))
@@ -61,8 +65,7 @@ def letterbox(
         return image, pose, None
     inner = Window(*(times * edge for edge in window(old, size)))
     picture = np.asarray(Image.fromarray(image).resize(inner.size[::-1], Image.Resampling.LANCZOS))
-    picture = np.pad(picture, ((inner.top, new[0] - inner.bottom), (
-        inner.left, new[1] - inner.right), (0, 0)), mode="edge")
+    picture = np.pad(picture, (*inner.margins(new), (0, 0)), mode="edge")
     note = f"resized from {old[0]}x{old[1]} to {inner.size[0]}x{inner.size[1]}"
     if inner.size != new:
         note += f" and padded to {new[0]}x{new[1]}"

@@ -11,7 +11,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import TrueFlow
 from repose_jax.data.people.raycast import NOTHING, Cones, cast
-from repose_jax.data.people.renderer import Identity, View, mount, photo_size, stand
+from repose_jax.data.people.renderer import Identity, View, mount, photo_window, stand
 from repose_jax.data.people.scene import paint_occluder
 
 # How far a point may lie behind what a pixel shows and count as shown, in heights: a pixel's slope.
@@ -30,8 +30,9 @@ def correspondence(identity: Identity, source: View, target: View,
     Raises:
       UserError: the size cannot be rendered.
     """
-    height, width = photo_size(target, size)
-    if photo_size(source, size) != (height, width):
+    inner = photo_window(target, size)
+    height, width = inner.size
+    if photo_window(source, size) != inner:
         raise UserError("correspondence", "is between photos of two aspects",
                         "give views that are framed alike")
     here, there = (stand(identity, view, height, width).cones for view in (target, source))
@@ -53,7 +54,7 @@ def correspondence(identity: Identity, source: View, target: View,
     flow[y, x] = place[:, :2] - np.stack([x, y], axis=1)
     seen[y, x] = inside & (place[:, 2] > shown - _BEHIND * height)
     body[y, x] = True
-    return TrueFlow(*(mount(values, size, 0) for values in (flow, seen, body)))
+    return TrueFlow(*(mount(values, inner, size, 0) for values in (flow, seen, body)))
 
 
 def _uncovered(ids: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:

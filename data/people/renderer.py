@@ -13,7 +13,7 @@ from repose_jax.data.people.body import (
     ANGLES, Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
 from repose_jax.common.ranges import Cloth, Framing, Scene
-from repose_jax.data.image.resize import letterbox
+from repose_jax.data.image.resize import Window, letterbox, shifted, window
 from repose_jax.data.people.cloth import crease, in_print
 from repose_jax.data.people.framing import sample_framing
 from repose_jax.data.people.garments import Outfit, sample_outfit
@@ -185,37 +185,31 @@ def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
       UserError: for a size that is not within these bounds.
     """
     size = _checked(size)
-    return _mounted(_taken(identity, view, photo_size(view, size)), size)
+    inner = photo_window(view, size)
+    return _mounted(_taken(identity, view, inner.size), inner, size)
 
 
-def photo_size(view: View, size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the photo within a picture of that size."""
-    height, width = size
-    if view.aspect is None:
-        return height, width
-    return (min(height, max(1, round(width / view.aspect))),
-            min(width, max(1, round(height * view.aspect))))
+def photo_window(view: View, size: tuple[int, int]) -> Window:
+    """Where the photo lies within a picture of that size."""
+    return window(size if view.aspect is None else (1, view.aspect), size)
 
 
-def mount(values: np.ndarray, size: tuple[int, int], fill: float) -> np.ndarray:
+def mount(values: np.ndarray, inner: Window, size: tuple[int, int], fill: float) -> np.ndarray:
     """Values of a photo's pixels [height, width, ...] in a picture of a size, `fill` around them."""
-    around = [((new - old) // 2, new - old - (new - old) // 2)
-              for old, new in zip(values.shape[:2], size)]
-    return np.pad(values, around + [(0, 0)] * (values.ndim - 2), constant_values=fill)
+    around = (*inner.margins(size), *[(0, 0)] * (values.ndim - 2))
+    return np.pad(values, around, constant_values=fill)
 
 
-def _mounted(taken: Render, size: tuple[int, int]) -> Render:
-    """A photo within a picture, which it is centred in."""
-    image, _, note = letterbox(taken.image, None, size)
-    if note is None:
+def _mounted(taken: Render, inner: Window, size: tuple[int, int]) -> Render:
+    """A photo within a picture."""
+    if inner.size == size:
         return taken
-    by = np.array([(new - old) // 2 for old, new in zip(taken.mask.shape, size)][::-1], np.float32)
-    move = lambda pose: np.concatenate(
-        [(pose[:, :2] + by) * (pose[:, 2:] > 0), pose[:, 2:]], axis=1)
+    by = np.array((inner.left, inner.top), np.float32)
     return Render(
-        image=image, mask=mount(taken.mask, size, 0), coverage=mount(taken.coverage, size, 0),
-        depth=mount(taken.depth, size, -np.inf),
-        poses={name: move(pose) for name, pose in taken.poses.items()},
+        image=letterbox(taken.image, None, size)[0], mask=mount(taken.mask, inner, size, 0),
+        coverage=mount(taken.coverage, inner, size, 0),
+        depth=mount(taken.depth, inner, size, -np.inf),
+        poses={name: shifted(pose, (inner.left, inner.top)) for name, pose in taken.poses.items()},
         true_joints={name: points + by for name, points in taken.true_joints.items()},
         known=tuple((np.array(taken.known) + np.tile(by, 2)).tolist()))
 
@@ -298,7 +292,7 @@ def stand(identity: Identity, view: View, height: int, width: int) -> Standing:
 
 def pixels_per_metre(identity: Identity, view: View, size: tuple[int, int]) -> float:
     """How large `render` shows what is as far from the camera as the middle of the hips."""
-    return stand(identity, view, *photo_size(view, _checked(size))).project.scale
+    return stand(identity, view, *photo_window(view, _checked(size)).size).project.scale
 
 
 def _checked(size: tuple[int, int]) -> tuple[int, int]:

@@ -138,12 +138,10 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
         raise UserError("views", f"is {views}", "give 2 or more, a pair needs two pictures")
     if split not in ("train", "test"):
         raise UserError("split", f"is {split}", "choose train or test")
-    if scene not in typing.get_args(Scene):
-        raise UserError("scene", f"is {scene}", "choose view or person")
-    if framing not in typing.get_args(Framing):
-        raise UserError("framing", f"is {framing}", "choose whole or any")
-    if cloth not in typing.get_args(Cloth):
-        raise UserError("cloth", f"is {cloth}", "choose smooth or creased")
+    for name, value, kinds in (("scene", scene, Scene), ("framing", framing, Framing),
+                               ("cloth", cloth, Cloth)):
+        if value not in typing.get_args(kinds):
+            raise UserError(name, f"is {value}", f"choose {' or '.join(typing.get_args(kinds))}")
     if skeleton not in SKELETONS:
         raise UserError("skeleton", f"is {skeleton}", f"choose one of {', '.join(SKELETONS)}")
     return RenderedPeople(seed=seed, identities=identity_numbers(split, identities), views=views,

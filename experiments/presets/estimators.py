@@ -5,6 +5,8 @@ width, order of the data and kind of guesses differ, so that a guidance which me
 the one is found out by the other.
 """
 
+import dataclasses
+
 from repose_jax.data.config import DataConfig
 from repose_jax.networks.pose_estimator import EstimatorConfig
 from repose_jax.tasks.pose_estimator import EstimatorExperiment
@@ -29,9 +31,7 @@ def guide(skeleton: str, denoiser: str, data: DataConfig, images: int) -> Estima
 
 def reader(skeleton: str, denoiser: str, data: DataConfig, images: int) -> EstimatorExperiment:
     """The estimator that reads photos: pictures as they are."""
-    return EstimatorExperiment(
-        estimator=EstimatorConfig(skeleton=skeleton, channels=(48, 96, 128)), data=data,
-        denoiser=denoiser, clean=1.0, posed=0.0, train=_train(images, seed=0))
+    return dataclasses.replace(guide(skeleton, denoiser, data, images), clean=1.0, posed=0.0)
 
 
 def judge(skeleton: str, denoiser: str, data: DataConfig, images: int) -> EstimatorExperiment:

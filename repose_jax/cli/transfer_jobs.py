@@ -82,7 +82,7 @@ class Photos:
             model_sha256=self._transfer.loaded.sha256, source_sha256=file_hash(job.source),
             seed=options.seed, pose=job.pose, retarget=options.retarget,
             source_pose=self._posed_by(job.source), consent=options.provenance.consent,
-            enlarge=options.enlarge,
+            enlarge=options.enlarge, frame=options.frame,
             **({"source_box": options.source_box} if options.source_box else {}))
 
     def _uncached_posed_by(self, source: pathlib.Path) -> list[str | None]:

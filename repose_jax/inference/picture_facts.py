@@ -6,6 +6,7 @@ from typing import Any
 
 from repose_jax.common.fields import identity
 from repose_jax.common.provenance import picture_text
+from repose_jax.inference.model_frame import Frame
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.pose.formats import NamedPose
@@ -18,7 +19,7 @@ SINGLE = ("pose", "pose_sha256", "source_pose")
 def picture_facts(
     config: SampleConfig, guide: Guide | None, *, model: str, model_sha256: str,
     source_sha256: str, seed: int, pose: NamedPose, retarget: Mode, source_pose: list[str | None],
-    consent: str, enlarge: int = 1, **more: Any,
+    consent: str, enlarge: int = 1, frame: Frame = "photo", **more: Any,
 ) -> dict[str, str]:
     """The text of a picture; see `repose_jax.common.provenance.picture_text`.
 
@@ -33,11 +34,13 @@ def picture_facts(
         who found it and the SHA-256 of their network's file; None for what there is not.
       consent: the user's note.
       enlarge: how many times the model's size the picture is; not told where it is that size.
+      frame: of what it was painted; not told where it is as wide as its photo.
       **more: other settings, JSON-able.
     """
     settings = identity(config) | {
         "pose": pose.name, "pose_sha256": pose.digest(), "retarget": retarget,
-        "source_pose": source_pose} | ({"enlarge": enlarge} if enlarge > 1 else {}) | more
+        "source_pose": source_pose} | ({"enlarge": enlarge} if enlarge > 1 else {}) | (
+            {"frame": frame} if frame != "photo" else {}) | more
     return picture_text(
         model=model, model_sha256=model_sha256, source_sha256=source_sha256, seed=seed,
         settings=settings, guide=guide.sha256 if guide else {}, consent=consent)

@@ -241,7 +241,7 @@ def _text(transfer: PoseTransfer, path: pathlib.Path, pose: NamedPose, seed: int
     return picture_facts(
         sample, transfer.guide(sample), model=transfer.loaded.name,
         model_sha256=transfer.loaded.sha256, source_sha256=file_hash(path), seed=seed,
-        pose=pose, retarget="bones", consent=consent,
+        pose=pose, retarget="bones", consent=consent, frame="model",
         source_pose=["estimator", None] if beside is None else [file_hash(beside), None])
 
 

@@ -195,7 +195,7 @@ class AppService:
             source_sha256=hashlib.sha256(content).hexdigest(), seed=request.seed, pose=target,
             retarget=request.retarget, consent=checked_note(request.consent, "consent"),
             source_pose=["page", source.digest()] if request.source is not None else [
-                transfer.detector.name, None], enlarge=request.enlarge)
+                transfer.detector.name, None], enlarge=request.enlarge, frame=request.frame)
         png = png_content(picture, text, self._seal, [content])
         about = {"sha256": hashlib.sha256(png).hexdigest(),
                  "pixels_sha256": pixels_hash(picture)} | details(text)
