@@ -46,6 +46,9 @@ class PaintingObjective:
       match: of the distance of its features.
       perceptual: of the distance of EfficientNet-Lite0's features.
       style: of the distance of their Gram matrices, over the person and over what is around.
+      head: how much more a pixel of the head counts than another of the person, in the picture and in
+        the alignment.
+      close_up: of the distance of EfficientNet-Lite0's features of the head alone, seen from nearer.
       perceived: share of height and of width that EfficientNet-Lite0 looks at, at a place drawn for
         each pair; its work grows with the square of it.
       keep_place: ask for the target's person in the source's place, for pairs taken in two places.
@@ -67,6 +70,8 @@ class PaintingObjective:
     correspondence: Weight = added(0.0)
     repaint: Weight = added(0.0)
     perceived: Annotated[float, Range(0, 1, open_low=True)] = added(1.0)
+    head: Weight = added(0.0)
+    close_up: Weight = added(0.0)
 
     def __post_init__(self):
         check_fields(self, "objective")
@@ -79,12 +84,26 @@ class PaintingObjective:
     @property
     def perceives(self) -> bool:
         """Whether a network trained on ImageNet is needed."""
-        return bool(self.perceptual or self.style)
+        return bool(self.perceptual or self.style or self.close_up)
 
 
 def differences(x: Float[Array, "batch h w c"]) -> tuple[Array, Array]:
     """Differences of neighbours, down and to the right."""
     return x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
+
+
+def with_head(
+    person: Float[Array, "batch height width 1"], head: Float[Array, "batch height width 1"],
+    objective: PaintingObjective,
+) -> Float[Array, "batch height width 1"]:
+    """What each pixel counts of the person, the head more than the rest: in [0, 1 + `objective.head`].
+
+    Args:
+      person: where the person is, in [0, 1].
+      head: where the head is, in [0, 1], see `repose_jax.pose.head.head_map`.
+      objective: the weights.
+    """
+    return jnp.maximum(person, head) * (1 + objective.head * head)
 
 
 def pixel_weights(
@@ -94,13 +113,13 @@ def pixel_weights(
     """b of equation 24, with a mean of 1 over each picture.
 
     Args:
-      person: where the target's person is, in [0, 1].
-      before: where the source's person is.
+      person: where the target's person is, in [0, 1] or more, see `with_head`.
+      before: where the source's person is, in [0, 1].
       objective: the weights.
     """
     weight = 1 + objective.person * person
     if objective.vacated:
-        weight += objective.vacated * jax.nn.relu(before - person)
+        weight += objective.vacated * jax.nn.relu(before - jnp.minimum(person, 1.0))
     return weight / weight.mean(axis=(1, 2, 3), keepdims=True)
 
 
@@ -146,14 +165,15 @@ def alignment_terms(
 
 def correspondence_term(
     alignment: Alignment, flow: Float[Array, "batch height width 2"],
-    seen: Bool[Array, "batch height width"], objective: PaintingObjective,
+    seen: Bool[Array, "batch height width"] | Float[Array, "batch height width"],
+    objective: PaintingObjective,
 ) -> Float[Array, ""]:
     """Equation 30: every iteration's flow against the true one, where both pictures show the point.
 
     Args:
       alignment: its trace and its flow are judged.
       flow: the true one, pixels.
-      seen: where it is known.
+      seen: where it is known, or what a pixel counts there.
       objective: the weight, and the decay of earlier iterations.
     """
     known = seen[..., None].astype(jnp.float32)

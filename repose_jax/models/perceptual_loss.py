@@ -17,10 +17,13 @@ from jaxtyping import Array, Float, Key
 
 from repose_jax.models.painting_loss import shrunk
 from repose_jax.networks.efficientnet_lite import CELL, features
+from repose_jax.pose.head import Head
 
 _TINY = 1e-6
 _REACH = CELL // 2
 _ENOUGH = 0.02
+# A head with its hair, from nearer: pixels a side, and half of that in radii of the head.
+_CLOSE, _AROUND = 6 * CELL, 1.3
 
 Params = Any
 Pictures = Float[Array, "batch height width 3"]
@@ -54,6 +57,45 @@ def windows(
         return jax.lax.dynamic_slice(picture, (row, column, 0), (height, width, x.shape[3]))
 
     return jax.vmap(crop)(padded, keys)
+
+
+def close_up(
+    x: Float[Array, "batch h w c"], head: Head, side: int = _CLOSE
+) -> Float[Array, "batch side side c"]:
+    """The square around each picture's head, of 1.3 radii to each side, at one size for all.
+
+    Args:
+      x: pictures; zeros are what lies outside of them.
+      head: where to look; without a radius what is seen means nothing.
+      side: pixels a side of what is seen.
+    """
+    def look(picture, centre, radius):
+        scale = side / jnp.maximum(2 * _AROUND * radius, 1.0)
+        # Centres of pixels are whole numbers in poses, and halves in `scale_and_translate`.
+        shift = side / 2 - (centre + 0.5) * scale
+        return jax.image.scale_and_translate(
+            picture, (side, side, picture.shape[-1]), (0, 1), jnp.stack([scale, scale]), shift[::-1],
+            "linear")
+
+    return jax.vmap(look)(x, head.centre, head.radius)
+
+
+def close_up_term(
+    params: Params, painted: Pictures, target: Pictures, head: Head
+) -> Float[Array, ""]:
+    """Equation 29': features of the heads, seen from nearer.
+
+    Args:
+      params: of EfficientNet-Lite0; constants.
+      painted, target: pictures in [-1, 1]. No gradient reaches the target.
+      head: of the target pose; pairs that show none count nothing.
+    """
+    seen = features(params, close_up(painted, head)), features(
+        params, close_up(jax.lax.stop_gradient(target), head))
+    shown = (head.radius > 0).astype(painted.dtype)
+    apart = [jnp.mean(jnp.sum((_unit(ours) - _unit(theirs)) ** 2, axis=-1), axis=(1, 2))
+             for ours, theirs in zip(*seen, strict=True)]
+    return jnp.sum(shown * jnp.asarray(sum(apart))) / len(apart) / jnp.maximum(shown.sum(), 1.0)
 
 
 def gram(x: Float[Array, "batch h w c"], where: Float[Array, "batch h w 1"]) -> Float[

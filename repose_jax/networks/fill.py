@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.networks.warp import resize
+from repose_jax.pose.head import above_trunk
 from repose_jax.pose.maps import PERSON_SPREAD, grid, person_map, segment_coordinates
 from repose_jax.pose.skeleton import Skeleton
 
@@ -15,8 +16,6 @@ _SPREAD, _GAIN = 0.06, 3.0
 _CLOSE_GAIN = 2.0
 # Where a skirt is, as parts of the way from hip to knee.
 _SKIRT = (0.25, 0.5, 0.75)
-# From the hips' middle to the shoulders', and on by this part of it, one is in the middle of the head.
-_HEAD = 0.45
 
 
 def fill_in(
@@ -108,17 +107,9 @@ def in_place_of(
 
 def _head(pose, skeleton, size):
     """Where the head is by the trunk: seen from behind, a head has no joint in most skeletons."""
-    def middle(corners):
-        shown = corners[..., 2:] > 0
-        count = shown.sum(axis=1)
-        return (corners[..., :2] * shown).sum(axis=1) / jnp.maximum(count, 1), count[:, 0] > 0
-
-    corners = pose[:, skeleton.torso_indices]
-    (shoulders, some), (hips, any_hip) = middle(corners[:, :2]), middle(corners[:, 2:])
-    head = shoulders + _HEAD * (shoulders - hips)
+    head, trunk = above_trunk(pose, skeleton)
     squares = jnp.sum((grid(size, size) - head[:, None, None]) ** 2, axis=-1, keepdims=True)
-    known = (some & any_hip)[:, None, None, None]
-    return known * jnp.exp(-squares / (2 * (_SPREAD * size[0]) ** 2))
+    return (trunk > 0)[:, None, None, None] * jnp.exp(-squares / (2 * (_SPREAD * size[0]) ** 2))
 
 
 def _skirt(pose, skeleton, size):

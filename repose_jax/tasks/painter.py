@@ -27,13 +27,14 @@ from repose_jax.data.config import DataConfig
 from repose_jax.models.model_config import ModelConfig, check_model, check_place
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, correspondence_term, picture_terms,
-    pixel_weights, repaint_term)
-from repose_jax.models.perceptual_loss import perceptual_terms
+    pixel_weights, repaint_term, with_head)
+from repose_jax.models.perceptual_loss import close_up_term, perceptual_terms
 from repose_jax.models.pose_transfer import Batch, Params, RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.fill import in_place_of
+from repose_jax.pose.head import head_map, head_of
 from repose_jax.pose.maps import map_count, person_map, pose_maps
 from repose_jax.tasks.pose_transfer import (
     PARTS, initial, pair_shapes, sample_picture, with_facing)
@@ -112,21 +113,26 @@ def loss(
     painting, alignment = model.paint(params, source, batch["source_pose"], batch["target_pose"])
     person, before = (person_map(batch[f"{name}_pose"], skeleton, image_size)
                       for name in ("target", "source"))
-    weight = pixel_weights(person, before, objective)
+    head = head_map(batch["target_pose"], skeleton, image_size)
+    counted = with_head(person, head, objective) if objective.head else person
+    weight = pixel_weights(counted, before, objective)
     answer, seen = in_place_of(
         source, target, batch["source_pose"], batch["target_pose"],
         skeleton) if objective.keep_place else (target, 1 - person)
     terms = picture_terms(painting.picture, answer, weight, objective)
     if objective.repaint:
         terms["repaint"] = repaint_term(painting, weight, objective)
-    if objective.perceives:
+    if objective.perceptual or objective.style:
         terms |= perceptual_terms(perception, painting.picture, answer, weight, person, seen,
                                   keys, objective.perceptual, objective.style,
                                   objective.perceived)
-    terms |= alignment_terms(alignment, source, target, person, objective)
+    if objective.close_up:
+        terms["close_up"] = objective.close_up * close_up_term(
+            perception, painting.picture, answer, head_of(batch["target_pose"], skeleton))
+    terms |= alignment_terms(alignment, source, target, counted, objective)
     if objective.correspondence:
-        terms["correspondence"] = correspondence_term(
-            alignment, batch["flow"], batch["seen"], objective)
+        seen = batch["seen"] * (1 + objective.head * head[..., 0])
+        terms["correspondence"] = correspondence_term(alignment, batch["flow"], seen, objective)
     if objective.judged:
         half = image_size[0] // 2, image_size[1] // 2
         maps = pose_maps(batch["target_pose"], skeleton, half, image_size)
