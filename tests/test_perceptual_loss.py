@@ -15,10 +15,11 @@ from PIL import Image
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_state_dict
-from repose_jax.models.perceptual_loss import gram, perceptual_terms, windows
+from repose_jax.models.perceptual_loss import close_up_term, gram, perceptual_terms, windows
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.efficientnet_lite import (
     PACKAGE, TAP_CHANNELS, features, params_from_torch, published_file, shapes)
+from repose_jax.pose.head import Head
 
 BLOCKS = [  # kernel, stride, inner and outer channels: table 1 of Tan & Le 2019
     (3, 1, 32, 16), (3, 2, 96, 24), (3, 1, 144, 24), (5, 2, 144, 40), (5, 1, 240, 40),
@@ -226,3 +227,17 @@ class TestWindows:
         assert set(np.unique(found)) == set(range(64 * 32))
         for axis, step in ((1, 32), (2, 1)):  # where it is not the edge that is repeated
             assert set(np.unique(np.diff(found, axis=axis))) == {0, step}
+
+
+def test_a_close_up_sees_the_head_alone(params):
+    """What is changed elsewhere costs nothing, and who shows no head counts nothing."""
+    x = pictures(1, 2, (64, 64))
+    head = Head(jnp.full((2, 2), 20.0), jnp.array([8.0, 0.0]))
+    cost = jax.jit(lambda x, y, head: close_up_term(params, x, y, head))
+    body, face = x.at[:, 40:].set(0.0), x.at[:, 15:25, 15:25].set(0.0)
+    assert cost(x, x, head) == cost(body, x, head) == 0
+    assert cost(x.at[1].set(0.0), x, head) == 0
+    one = Head(*(part[:1] for part in head))
+    assert float(cost(face, x, head)) == pytest.approx(float(cost(face[:1], x[:1], one)), rel=1e-4)
+    assert cost(face, x, head) > 0
+    assert cost(x, x, Head(head.centre, jnp.zeros(2))) == 0

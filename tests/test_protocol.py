@@ -80,7 +80,7 @@ def test_scores_say_by_which_range_they_are():
     found, _ = _measured(batch, windows=(), sigmas=(1.2, 1.5), range_of_prediction=True, mae=True)
     plain, _ = _measured(batch, windows=(), sigmas=(1.2, 1.5))
     assert set(plain) == {"gaussian_ssim_1.2", "gaussian_ssim", "ms_ssim_2", "psnr", "l1",
-                          "mask_gaussian_ssim", "inside_l1"}
+                          "mask_gaussian_ssim", "inside_l1", "head_l1"}
     assert set(found) == set(plain) | {"gaussian_ssim_1.2_own_range",
                                        "gaussian_ssim_1.5_own_range", "mae"}
     np.testing.assert_allclose(found["gaussian_ssim_1.2_own_range"],

@@ -33,6 +33,7 @@ from repose_jax.evaluation.metrics.picture_batch import PictureBatch
 from repose_jax.evaluation.metrics.psnr import psnr
 from repose_jax.evaluation.metrics.ssim import (
     gaussian_ssim, gaussian_taps, ssim_maps, uniform_ssim, uniform_taps)
+from repose_jax.pose.head import head_map
 
 Pictures = Float[Array, "batch height width channels"]
 Mask = Float[Array, "batch height width"]
@@ -125,8 +126,18 @@ def _of_person(compare: Callable[[Pictures, Pictures, Mask], Values], batch: Pic
     return np.where(person.any((1, 2)), np.asarray(values, np.float64), np.nan)
 
 
+def _head_l1(batch: PictureBatch) -> np.ndarray:
+    """NaN where the target pose says nothing of where the head is, or it lies outside."""
+    pose, size = jnp.asarray(batch.target_pose), batch.target.shape[1:3]
+    head = split(np.asarray(head_map(pose, batch.skeleton, size))[..., 0])
+    values = inside_l1(batch.on_devices("generated"), batch.on_devices("target"), head)
+    return np.asarray(values, np.float64)
+
+
 METRIC = MetricFamily("person", {
     "mask_gaussian_ssim": Facts("SSIM of the person, Gaussian 1.5", "higher", decides=True),
-    "inside_l1": Facts("L1 within the person", "lower", decides=True)}, lambda by: [
+    "inside_l1": Facts("L1 within the person", "lower", decides=True),
+    "head_l1": Facts("L1 within the head", "lower")}, lambda by: [
         Score("mask_gaussian_ssim", functools.partial(_of_person, mask_gaussian_ssim)),
-        Score("inside_l1", functools.partial(_of_person, inside_l1))])
+        Score("inside_l1", functools.partial(_of_person, inside_l1)),
+        Score("head_l1", _head_l1, unmeasured="pairs whose target pose shows no head")])
