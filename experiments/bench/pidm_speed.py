@@ -4,7 +4,8 @@
         [--steps 50] [--few 5] [--repeats 5] [--only forward step training picture]
 
 CHECKOUT is a clone of PIDM's repository (`models` and `diffusion.py` are used); needs torch. One
-picture at a time, in float32, on the processors that the process may use. What is measured:
+picture at a time, in float32, on the processors that the process may use, in memory that the process keeps once
+it has it, as `repose train` does. What is measured:
 
   forward    source encoder and one conditional evaluation
   encoding   of the source and of the null source, once a picture
@@ -34,6 +35,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from repose_jax.common.memory import keep_memory
 from repose_jax.diffusion.guidance import two_branch
 from repose_jax.diffusion.samplers import DDIM, Segment, sample
 from repose_jax.diffusion.solvers import UniPC
@@ -207,6 +209,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
+    keep_memory()
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -18,6 +18,7 @@ from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
 from repose_jax.common.events import Several
 from repose_jax.common.fields import to_dict
+from repose_jax.common.memory import keep_memory
 from repose_jax.training.distributed import (
     DistributedConfig, is_first, joined, tells_of_a_lost_process)
 from repose_jax.training.stderr_relay import LINE
@@ -66,6 +67,7 @@ class TrainOptions(Generic[Config]):
 
 def train(argv: Sequence[str]) -> int:
     """Train a preset, every field overridable; resumes where it stopped."""
+    keep_memory()
     use_compilation_cache()
     preset, rest = preset_of(argv, "train")
     from repose_jax.tasks.fit import fit
