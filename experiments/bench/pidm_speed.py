@@ -4,8 +4,8 @@
         [--steps 50] [--few 5] [--repeats 5] [--only forward step training picture]
 
 CHECKOUT is a clone of PIDM's repository (`models` and `diffusion.py` are used); needs torch. One
-picture at a time, in float32, on the processors that the process may use, in memory that the process keeps once
-it has it, as `repose train` does. What is measured:
+picture at a time, in float32, on the processors that the process may use, in memory that the
+process keeps once it has it, as `repose train` does. What is measured:
 
   forward    source encoder and one conditional evaluation
   encoding   of the source and of the null source, once a picture
