@@ -31,7 +31,7 @@ from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
 from repose_jax.networks import fill
-from repose_jax.networks.painter import PainterConfig, with_scene
+from repose_jax.networks.painter import PainterConfig, keeping, with_scene
 from repose_jax.pose.formats import NamedPose, write_pose
 from repose_jax.pose.maps import map_count
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18
@@ -219,6 +219,24 @@ class TestRefining:
                               SampleConfig(steps=2, start=0.5, source_weight=1.0))
         assert np.abs(np.asarray(out, int) - np.asarray(refined, int)).max() > 1
 
+    @pytest.mark.parametrize("config", [CONFIG, SCENE], ids=["person", "scene"])
+    def test_keeping_more_multiplies_the_odds_of_the_mask(self, config):
+        model, given = RePoseModel(config), random_params(RePoseModel(config))
+        more = {**given, "painter": keeping(given["painter"], 1.5)}
+        plain, kept = (model.paint(p, SOURCE, poses(2), poses(3))[0] for p in (given, more))
+        np.testing.assert_allclose(kept.mask / (1 - kept.mask),
+                                   np.exp(1.5) * plain.mask / (1 - plain.mask), rtol=1e-4)
+        rest = [p.scene / (1 - p.mask) for p in (plain, kept)]  # is shared as it was
+        np.testing.assert_allclose(*rest, rtol=1e-4, atol=1e-6)
+
+    def test_who_keeps_all_shows_the_aligned_source(self):
+        aligned = paint(params(), SOURCE, poses(2), poses(3))[1].picture
+        keys = jax.random.split(jax.random.key(0), 2)
+        plain, out = (np.asarray(generate(
+            MODEL, params(), to_image(SOURCE), poses(2), poses(3), keys,
+            SampleConfig(steps=0, source_weight=1.0, keep=keep))[0], int) for keep in (0.0, 30.0))
+        assert np.abs(out - np.asarray(to_image(aligned), int)).max() <= 1 < np.abs(out - plain).max()
+
     def test_without_temperature_nothing_is_left_to_chance(self):
         def refined(seed, temperature):
             keys = jax.random.split(jax.random.key(seed), 2)
@@ -234,7 +252,8 @@ class TestRefining:
     def test_what_only_a_painter_can_do_is_refused_without_one(self):
         plain = dataclasses.replace(
             CONFIG, network=dataclasses.replace(CONFIG.network, painter=PainterConfig()))
-        for wanted in (SampleConfig(steps=0), SampleConfig(steps=2, start=0.5)):
+        for wanted in (SampleConfig(steps=0), SampleConfig(steps=2, start=0.5),
+                       SampleConfig(steps=2, keep=1.0)):
             wanted.check(CONFIG)
             with pytest.raises(UserError):
                 wanted.check(plain)

@@ -49,6 +49,7 @@ class EvaluateOptions:
       steps: evaluations of the denoiser; by default the model's own.
       start: share of noise to begin with; by default the model's own.
       temperature: what that noise is multiplied by, where a painted picture is refined.
+      keep: how much more of the aligned source the painted picture keeps: the odds times e^KEEP.
       sampler: ddim, ddpm, dpm++2m, unipc or heun; by default the model's own.
       times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras; by
         default the model's own.
@@ -90,6 +91,7 @@ class EvaluateOptions:
     steps: Natural | None = None
     start: Fraction | None = None
     temperature: Fraction | None = None
+    keep: Finite | None = None
     sampler: SamplerName | None = None
     times: TimeGrid | None = None
     source_weight: Finite | None = None
@@ -241,7 +243,7 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
         pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
         min_confidence=options.min_confidence, identity=options.identity, weights=options.weights,
         guidance=options.guidance, sample=given(
-            options, "steps", "start", "temperature", "sampler", "times", "source_weight"))
+            options, "steps", "start", "temperature", "keep", "sampler", "times", "source_weight"))
     with contextlib.closing(Terminal()) as events:
         found = PictureEvaluation.of(wanted, events)
     for note in found.notes:

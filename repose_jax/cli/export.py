@@ -29,6 +29,7 @@ class ExportOptions:
       steps: evaluations of the denoiser.
       start: share of noise to begin with.
       temperature: what that noise is multiplied by, where a painted picture is refined.
+      keep: how much more of the aligned source the painted picture keeps: the odds times e^KEEP.
       sampler: ddim, ddpm, dpm++2m, unipc or heun.
       times: how the evaluations are spaced.
       source_weight: weight of the source in classifier-free guidance.
@@ -41,6 +42,7 @@ class ExportOptions:
     steps: Natural | None = None
     start: Fraction | None = None
     temperature: Fraction | None = None
+    keep: Finite | None = None
     sampler: SamplerName | None = None
     times: TimeGrid | None = None
     source_weight: Finite | None = None
@@ -58,7 +60,7 @@ def export(argv: Sequence[str]) -> int:
     transfer = PoseTransfer.load(options.model)
     config = options.guidance.over(
         transfer.sample,
-        **given(options, "steps", "start", "temperature", "sampler", "times", "source_weight"))
+        **given(options, "steps", "start", "temperature", "keep", "sampler", "times", "source_weight"))
     content = export_model(transfer, config, pathlib.Path(options.model).name, options.platforms)
     write_content(options.output, content)
     say(f"wrote {options.output}, {len(content) / 1e6:.1f} MB, for {', '.join(options.platforms)}")

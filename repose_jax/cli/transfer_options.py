@@ -60,6 +60,8 @@ class TransferOptions:
       start: share of noise to begin with: 1 is noise alone, less refines the painted picture.
       temperature: what the noise is multiplied by with which the painted picture is refined: less
         than 1 gives smoother pictures, 0 the same one for every seed.
+      keep: how much more of the photo the painted picture keeps than the painter would: with 2 prints
+        and faces are sharper, and what is aligned wrongly shows; below 0, less.
       source_weight: weight of the source in classifier-free guidance.
       pose_weight: weight of the pose, with --classifier-free disentangled.
       classifier_free: form of the classifier-free guidance.
@@ -99,6 +101,7 @@ class TransferOptions:
     steps: Natural | None = None
     start: Fraction | None = None
     temperature: Fraction | None = None
+    keep: Finite | None = None
     source_weight: Finite | None = None
     pose_weight: Finite | None = None
     classifier_free: Literal["two-branch", "disentangled"] | None = None

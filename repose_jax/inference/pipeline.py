@@ -26,7 +26,7 @@ from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.sampling import generate
+from repose_jax.models.sampling import generate, kept
 from repose_jax.models.watching import Watch
 from repose_jax.models.weights import PretrainedModel, load_model
 from repose_jax.networks.rpa import Alignment
@@ -295,11 +295,12 @@ class PoseTransfer:
         Raises:
           UserError: for settings that are out of range, a guide that cannot be used.
         """
-        painted = self._generate(prepared, seed, config or self.sample, False, watch)[0]
+        config = config or self.sample
+        painted = self._generate(prepared, seed, config, False, watch)[0]
         larger = [p.large for p in prepared if p.large is not None]
         if larger:
             source, *poses = self._stack(prepared)
-            painted = enlarged(self.loaded.model, self.loaded.params, painted, source,
+            painted = enlarged(self.loaded.model, kept(self.loaded.params, config), painted, source,
                                np.stack(larger), *poses)
         return np.asarray(painted)
 

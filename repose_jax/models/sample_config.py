@@ -115,6 +115,8 @@ class SampleConfig:
         the painted picture.
       temperature: what the noise that the painted picture gets at first is multiplied by: 1 draws from
         what the denoiser has learnt, 0 leaves nothing to chance (docs/method.md, equation 23).
+      keep: how much more of the aligned source the painted picture keeps than the painter would: the
+        odds of its mask times e^keep; below 0, less.
       sampler: "ddim", "ddpm", or of higher order and without noise "dpm++2m", "unipc" or "heun",
         which evaluates the denoiser twice a step (see `repose_jax.diffusion.solvers`).
       times: how the evaluations are spaced: "uniform" or "trailing" in t, in "log-snr", or as
@@ -133,6 +135,7 @@ class SampleConfig:
     steps: Natural = 50
     start: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     temperature: Fraction = added(1.0)
+    keep: Finite = added(0.0)
     sampler: SamplerName = "ddim"
     times: TimeGrid = added("uniform")
     eta: Fraction = 0.0
@@ -162,6 +165,8 @@ class SampleConfig:
         if self.start < 1 and not paints:
             raise UserError("start", f"is {self.start}, but the model paints no picture to refine",
                             "give 1")
+        if self.keep and not paints:
+            raise UserError("keep", f"is {self.keep}, but the model paints no picture", "give 0")
         least, most = int(not paints), model.schedule.up_to(self.start)
         if not least <= self.steps <= most:
             raise UserError("steps", f"is {self.steps}", f"give {least} to {most}")

@@ -19,6 +19,7 @@ from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_transfer import Params
 from repose_jax.models.sample_config import SampleConfig, steps_inside
 from repose_jax.models.watching import Watch, told, watching
+from repose_jax.networks.painter import keeping
 
 AnyArray = Array | np.ndarray
 
@@ -61,7 +62,8 @@ def generate(
       ValueError: for gradient guidance without a guide.
     """
     numbers = config.guidance.numbers()
-    config = dataclasses.replace(config, guidance=config.guidance.structure())
+    params = kept(params, config)
+    config = dataclasses.replace(config, guidance=config.guidance.structure(), keep=0.0)
     if not config.guidance.active:
         guide = None
     elif guide is None:
@@ -76,6 +78,13 @@ def generate(
         return _generate(*args, None)
     with watching(watch) as number:
         return jax.block_until_ready(_generate(*args, number))
+
+
+def kept(params: Params, config: SampleConfig) -> Params:
+    """The parameters of a model whose painter keeps as much of the source as the settings say."""
+    if not config.keep:
+        return params
+    return {**params, "painter": keeping(params["painter"], config.keep)}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

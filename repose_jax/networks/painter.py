@@ -34,6 +34,7 @@ from repose_jax.networks.conv import Conv
 
 # A share of at most 5 %: next to nothing, and enough of a slope to learn by.
 _SCENE_LOGIT = -3.0
+_MASK = 3  # of the head's numbers, behind the colours
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,18 @@ def with_scene(params: dict, patch: int) -> dict:
     }
 
 
+def keeping(params: dict, more: float) -> dict:
+    """The parameters of a painter that keeps more of the aligned source, or less.
+
+    Args:
+      params: of a `Painter`.
+      more: what is added to the logarithm of the odds with which the source is kept, everywhere.
+    """
+    head = params["head"]
+    bias = jnp.asarray(head["bias"])
+    return {**params, "head": {**head, "bias": bias.at[_MASK].add(more)}}
+
+
 class Painter(nn.Module):
     """Paints a picture from what is aligned.
 
@@ -162,7 +175,7 @@ class Painter(nn.Module):
         h = nn.silu(Conv(cfg.refine, (3, 3), name="refine")(h))
         out = Conv(3 + len(pictures), (3, 3), name="head",
                    kernel_init=nn.initializers.normal(0.01))(h)
-        painted, logits = out[..., :3], out[..., 3:]
+        painted, logits = out[..., :_MASK], out[..., _MASK:]
         # One logit's softmax against a third choice of 0 is its sigmoid.
         shares = nn.softmax(jnp.pad(logits, [(0, 0)] * 3 + [(0, 1)])) if cfg.scene else (
             nn.sigmoid(logits))
