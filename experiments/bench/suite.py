@@ -33,7 +33,7 @@ from repose_jax.experiments.bench.cost import (
 from repose_jax.experiments.bench.result import FORMAT
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_transfer import RePoseModel
-from repose_jax.models.sample_config import GuidanceConfig
+from repose_jax.models.sample_config import GuidanceConfig, SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import save_model
 from repose_jax.pose.formats import NamedPose
@@ -156,14 +156,19 @@ def _data_and_metrics(people, network) -> dict[str, Run]:
                 "", [(pictures, 8)], cheap).kept}
 
 
+def one_step(sample: SampleConfig) -> SampleConfig:
+    """A preset's settings for one unguided step from noise, of whatever model."""
+    return dataclasses.replace(
+        sample, steps=1, start=1.0, temperature=1.0, keep=0.0,
+        guidance=dataclasses.replace(sample.guidance, pif=0.0, target=0.0))
+
+
 def _starts(config, params, people) -> dict[str, float]:
     """From nothing to a picture in a process of its own: with nothing compiled, and once more."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
-        save_model(root / "model.safetensors", config.model, params, {}, dataclasses.replace(
-            config.sample, steps=1, start=1.0,
-            guidance=dataclasses.replace(config.sample.guidance, pif=0.0, target=0.0)))
+        save_model(root / "model.safetensors", config.model, params, {}, one_step(config.sample))
         pair = examples(people, [0])
         Image.fromarray(pair["source"][0]).save(root / "photo.png")
         for name in ("source", "target"):
