@@ -166,7 +166,8 @@ class SampleConfig:
             raise UserError("start", f"is {self.start}, but the model paints no picture to refine",
                             "give 1")
         if self.keep and not paints:
-            raise UserError("keep", f"is {self.keep}, but the model paints no picture", "give 0")
+            raise UserError("keep", f"is {self.keep}, but the model paints no picture to refine",
+                            "give 0")
         least, most = int(not paints), model.schedule.up_to(self.start)
         if not least <= self.steps <= most:
             raise UserError("steps", f"is {self.steps}", f"give {least} to {most}")

@@ -109,7 +109,7 @@ class PaintRequest:
       enlarge: how many times as large as it is painted the picture is to be.
       frame: see `PoseTransfer`.
       seed: the same seed gives the same picture.
-      steps, source_weight: of the sampler; the model's own where they are None.
+      steps, keep, source_weight: of the sampler; the model's own where they are None.
       target_weight, pif_weight: of the gradient guidance; the model's own where they are None.
       consent: a note on the consent of the person in the photo, which the picture carries.
     """
@@ -123,6 +123,7 @@ class PaintRequest:
     frame: Frame = "photo"
     seed: Seed = 0
     steps: Natural | None = None
+    keep: Finite | None = None
     source_weight: Finite | None = None
     target_weight: Weight | None = None
     pif_weight: Weight | None = None

@@ -103,7 +103,9 @@ class AppService:
         return {
             "name": name, "size": list(transfer.size), "skeleton": skeleton.name,
             "joints": list(skeleton.joints), "limbs": [list(limb) for limb in skeleton.limbs],
-            "settings": {"steps": sample.steps, "source_weight": sample.source_weight,
+            "settings": {"steps": sample.steps,
+                         "keep": sample.keep if transfer.loaded.model.config.network.paints else None,
+                         "source_weight": sample.source_weight,
                          "target_weight": sample.guidance.target,
                          "pif_weight": sample.guidance.pif},
             "guided": bool(sample.guidance.estimator)}
@@ -243,7 +245,7 @@ class AppService:
         if any(given(options).values()) and not sample.guidance.estimator:
             raise UserError("guidance", "is asked for, but the model names no pose estimator",
                             "give 0")
-        return options.over(sample, **given(request, "steps", "source_weight"))
+        return options.over(sample, **given(request, "steps", "keep", "source_weight"))
 
 
 def in_frame(transfer: PoseTransfer, photo: UInt8[np.ndarray, "h w 3"], source: NamedPose,
