@@ -50,6 +50,7 @@ class EvaluateOptions:
       start: share of noise to begin with; by default the model's own.
       temperature: what that noise is multiplied by, where a painted picture is refined.
       keep: how much more of the aligned source the painted picture keeps: the odds times e^KEEP.
+      head: how much of the head is the source's own, where both poses show the same face.
       sampler: ddim, ddpm, dpm++2m, unipc or heun; by default the model's own.
       times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras; by
         default the model's own.
@@ -92,6 +93,7 @@ class EvaluateOptions:
     start: Fraction | None = None
     temperature: Fraction | None = None
     keep: Finite | None = None
+    head: Fraction | None = None
     sampler: SamplerName | None = None
     times: TimeGrid | None = None
     source_weight: Finite | None = None
@@ -243,7 +245,8 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
         pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
         min_confidence=options.min_confidence, identity=options.identity, weights=options.weights,
         guidance=options.guidance, sample=given(
-            options, "steps", "start", "temperature", "keep", "sampler", "times", "source_weight"))
+            options, "steps", "start", "temperature", "keep", "head", "sampler", "times",
+            "source_weight"))
     with contextlib.closing(Terminal()) as events:
         found = PictureEvaluation.of(wanted, events)
     for note in found.notes:

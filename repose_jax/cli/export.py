@@ -30,6 +30,7 @@ class ExportOptions:
       start: share of noise to begin with.
       temperature: what that noise is multiplied by, where a painted picture is refined.
       keep: how much more of the aligned source the painted picture keeps: the odds times e^KEEP.
+      head: how much of the head is the source's own, where both poses show the same face.
       sampler: ddim, ddpm, dpm++2m, unipc or heun.
       times: how the evaluations are spaced.
       source_weight: weight of the source in classifier-free guidance.
@@ -43,6 +44,7 @@ class ExportOptions:
     start: Fraction | None = None
     temperature: Fraction | None = None
     keep: Finite | None = None
+    head: Fraction | None = None
     sampler: SamplerName | None = None
     times: TimeGrid | None = None
     source_weight: Finite | None = None
@@ -60,7 +62,8 @@ def export(argv: Sequence[str]) -> int:
     transfer = PoseTransfer.load(options.model)
     config = options.guidance.over(
         transfer.sample,
-        **given(options, "steps", "start", "temperature", "keep", "sampler", "times", "source_weight"))
+        **given(options, "steps", "start", "temperature", "keep", "head", "sampler", "times",
+                "source_weight"))
     content = export_model(transfer, config, pathlib.Path(options.model).name, options.platforms)
     write_content(options.output, content)
     say(f"wrote {options.output}, {len(content) / 1e6:.1f} MB, for {', '.join(options.platforms)}")

@@ -67,7 +67,7 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
         options.model, load_detector(options.detector, options.detector_model))
     sample = options.guidance.over(
         transfer.sample,
-        **given(options, "steps", "start", "temperature", "keep", "sampler", "times", "eta",
+        **given(options, "steps", "start", "temperature", "keep", "head", "sampler", "times", "eta",
                 "classifier_free", "source_weight", "pose_weight", "classifier_free_interval"))
     transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)

@@ -68,6 +68,7 @@ class TransferOptions:
       guidance: gradient guidance.
       classifier_free_interval: part of the sampling under classifier-free guidance, from 0 (noise)
         to 1 (picture); the rest costs half.
+      head: how much of the head is the source's own, where both poses show the same face.
       sampler: ddim, ddpm, dpm++2m, unipc or heun.
       times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras.
       eta: noise of ddim.
@@ -102,6 +103,7 @@ class TransferOptions:
     start: Fraction | None = None
     temperature: Fraction | None = None
     keep: Finite | None = None
+    head: Fraction | None = None
     source_weight: Finite | None = None
     pose_weight: Finite | None = None
     classifier_free: Literal["two-branch", "disentangled"] | None = None

@@ -22,6 +22,7 @@ from repose_jax.inference.detection.detector import PoseDetector
 from repose_jax.inference.detection.photo_pose import box_inside, photo_pose
 from repose_jax.inference.model_frame import Frame, Size, in_frame, in_skeleton, on_body, photo_frame
 from repose_jax.models.enlarging import LARGEST, enlarged
+from repose_jax.models.laid_head import with_own_head
 from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_predictor import PoseReader
@@ -296,12 +297,18 @@ class PoseTransfer:
           UserError: for settings that are out of range, a guide that cannot be used.
         """
         config = config or self.sample
-        painted = self._generate(prepared, seed, config, False, watch)[0]
         larger = [p.large for p in prepared if p.large is not None]
-        if larger:
-            source, *poses = self._stack(prepared)
-            painted = enlarged(self.loaded.model, kept(self.loaded.params, config), painted, source,
-                               np.stack(larger), *poses)
+        if not larger:
+            return np.asarray(self._generate(prepared, seed, config, False, watch)[0])
+        headless = dataclasses.replace(config, head=0.0)
+        painted = self._generate(prepared, seed, headless, False, watch)[0]
+        source, *poses = self._stack(prepared)
+        large = np.stack(larger)
+        painted = enlarged(
+            self.loaded.model, kept(self.loaded.params, config), painted, source, large, *poses)
+        if config.head:
+            painted = with_own_head(painted, large, *poses, config.head, skeleton=self.skeleton,
+                                    times=large.shape[1] // source.shape[1])
         return np.asarray(painted)
 
     def trajectory(

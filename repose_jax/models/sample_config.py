@@ -19,6 +19,8 @@ from repose_jax.diffusion.schedule import Schedule
 from repose_jax.diffusion.solvers import DPMSolver, Heun, Solver, UniPC
 from repose_jax.diffusion.time_grid import TimeGrid, time_grid
 from repose_jax.models.model_config import ModelConfig
+from repose_jax.pose.head import has_face
+from repose_jax.pose.skeleton import SKELETONS
 
 SamplerName = Literal["ddim", "ddpm", "dpm++2m", "unipc", "heun"]
 
@@ -117,6 +119,8 @@ class SampleConfig:
         what the denoiser has learnt, 0 leaves nothing to chance (docs/method.md, equation 23).
       keep: how much more of the aligned source the painted picture keeps than the painter would: the
         odds of its mask times e^keep; below 0, less.
+      head: how much of the head is the source's own, moved as a whole, where both poses show the same
+        face (docs/method.md, equation 33).
       sampler: "ddim", "ddpm", or of higher order and without noise "dpm++2m", "unipc" or "heun",
         which evaluates the denoiser twice a step (see `repose_jax.diffusion.solvers`).
       times: how the evaluations are spaced: "uniform" or "trailing" in t, in "log-snr", or as
@@ -136,6 +140,7 @@ class SampleConfig:
     start: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     temperature: Fraction = added(1.0)
     keep: Finite = added(0.0)
+    head: Fraction = added(0.0)
     sampler: SamplerName = "ddim"
     times: TimeGrid = added("uniform")
     eta: Fraction = 0.0
@@ -168,6 +173,8 @@ class SampleConfig:
         if self.keep and not paints:
             raise UserError("keep", f"is {self.keep}, but the model paints no picture to refine",
                             "give 0")
+        if self.head and not has_face(SKELETONS[model.network.skeleton]):
+            raise UserError("head", f"is {self.head}, but the model's skeleton has no face", "give 0")
         least, most = int(not paints), model.schedule.up_to(self.start)
         if not least <= self.steps <= most:
             raise UserError("steps", f"is {self.steps}", f"give {least} to {most}")

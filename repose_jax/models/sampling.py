@@ -15,8 +15,9 @@ from repose_jax.diffusion.guidance import gradient_guided
 from repose_jax.diffusion.prediction import Denoiser
 from repose_jax.diffusion.samplers import Segment, Step, sample
 from repose_jax.models.conditional_denoiser import ConditionalDenoiser
+from repose_jax.models.laid_head import with_own_head
 from repose_jax.models.pose_energy import Guide
-from repose_jax.models.pose_transfer import Params
+from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.models.sample_config import SampleConfig, steps_inside
 from repose_jax.models.watching import Watch, told, watching
 from repose_jax.networks.painter import keeping
@@ -59,11 +60,12 @@ def generate(
       (pictures, the trajectory's segments).
 
     Raises:
-      ValueError: for gradient guidance without a guide.
+      ValueError: for gradient guidance without a guide; for a head of the source's own (`config.head`)
+        with what is no `RePoseModel`.
     """
     numbers = config.guidance.numbers()
-    params = kept(params, config)
-    config = dataclasses.replace(config, guidance=config.guidance.structure(), keep=0.0)
+    params, head = kept(params, config), config.head
+    config = dataclasses.replace(config, guidance=config.guidance.structure(), keep=0.0, head=0.0)
     if not config.guidance.active:
         guide = None
     elif guide is None:
@@ -75,9 +77,16 @@ def generate(
     args = (model, config, trajectory, params, guide, numbers, source, source_pose, target_pose,
             keys)
     if watch is None:
-        return _generate(*args, None)
-    with watching(watch) as number:
-        return jax.block_until_ready(_generate(*args, number))
+        pictures, steps = _generate(*args, None)
+    else:
+        with watching(watch) as number:
+            pictures, steps = jax.block_until_ready(_generate(*args, number))
+    if head:
+        if not isinstance(model, RePoseModel):
+            raise ValueError("a head of the source's own needs a model with a skeleton")
+        pictures = with_own_head(pictures, source, source_pose, target_pose, head,
+                                 skeleton=model.network.skeleton)
+    return pictures, steps
 
 
 def kept(params: Params, config: SampleConfig) -> Params:

@@ -91,3 +91,73 @@ def head_map(
     away = jnp.sqrt(jnp.sum(apart**2, axis=-1)) / jnp.maximum(head.radius, 1e-6)[..., None, None]
     known = head.radius[..., None, None] > 0
     return jnp.where(known, jnp.clip(0.5 + (1 - away) / 0.4, 0.0, 1.0), 0.0)[..., None]
+
+
+# What is seen of a head that faces the camera, and what tells by how much it turns away.
+_FACE, _EARS = ("nose", "right_eye", "left_eye"), ("right_ear", "left_ear")
+_SAME_TURN = 1.6  # the eyes' distances, each as a part of the way from neck to nose, differ by less
+
+
+class RigidHead(NamedTuple):
+    """Where a head that is moved as a whole comes from.
+
+    Attributes:
+      flow: (dx, dy) as fractions of width and height, as in `skeleton_flow`.
+      share: how far each pixel belongs to a head that may be moved so, in [0, 1].
+    """
+
+    flow: Float[Array, "*batch height width 2"]
+    share: Float[Array, "*batch height width 1"]
+
+
+def has_face(skeleton: Skeleton) -> bool:
+    """Whether the skeleton tells where a head faces."""
+    return {*_FACE, *_EARS, "neck"} <= set(skeleton.joints)
+
+
+def rigid_head(
+    source: Float[Array, "*batch joints 3"], target: Float[Array, "*batch joints 3"],
+    skeleton: Skeleton, size: tuple[int, int],
+) -> RigidHead:
+    """The head of the source turned, scaled and moved onto the target's, as it is.
+
+    The similarity that brings nose, eyes, ears and neck nearest (least squares). Only where both
+    poses show the same face: nose, both eyes and the same ears, and the eyes as far apart.
+
+    Args:
+      source, target: x, y in pixels, visibility.
+      skeleton: one that `has_face`.
+      size: (height, width) of the pictures.
+    """
+    joints = [skeleton.index(name) for name in (*_FACE, *_EARS, "neck")]
+    ours, theirs = target[..., joints, :], source[..., joints, :]
+    seen, shown = ours[..., 2] > 0, theirs[..., 2] > 0
+    weight = (seen & shown).astype(ours.dtype)[..., None]
+
+    def centred(some: Array) -> tuple[Array, Array]:
+        middle = (weight * some[..., :2]).sum(axis=-2) / jnp.maximum(weight.sum(axis=-2), 1.0)
+        return middle, weight * (some[..., :2] - middle[..., None, :])
+
+    (to, at), (start, there) = centred(ours), centred(theirs)
+    spread = jnp.maximum((at**2).sum(axis=(-1, -2)), 1e-6)
+    along = (at * there).sum(axis=(-1, -2)) / spread
+    across = (at[..., 0] * there[..., 1] - at[..., 1] * there[..., 0]).sum(axis=-1) / spread
+    points = grid(size, size)
+    x, y = (points[..., i] - to[..., i, None, None] for i in range(2))
+    along, across = along[..., None, None], across[..., None, None]
+    place = [along * x - across * y + start[..., 0, None, None] - points[..., 0],
+             across * x + along * y + start[..., 1, None, None] - points[..., 1]]
+    flow = jnp.stack([place[0] / size[1], place[1] / size[0]], axis=-1)
+    alike = (jnp.all(weight[..., :3, 0] > 0, axis=-1) & jnp.all(seen == shown, axis=-1)
+             & (weight[..., 5, 0] > 0)
+             & (jnp.abs(jnp.log(_eyes_apart(ours) / _eyes_apart(theirs))) < jnp.log(_SAME_TURN)))
+    share = alike[..., None, None, None] * head_map(target, skeleton, size)
+    return RigidHead(flow, share)
+
+
+def _eyes_apart(face: Float[Array, "*batch 6 3"]) -> Float[Array, "*batch"]:
+    """The eyes' distance as a part of the way from neck to nose, at least 1 %."""
+    def length(a: int, b: int) -> Array:
+        return jnp.sqrt(((face[..., a, :2] - face[..., b, :2]) ** 2).sum(axis=-1))
+
+    return jnp.maximum(length(1, 2) / jnp.maximum(length(0, 5), 1.0), 0.01)
