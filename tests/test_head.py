@@ -7,9 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from repose_jax.common.errors import UserError
+from repose_jax.models.laid_head import with_own_head
+from repose_jax.models.model_config import ModelConfig
 from repose_jax.models.painting_loss import PaintingObjective, pixel_weights, with_head
 from repose_jax.models.perceptual_loss import close_up
-from repose_jax.pose.head import Head, above_trunk, head_map, head_of
+from repose_jax.models.sample_config import SampleConfig
+from repose_jax.networks.network import NetworkConfig
+from repose_jax.pose.head import Head, above_trunk, has_face, head_map, head_of, rigid_head
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18, Skeleton
 
 
@@ -98,3 +103,73 @@ def test_a_pixel_of_the_head_counts_more_than_one_of_the_body():
     np.testing.assert_allclose(weight / weight[0, 1], [[9, 1], [3, 1]], rtol=1e-6)
     # From behind no joint of a head is drawn among the body's.
     np.testing.assert_array_equal(with_head(0 * body, head, objective), 4 * head)
+
+
+FACE = {"nose": (30.0, 34.0), "right_eye": (27.0, 31.0), "left_eye": (33.0, 31.0),
+        "right_ear": (24.0, 32.0), "left_ear": (36.0, 32.0), "neck": (30.0, 48.0)}
+SIZE = 96, 64
+
+
+def moved(joints, turn=0.0, scale=1.0, shift=(0.0, 0.0)):
+    """Joints turned about the picture's corner, scaled and shifted."""
+    factor = scale * np.exp(1j * turn)
+    places = {name: factor * complex(*place) + complex(*shift) for name, place in joints.items()}
+    return {name: (place.real, place.imag) for name, place in places.items()}
+
+
+@pytest.mark.parametrize("skeleton", [OPENPOSE18, COCO17])
+def test_only_a_skeleton_with_face_and_neck_has_a_head_to_move(skeleton):
+    assert has_face(skeleton) == (skeleton is OPENPOSE18) and not has_face(MARKET14)
+
+
+def test_a_head_is_moved_by_the_similarity_that_moved_its_joints():
+    """Where each pixel comes from is the inverse of a known turn, scale and shift."""
+    turn, scale, shift = 0.3, 1.25, (4.0, -9.0)
+    source, target = (pose(OPENPOSE18, **TRUNK | joints) for joints in (
+        FACE, moved(FACE, turn, scale, shift)))
+    flow = np.asarray(rigid_head(source, target, OPENPOSE18, SIZE).flow)
+    rows, columns = np.mgrid[:SIZE[0], :SIZE[1]]
+    origin = (columns + 1j * rows - complex(*shift)) / (scale * np.exp(1j * turn))
+    np.testing.assert_allclose(flow[..., 0] * SIZE[1] + columns, origin.real, atol=1e-3)
+    np.testing.assert_allclose(flow[..., 1] * SIZE[0] + rows, origin.imag, atol=1e-3)
+
+
+@pytest.mark.parametrize(("change", "share"), [
+    ({}, 1.0), ({"left_ear": None}, 1.0),  # an ear hides behind hair
+    ({"nose": (30.6, 34.0)}, 1.0), ({"nose": (31.2, 34.0)}, 0.5), ({"nose": (31.8, 34.0)}, 0.0),
+    ({"nose": None}, 0.0), ({"right_eye": None}, 0.0)])
+def test_a_head_that_turns_is_not_moved(change, share):
+    """The nose stands 6 pixels of eyes' distance times so much beside their middle."""
+    joints = {name: place for name, place in (TRUNK | FACE | change).items() if place is not None}
+    for poses in ((FACE | TRUNK, joints), (joints, FACE | TRUNK)):
+        source, target = (pose(OPENPOSE18, **some) for some in poses)
+        found = rigid_head(source, target, OPENPOSE18, SIZE).share
+        np.testing.assert_allclose(found, share * head_map(target, OPENPOSE18, SIZE), atol=1e-3)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_head_is_the_photo_s_and_the_rest_is_not_touched(times):
+    rng = np.random.default_rng(0)
+    painted, photo = (rng.integers(0, 256, (2, SIZE[0] * times, SIZE[1] * times, 3), np.uint8)
+                      for _ in range(2))
+    source = pose(OPENPOSE18, **TRUNK | FACE)
+    target = pose(OPENPOSE18, **moved(TRUNK | FACE, shift=(5.0, 3.0)))
+    behind = pose(OPENPOSE18, **TRUNK)
+    out = np.asarray(with_own_head(painted, photo, jnp.stack([source, source]),
+                                   jnp.stack([target, behind]), 1.0, skeleton=OPENPOSE18, times=times))
+    np.testing.assert_array_equal(out[1], painted[1])
+    inside = slice(30 * times, 40 * times), slice(30 * times, 40 * times)
+    there = tuple(slice(part.start - step * times, part.stop - step * times)
+                  for part, step in zip(inside, (3, 5), strict=True))
+    assert np.abs(out[0][inside].astype(int) - photo[0][there]).max() <= 1
+    below = slice(70 * times, None)
+    np.testing.assert_array_equal(out[0][below], painted[0][below])
+    np.testing.assert_array_equal(
+        with_own_head(painted, photo, jnp.stack([source] * 2), jnp.stack([target] * 2), 0.0,
+                      skeleton=OPENPOSE18, times=times), painted)
+
+
+def test_a_model_without_a_face_has_no_head_to_keep():
+    SampleConfig(head=0.5).check(ModelConfig(network=NetworkConfig(skeleton="openpose18")))
+    with pytest.raises(UserError, match="head: is 0.5, but the model's skeleton has no face"):
+        SampleConfig(head=0.5).check(ModelConfig(network=NetworkConfig(skeleton="market14")))
