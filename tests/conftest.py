@@ -25,7 +25,7 @@ for _flag in ("--xla_cpu_multi_thread_eigen=false",
     if _flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}".strip()
 # Tests that train share their process with others, which count its memory: it is given back.
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "131072")
+os.environ.setdefault("MALLOC_ARENA_TEST", "8")  # glibc's own
 _cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_cache / "repose_jax" / "tests")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
