@@ -18,5 +18,6 @@ CONFIG = PainterExperiment(
     # Distances of flows are pixels, of which there are twice as many. EfficientNet-Lite0 would take
     # half of the time. Heads are small, and looked at first.
     objective=dataclasses.replace(
-        refining.TAUGHT, correspondence=0.025, smooth=0.01, perceived=0.5, head=4.0, close_up=0.2),
+        refining.TAUGHT, correspondence=0.025, smooth=0.01, perceived=0.5, head=4.0, close_up=0.2,
+        repaint=0.15),
     train=refining.painter_train(60_000))
