@@ -74,5 +74,5 @@ def test_eight_devices_measure_as_one():
     told = []
     for count in (1, 8):
         told.append(np.array(on_devices(count, SCRIPT, str(count)).split(), float))
-    assert len(told[0]) == 11 * (8 + 4 * 6)  # eight scores, four pairs of colours
+    assert len(told[0]) == 11 * (9 + 4 * 6)  # nine scores, four pairs of colours
     np.testing.assert_allclose(told[1], told[0], atol=1e-5)
