@@ -160,6 +160,12 @@ class TestCommand:
                      "--model", str(files / "painter.safetensors"), "--provenance.no-sign",
                      "--output", str(tmp_path / "photo"), "--frame", "model"]) == 2
 
+    def test_a_head_that_the_model_cannot_find_is_refused_before_anything_is_painted(self, files):
+        transfer = PoseTransfer.load(files / "painter.safetensors")
+        for times in (1, 2):
+            with pytest.raises(UserError, match="skeleton has no face"):
+                transfer(files / "photo.png", files / "other.json", enlarge=times, head=0.5)
+
     def test_what_cannot_be_enlarged_is_a_line(self, files, tmp_path, capsys):
         for model, times, says in (("plain", "2", "needs a painter"), ("painter", "9", "enlarge"),
                                    ("painter", "0", "enlarge")):

@@ -159,7 +159,7 @@ def _data_and_metrics(people, network) -> dict[str, Run]:
 def one_step(sample: SampleConfig) -> SampleConfig:
     """A preset's settings for one unguided step from noise, of whatever model."""
     return dataclasses.replace(
-        sample, steps=1, start=1.0, temperature=1.0, keep=0.0,
+        sample, steps=1, start=1.0, temperature=1.0,
         guidance=dataclasses.replace(sample.guidance, pif=0.0, target=0.0))
 
 

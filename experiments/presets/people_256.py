@@ -5,8 +5,6 @@ Hardware:  one CPU core of a small server; any GPU is faster.
 Time, scores: docs/training-log.md.
 """
 
-import dataclasses
-
 from repose_jax.experiments.presets import refining
 from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
@@ -14,5 +12,5 @@ CONFIG = ExperimentConfig(
     model=refining.model("openpose18", scene=True, initial="turned", finer=2),
     data=refining.LARGER_PEOPLE,
     objective=refining.OBJECTIVE, frozen=PARTS,
-    sample=dataclasses.replace(refining.sample("people"), head=0.9),
+    sample=refining.sample("people", head=0.9),
     train=refining.refiner_train(60_000))

@@ -56,13 +56,13 @@ def refiner_train(images: int) -> LoopConfig:
         optimizer=OptimizerConfig(learning_rate=8e-4, warmup_images=1_600, decay="constant"))
 
 
-def sample(domain: str, steps: int = 3) -> SampleConfig:
+def sample(domain: str, steps: int = 3, head: float = 0.0) -> SampleConfig:
     """The sampler's settings for a domain; 0 steps leave the painted picture as it is.
 
     Chosen on held-out training people of Market-1501 among starts of .15 to .6, 2 to 8 steps and
     strengths 0, 1 and 2 (docs/training-log.md); the temperature on rendered people, where 1 speckles.
     """
-    return SampleConfig(steps=steps, start=0.5, temperature=0.3, source_weight=1.0,
+    return SampleConfig(steps=steps, start=0.5, temperature=0.3, head=head, source_weight=1.0,
                         guidance=dataclasses.replace(small.guidance(domain), strength=1.0))
 
 

@@ -62,13 +62,13 @@ class TransferOptions:
         than 1 gives smoother pictures, 0 the same one for every seed.
       keep: how much more of the photo the painted picture keeps than the painter would: with 2 prints
         and faces are sharper, and what is aligned wrongly shows; below 0, less.
+      head: how much of the head is the source's own, where both poses show the same face.
       source_weight: weight of the source in classifier-free guidance.
       pose_weight: weight of the pose, with --classifier-free disentangled.
       classifier_free: form of the classifier-free guidance.
       guidance: gradient guidance.
       classifier_free_interval: part of the sampling under classifier-free guidance, from 0 (noise)
         to 1 (picture); the rest costs half.
-      head: how much of the head is the source's own, where both poses show the same face.
       sampler: ddim, ddpm, dpm++2m, unipc or heun.
       times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras.
       eta: noise of ddim.

@@ -298,17 +298,15 @@ class PoseTransfer:
         """
         config = config or self.sample
         larger = [p.large for p in prepared if p.large is not None]
-        if not larger:
-            return np.asarray(self._generate(prepared, seed, config, False, watch)[0])
-        headless = dataclasses.replace(config, head=0.0)
-        painted = self._generate(prepared, seed, headless, False, watch)[0]
-        source, *poses = self._stack(prepared)
-        large = np.stack(larger)
-        painted = enlarged(
-            self.loaded.model, kept(self.loaded.params, config), painted, source, large, *poses)
-        if config.head:
-            painted = with_own_head(painted, large, *poses, config.head, skeleton=self.skeleton,
-                                    times=large.shape[1] // source.shape[1])
+        painted = self._generate(prepared, seed, config, False, watch, headless=bool(larger))[0]
+        if larger:
+            source, *poses = self._stack(prepared)
+            large = np.stack(larger)
+            painted = enlarged(
+                self.loaded.model, kept(self.loaded.params, config), painted, source, large, *poses)
+            if config.head:
+                painted = with_own_head(painted, large, *poses, config.head, skeleton=self.skeleton,
+                                        times=large.shape[1] // source.shape[1])
         return np.asarray(painted)
 
     def trajectory(
@@ -323,8 +321,11 @@ class PoseTransfer:
         show = jax.jit(lambda every: jax.lax.map(lambda x0: model.pictures(params, x0), every))
         return [step._replace(x0=show(step.x0)) for step in steps] if model.config.latent else steps
 
-    def _generate(self, prepared, seed, config, trajectory, watch=None):
+    def _generate(self, prepared, seed, config, trajectory, watch=None, headless=False):
+        """`generate`; `headless` where the source's own head is laid over afterwards."""
         self.check(config, seed)
+        if headless:
+            config = dataclasses.replace(config, head=0.0)
         guide = self.guide(config)
         keys = jax.numpy.broadcast_to(jax.random.key(seed), (len(prepared),))
         return generate(

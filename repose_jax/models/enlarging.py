@@ -18,6 +18,7 @@ from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.networks.fill import without_person
 from repose_jax.networks.warp import resize, warp
+from repose_jax.pose.maps import in_cells
 
 LARGEST = 8
 """Times the model's size that a picture can be."""
@@ -60,8 +61,7 @@ def enlarged(
     picture += up(painting.mask) * (warp(fine, up(alignment.flow)) - up(alignment.picture))
     if model.config.network.painter.scene:
         skeleton = model.network.skeleton
-        # Pixels have their centres at whole numbers.
-        there = pose.at[..., :2].set(times * (pose[..., :2] + 0.5) - 0.5)
+        there = in_cells(pose, 1 / times)
         more = without_person(fine, there, skeleton) - up(without_person(coarse, pose, skeleton))
         picture += up(painting.scene) * more
     return to_image(picture)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, UInt8
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.networks.warp import warp
 from repose_jax.pose.head import rigid_head
+from repose_jax.pose.maps import in_cells
 from repose_jax.pose.skeleton import Skeleton
 
 AnyArray = Array | np.ndarray
@@ -42,12 +43,9 @@ def with_own_head(
       skeleton: of the poses, one that `has_face`.
       times: see above.
     """
-    def there(pose: Float[AnyArray, "batch joints 3"]) -> Float[Array, "batch joints 3"]:
-        pose = jnp.asarray(pose)  # pixels have their centres at whole numbers
-        return pose.at[..., :2].set(times * (pose[..., :2] + 0.5) - 0.5)
-
     painted, photo = (to_signal(jnp.asarray(x)) for x in (pictures, source))
     size = photo.shape[1], photo.shape[2]
-    head = rigid_head(there(source_pose), there(target_pose), skeleton, size)
+    there, here = (in_cells(jnp.asarray(pose), 1 / times) for pose in (source_pose, target_pose))
+    head = rigid_head(there, here, skeleton, size)
     laid = share * head.share
     return to_image((1 - laid) * painted + laid * warp(photo, head.flow))

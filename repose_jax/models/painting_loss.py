@@ -100,7 +100,7 @@ def with_head(
 
     Args:
       person: where the person is, in [0, 1].
-      head: where the head is, in [0, 1], see `repose_jax.pose.head.head_map`.
+      head: where the head is, in [0, 1], see `repose_jax.pose.head.head_map`; zeros leave the person.
       objective: the weights.
     """
     return jnp.maximum(person, head) * (1 + objective.head * head)

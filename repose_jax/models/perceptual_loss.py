@@ -34,6 +34,18 @@ def _unit(x: Array) -> Array:
     return x * jax.lax.rsqrt(jnp.sum(x * x, axis=-1, keepdims=True) + _TINY)
 
 
+def _seen(params: Params, ours: Pictures, theirs: Pictures) -> list[tuple[Array, Array]]:
+    """Features of both at every level, of length 1 at every cell."""
+    return [(_unit(a), _unit(b)) for a, b in zip(
+        features(params, ours), features(params, theirs), strict=True)]
+
+
+def _apart(ours: Float[Array, "batch h w c"], theirs: Float[Array, "batch h w c"]) -> Float[
+        Array, "batch h w 1"]:
+    """Squared distance at every cell."""
+    return jnp.sum((ours - theirs) ** 2, axis=-1, keepdims=True)
+
+
 def windows(
     x: Float[Array, "batch h w c"], keys: Key[Array, "batch"], share: float
 ) -> Float[Array, "batch _h _w c"]:
@@ -90,12 +102,10 @@ def close_up_term(
       painted, target: pictures in [-1, 1]. No gradient reaches the target.
       head: of the target pose; pairs that show none count nothing.
     """
-    seen = features(params, close_up(painted, head)), features(
-        params, close_up(jax.lax.stop_gradient(target), head))
+    pairs = _seen(params, close_up(painted, head), close_up(jax.lax.stop_gradient(target), head))
     shown = (head.radius > 0).astype(painted.dtype)
-    apart = [jnp.mean(jnp.sum((_unit(ours) - _unit(theirs)) ** 2, axis=-1), axis=(1, 2))
-             for ours, theirs in zip(*seen, strict=True)]
-    return jnp.sum(shown * jnp.asarray(sum(apart))) / len(apart) / jnp.maximum(shown.sum(), 1.0)
+    apart = jnp.asarray(sum(jnp.mean(_apart(*pair), axis=(1, 2, 3)) for pair in pairs))
+    return jnp.sum(shown * apart) / len(pairs) / jnp.maximum(shown.sum(), 1.0)
 
 
 def gram(x: Float[Array, "batch h w c"], where: Float[Array, "batch h w 1"]) -> Float[
@@ -137,12 +147,10 @@ def perceptual_terms(
         # What next to nothing is seen of has no textures to tell of.
         return jnp.minimum(where.mean(axis=(1, 2, 3)) / _ENOUGH, 1.0)[:, None]
 
-    pairs = [(_unit(ours), _unit(theirs)) for ours, theirs in zip(
-        features(params, painted), features(params, target), strict=True)]
+    pairs = _seen(params, painted, target)
 
     def distance(ours, theirs):
-        apart = jnp.sum((ours - theirs) ** 2, axis=-1, keepdims=True)
-        return jnp.mean(shrunk(weight, ours.shape[1:3]) * apart)
+        return jnp.mean(shrunk(weight, ours.shape[1:3]) * _apart(ours, theirs))
 
     def other_style(ours, theirs):
         inside, shown = (shrunk(x, ours.shape[1:3]) for x in (person, seen))

@@ -65,6 +65,8 @@ def generate(
     """
     numbers = config.guidance.numbers()
     params, head = kept(params, config), config.head
+    if head and not isinstance(model, RePoseModel):
+        raise ValueError("a head of the source's own needs a model with a skeleton")
     config = dataclasses.replace(config, guidance=config.guidance.structure(), keep=0.0, head=0.0)
     if not config.guidance.active:
         guide = None
@@ -82,8 +84,7 @@ def generate(
         with watching(watch) as number:
             pictures, steps = jax.block_until_ready(_generate(*args, number))
     if head:
-        if not isinstance(model, RePoseModel):
-            raise ValueError("a head of the source's own needs a model with a skeleton")
+        assert isinstance(model, RePoseModel)  # others are refused above
         pictures = with_own_head(pictures, source, source_pose, target_pose, head,
                                  skeleton=model.network.skeleton)
     return pictures, steps

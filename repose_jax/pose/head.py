@@ -72,8 +72,7 @@ def head_of(pose: Float[Array, "*batch joints 3"], skeleton: Skeleton) -> Head:
     shoulders, some = _middle(pose[..., skeleton.torso_indices[:2], :])
     neck = jnp.sqrt(jnp.sum((centre - shoulders) ** 2, axis=-1))
     radius = jnp.maximum(_OF_TRUNK * trunk, jnp.where(some & seen, _OF_NECK * neck, 0.0))
-    known = (seen | (trunk > 0)) & (radius > 0)
-    return Head(jnp.where(known[..., None], centre, 0.0), jnp.where(known, radius, 0.0))
+    return Head(jnp.where(radius[..., None] > 0, centre, 0.0), radius)
 
 
 def head_map(

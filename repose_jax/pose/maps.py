@@ -33,7 +33,7 @@ def grid(size: tuple[int, int], image_size: tuple[int, int]) -> Float[Array, "h 
 
 
 def in_cells(
-    pose: Float[Array, "*batch joints 3"], cell: int
+    pose: Float[Array, "*batch joints 3"], cell: float
 ) -> Float[Array, "*batch joints 3"]:
     """A pose in cells of a coarser grid, in which it lies where it did.
 
@@ -42,7 +42,7 @@ def in_cells(
 
     Args:
       pose: x, y in pixels, visibility.
-      cell: pixels a side of a cell.
+      cell: pixels a side of a cell; 1 / n for the pixels of a picture n times as large.
 
     Returns:
       x, y in cells, and the visibility as it is. Joints that are not visible move too.

@@ -113,8 +113,9 @@ def loss(
     painting, alignment = model.paint(params, source, batch["source_pose"], batch["target_pose"])
     person, before = (person_map(batch[f"{name}_pose"], skeleton, image_size)
                       for name in ("target", "source"))
-    head = head_map(batch["target_pose"], skeleton, image_size)
-    counted = with_head(person, head, objective) if objective.head else person
+    head = head_map(batch["target_pose"], skeleton, image_size) if objective.head else (
+        jnp.zeros_like(person))
+    counted = with_head(person, head, objective)
     weight = pixel_weights(counted, before, objective)
     answer, seen = in_place_of(
         source, target, batch["source_pose"], batch["target_pose"],
