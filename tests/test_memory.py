@@ -10,7 +10,8 @@ import pytest
 
 from repose_jax.common import memory
 
-# Each step needs some 64 MB; faults of pages are counted after twenty, when what is kept is enough.
+# Each step needs some 128 MB. Faults of pages are counted after twenty steps, eight times over: the most
+# that was ever used may still grow by one block, in one of those times.
 STEPS = """
 import resource
 from repose_jax.common.memory import keep_memory
@@ -20,10 +21,12 @@ step = jax.jit(lambda x: jnp.cumsum(x[:, None] * x, axis=0).sum())
 x = jnp.arange(4096.0)
 for _ in range(20):
     step(x).block_until_ready()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(4):
-    step(x).block_until_ready()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        step(x).block_until_ready()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(min(faults() for _ in range(8)))
 """
 
 
