@@ -14,7 +14,8 @@ from repose_jax.models.painting_loss import PaintingObjective, pixel_weights, wi
 from repose_jax.models.perceptual_loss import close_up
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks.network import NetworkConfig
-from repose_jax.pose.head import Head, above_trunk, has_face, head_map, head_of, rigid_head
+from repose_jax.pose.head import Head, has_face, head_map, head_of, rigid_head
+from repose_jax.pose.head_frame import above_trunk
 from repose_jax.pose.skeleton import COCO17, MARKET14, OPENPOSE18, Skeleton
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from repose_jax.common import memory
 
-# Each step needs some 128 MB. Faults of pages are counted after twenty steps, eight times over: the most
-# that was ever used may still grow by one block, in one of those times.
+# Each step needs some 128 MB. Faults of pages are counted after twenty steps, eight times over: the
+# most that was ever used may still grow by one block, in one of those times.
 STEPS = """
 import resource
 from repose_jax.common.memory import keep_memory

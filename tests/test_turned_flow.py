@@ -18,8 +18,9 @@ from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import load_facing, save_model
 from repose_jax.networks.apply import apply
 from repose_jax.networks.facing import Facing, FacingConfig, angle, fresh_facing
-from repose_jax.pose.flow import cylinders, skeleton_flow, turned_flow
+from repose_jax.pose.flow import skeleton_flow
 from repose_jax.pose.skeleton import SKELETONS
+from repose_jax.pose.turned_flow import cylinders, turned_flow
 from repose_jax.tasks.facing import FacingBatches, FacingExperiment
 from repose_jax.tasks.painter import PainterExperiment
 

@@ -32,7 +32,8 @@ from repose_jax.models.weights import load_model
 from repose_jax.networks.apply import apply
 from repose_jax.networks.facing import Facing, angle
 from repose_jax.networks.warp import resize
-from repose_jax.pose.flow import skeleton_flow, turned_flow
+from repose_jax.pose.flow import skeleton_flow
+from repose_jax.pose.turned_flow import turned_flow
 
 _NEAR, _BATCH = 2.0, 20
 _LAST = "finest, at full resolution"

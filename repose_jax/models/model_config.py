@@ -12,6 +12,7 @@ from repose_jax.diffusion.prediction import Kind
 from repose_jax.diffusion.schedule import Schedule
 from repose_jax.networks.autoencoder import AutoencoderConfig
 from repose_jax.networks.network import NetworkConfig
+from repose_jax.pose.head_frame import has_head_frame
 from repose_jax.pose.skeleton import SKELETONS
 
 
@@ -127,6 +128,9 @@ def check_model(config: ModelConfig) -> None:
     need(network.maps == "gaussian" or (network.skeleton == "openpose18" and unet.patch == 1),
          "model.network.maps", network.maps,
          "give gaussian; pidm needs the skeleton openpose18 and a patch of 1")
+    turns = rpa.initial == "turned" and has_head_frame(SKELETONS[network.skeleton])
+    need(not rpa.own_head or turns, "model.network.rpa.own-head", rpa.own_head,
+         "leave it out, or give --model.network.rpa.initial turned and a skeleton with nose and ears")
     painter = network.painter.channels
     need(len(painter) in (0, levels), "model.network.painter.channels", painter,
          f"give {levels} numbers, as many as the U-Net has levels, or none")

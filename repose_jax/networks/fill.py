@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.networks.warp import resize
-from repose_jax.pose.head import above_trunk
+from repose_jax.pose.head_frame import above_trunk
 from repose_jax.pose.maps import PERSON_SPREAD, grid, person_map, segment_coordinates
 from repose_jax.pose.skeleton import Skeleton
 

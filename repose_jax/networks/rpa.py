@@ -31,9 +31,10 @@ from repose_jax.networks.conv import Conv
 from repose_jax.networks.facing import Facing, angle
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.networks.warp import resize, warp
-from repose_jax.pose.flow import skeleton_flow, turned_flow
+from repose_jax.pose.flow import skeleton_flow
 from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.skeleton import Skeleton
+from repose_jax.pose.turned_flow import turned_flow
 
 Initial = Literal["zero", "skeleton", "turned"]
 
@@ -46,6 +47,7 @@ class RPAConfig:
       iterations: K; 0 means no alignment, the source's features stay where they are.
       initial: d_0: "zero"; "skeleton", by the flat poses; or "turned", by poses of a body that turns,
         whose turn a small network reads off them.
+      own_head: with "turned", heads turn as nose, eyes and ears tell, and not as the trunk does.
       hidden: channels of the recurrent state.
       finest: finest level (0 = finest of the U-Net) at which the recurrence runs; finer ones are
         warped by its flow, upsampled.
@@ -56,6 +58,7 @@ class RPAConfig:
 
     iterations: Annotated[int, Range(0, 32)] = 3
     initial: Initial = "skeleton"
+    own_head: bool = added(False)
     hidden: Width = 32
     finest: Natural = added(0)
     attend: bool = True
@@ -187,7 +190,8 @@ class RecurrentPoseAlignment(nn.Module):
             if cfg.initial == "zero":
                 return jnp.zeros((source.shape[0], *size, 2), jnp.float32)
             if cfg.initial == "turned":
-                return turned_flow(*poses, *turns, self.skeleton, size, image_size)
+                return turned_flow(*poses, *turns, self.skeleton, size, image_size,
+                                   own_head=cfg.own_head)
             return skeleton_flow(*poses, self.skeleton, size, image_size)
 
         aligned: dict[int, Array] = {}

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from repose_jax.pose.head_frame import above_trunk, middle
 from repose_jax.pose.maps import grid
 from repose_jax.pose.skeleton import Skeleton
 
-# From the hips' middle to the shoulders', and on by this part of it, one is in the middle of the head.
-_ABOVE_TRUNK = 0.45
 # Half of a head's height as a part of the trunk's length, and of the way from its middle to the neck.
 _OF_TRUNK, _OF_NECK = 0.35, 0.8
 _OTHERS = ("neck", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe", "heel")
@@ -29,29 +28,6 @@ class Head(NamedTuple):
     radius: Float[Array, "*batch"]
 
 
-def _middle(joints: Float[Array, "*batch some 3"]) -> tuple[Array, Array]:
-    """Mean of the visible ones, and whether there is one."""
-    shown = joints[..., 2:] > 0
-    count = shown.sum(axis=-2)
-    return (joints[..., :2] * shown).sum(axis=-2) / jnp.maximum(count, 1), count[..., 0] > 0
-
-
-def above_trunk(
-    pose: Float[Array, "*batch joints 3"], skeleton: Skeleton
-) -> tuple[Float[Array, "*batch 2"], Float[Array, "*batch"]]:
-    """Middle of the head by the trunk alone, and the trunk's length, 0 where it is not known.
-
-    Args:
-      pose: x, y in pixels, visibility.
-      skeleton: names the joints.
-    """
-    corners = pose[..., skeleton.torso_indices, :]
-    (shoulders, some), (hips, any_hip) = _middle(corners[..., :2, :]), _middle(corners[..., 2:, :])
-    trunk = shoulders - hips
-    length = jnp.sqrt(jnp.sum(trunk**2, axis=-1))
-    return shoulders + _ABOVE_TRUNK * trunk, jnp.where(some & any_hip, length, 0.0)
-
-
 def head_of(pose: Float[Array, "*batch joints 3"], skeleton: Skeleton) -> Head:
     """Where the head is: by its own joints, or by the trunk where none of them is visible.
 
@@ -63,13 +39,13 @@ def head_of(pose: Float[Array, "*batch joints 3"], skeleton: Skeleton) -> Head:
       skeleton: names the joints; those that are no part of trunk and limbs belong to the head.
     """
     own = [i for i, name in enumerate(skeleton.joints) if not name.endswith(_OTHERS)]
-    face, seen = _middle(pose[..., own, :])
+    face, seen = middle(pose[..., own, :])
     if "head_top" in skeleton.joints:  # the head's upper end, and not its middle
         top, neck = (pose[..., skeleton.index(name), :] for name in ("head_top", "neck"))
         face = jnp.where(neck[..., 2:] > 0, (top + neck)[..., :2] / 2, face)
     behind, trunk = above_trunk(pose, skeleton)
     centre = jnp.where(seen[..., None], face, behind)
-    shoulders, some = _middle(pose[..., skeleton.torso_indices[:2], :])
+    shoulders, some = middle(pose[..., skeleton.torso_indices[:2], :])
     neck = jnp.sqrt(jnp.sum((centre - shoulders) ** 2, axis=-1))
     radius = jnp.maximum(_OF_TRUNK * trunk, jnp.where(some & seen, _OF_NECK * neck, 0.0))
     return Head(jnp.where(radius[..., None] > 0, centre, 0.0), radius)

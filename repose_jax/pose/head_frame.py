@@ -1,0 +1,144 @@
+"""Which way a head is held, from its joints (docs/method.md, 5'')."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from repose_jax.pose.skeleton import Skeleton
+
+# From the hips' middle to the shoulders', and on by this part of it, one is in the middle of the head.
+_ABOVE_TRUNK = 0.45
+# Half of a head's breadth as a part of the stature, hair included.
+_BREADTH = 0.05
+# Where joints are, in halves of the breadth from the middle between the ears: to the person's right,
+# up, and forward (after the renderer's heads, whose measures are an average person's).
+_JOINTS = {"nose": (0.0, -0.2, 1.33), "right_eye": (0.42, 0.22, 1.12), "left_eye": (-0.42, 0.22, 1.12),
+           "right_ear": (0.96, 0.0, 0.0), "left_ear": (-0.96, 0.0, 0.0)}
+_PLACES = np.array(list(_JOINTS.values()), np.float32)
+# How far off, in halves of the breadth: a joint; the head's middle from where the trunk has it; the
+# ends of its axes from where they are on a head that is turned as the trunk is.
+_NOISE, _AWAY, _TURNED = 0.2, 0.6, 0.5
+
+
+class HeadFrame(NamedTuple):
+    """A head as an upright cylinder.
+
+    Attributes:
+      centre: x, y in pixels of the middle between the ears.
+      across: unit vector across its height, to the picture's right.
+      radius: half of its breadth, pixels.
+      turn: which way it faces, radians: 0 the camera, pi / 2 along `across`.
+      known: 1 where the pose tells, by the trunk or two joints of the head, else 0.
+    """
+
+    centre: Float[Array, "*batch 2"]
+    across: Float[Array, "*batch 2"]
+    radius: Float[Array, "*batch"]
+    turn: Float[Array, "*batch"]
+    known: Float[Array, "*batch"]
+
+
+def has_head_frame(skeleton: Skeleton) -> bool:
+    """Whether the skeleton has the joints that tell."""
+    return set(_JOINTS) <= set(skeleton.joints)
+
+
+def middle(joints: Float[Array, "*batch some 3"]) -> tuple[Array, Array]:
+    """The mean of the visible ones, x and y, and whether there is one."""
+    shown = joints[..., 2:] > 0
+    count = shown.sum(axis=-2)
+    return (joints[..., :2] * shown).sum(axis=-2) / jnp.maximum(count, 1), count[..., 0] > 0
+
+
+def above_trunk(
+    pose: Float[Array, "*batch joints 3"], skeleton: Skeleton
+) -> tuple[Float[Array, "*batch 2"], Float[Array, "*batch"]]:
+    """Middle of the head by the trunk alone, and the trunk's length, 0 where it is not known.
+
+    Args:
+      pose: x, y in pixels, visibility.
+      skeleton: names the joints.
+    """
+    shoulders, trunk, length = _trunk(pose, skeleton)
+    return shoulders + _ABOVE_TRUNK * trunk, length
+
+
+def _trunk(pose, skeleton):
+    """Middle of the shoulders, the way to it from that of the hips, and its length or 0."""
+    corners = pose[..., skeleton.torso_indices, :]
+    (shoulders, some), (hips, any_hip) = middle(corners[..., :2, :]), middle(corners[..., 2:, :])
+    trunk = shoulders - hips
+    length = jnp.sqrt(jnp.sum(trunk**2, axis=-1) + 1e-6)
+    return shoulders, trunk, jnp.where(some & any_hip, length, 0.0)
+
+
+def head_frame(
+    pose: Float[Array, "*batch joints 3"], turn: Float[Array, "*batch"],
+    stature: Float[Array, "*batch"], skeleton: Skeleton,
+) -> HeadFrame:
+    """How a head is held: as its visible joints say, and for what they leave open as the trunk is.
+
+    Seen from afar joints are c + a r + b f, with the head's middle c, its axes r (to the right) and f
+    (forward) on the picture and the a, b of an average head: linear in c, r and f, which are those of
+    the highest probability under normal errors of joints and of what the trunk says.
+
+    Args:
+      pose: x, y in pixels, visibility.
+      turn: which way the trunk faces, radians, as in `turned_flow`.
+      stature: pixels.
+      skeleton: one that `has_head_frame`.
+    """
+    joints = pose[..., [skeleton.index(name) for name in _JOINTS], :]
+    seen = (joints[..., 2] > 0).astype(jnp.float32)
+    radius = _BREADTH * stature
+    shoulders, trunk, length = _trunk(pose, skeleton)
+    known = length > 0
+    up = jnp.where(known[..., None], trunk / jnp.maximum(length, 1.0)[..., None],
+                   jnp.array([0.0, -1.0]))
+    side = rightwards(up)
+    face = (joints[..., :2] * seen[..., None]).sum(axis=-2) / jnp.maximum(
+        seen.sum(axis=-1), 1.0)[..., None]
+    # In halves of the breadth, about where the head's middle is looked for.
+    start, unit = jnp.where(known[..., None], shoulders + _ABOVE_TRUNK * trunk, face), radius[..., None]
+    places = ((joints[..., :2] - start[..., None, :]) / unit[..., None]
+              - _PLACES[:, 1:2] * up[..., None, :])
+    design = np.stack([np.ones_like(_PLACES[:, 0]), _PLACES[:, 0], _PLACES[:, 2]], axis=-1)
+    certain = np.array([1 / _AWAY**2, 1 / _TURNED**2, 1 / _TURNED**2], np.float32)
+    expected = jnp.stack([jnp.zeros_like(turn), -jnp.cos(turn), jnp.sin(turn)],
+                         axis=-1)[..., None] * side[..., None, :]
+    weighed = seen[..., None] * design / _NOISE**2
+    normal = jnp.einsum("...ja,jb->...ab", weighed, design) + np.diag(certain)
+    centre, right, forward = jnp.moveaxis(_solved(
+        normal, jnp.einsum("...ja,...jd->...ad", weighed, places) + certain[:, None] * expected), -2, 0)
+    # The main direction of both axes is across the height; two steps of the power method find it.
+    across = side
+    for _ in range(2):
+        across = _inner(right, across) * right + _inner(forward, across) * forward
+        across = across / jnp.sqrt(_inner(across, across) + 1e-6)
+    sine, cosine = (_inner(axis, across)[..., 0] for axis in (forward, -right))
+    own = jnp.clip((sine**2 + cosine**2 + 1e-6) ** 0.25, 0.6, 1.6)  # half way to what the joints say
+    return HeadFrame(
+        start + unit * centre, across, radius * own, jnp.arctan2(sine, cosine),
+        jnp.maximum(known, seen.sum(axis=-1) >= 2).astype(jnp.float32))
+
+
+def rightwards(axis: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
+    """Across an axis, a quarter turn, to the picture's right."""
+    across = jnp.stack([-axis[..., 1], axis[..., 0]], axis=-1)
+    return jnp.where(across[..., :1] < 0, -across, across)
+
+
+def _inner(a, b):
+    return jnp.sum(a * b, axis=-1, keepdims=True)
+
+
+def _solved(matrix: Float[Array, "*batch 3 3"], right: Float[Array, "*batch 3 n"]):
+    """Of symmetric equations, by Cramer's rule: an exported model calls no library."""
+    a, b, c = (matrix[..., i, :] for i in range(3))
+    cofactors = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], axis=-2)
+    return jnp.einsum("...ab,...bd->...ad", cofactors, right) / _inner(a, cofactors[..., 0, :])[
+        ..., None]

@@ -1,0 +1,205 @@
+"""The skeleton flow of a body that turns (docs/method.md, equations 5' and 5'')."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from repose_jax.pose.head_frame import head_frame, rightwards
+from repose_jax.pose.limb_match import matched
+from repose_jax.pose.maps import grid, per_cell, segment_coordinates
+from repose_jax.pose.skeleton import Skeleton
+
+
+class Cylinders(NamedTuple):
+    """What a skeleton's body consists of for `turned_flow`: the trunk first, then limbs and head.
+
+    Attributes:
+      limbs: joint numbers of the limbs' ends, [limbs, 2].
+      radii: of trunk and limbs, parts of the stature, [1 + limbs].
+      depths: depth over width, [1 + limbs].
+    """
+
+    limbs: np.ndarray
+    radii: np.ndarray
+    depths: np.ndarray
+
+
+# Half widths as parts of the stature, by a limb's far end (after the renderer's people, clothed).
+_RADII = {"knee": 0.045, "ankle": 0.03, "elbow": 0.03, "wrist": 0.022, "nose": 0.05, "head_top": 0.05}
+_HEAD = ("nose", "head_top")
+_TRUNK_RADIUS, _TRUNK_DEPTH = 0.1, 0.66
+# From the hips' middle to the shoulders', and along a leg, as parts of the stature.
+_TRUNK, _LEG = 0.27, 0.49
+# At the silhouette a cylinder's surface runs away from the eye: the flow stops short of it.
+_RIM = 0.97
+# The further it turns, the more a point is looked for inside the limb: one that misses shows the place.
+_INSET = 0.15
+# How much of trunk and of a head of its own counts as their middle, in half widths.
+_SOLID = 0.6
+# A head of its own: from its middle down and up, in half widths, and its depth.
+_DOWN, _UP, _HEAD_DEPTH = 0.5, 0.9, 1.3
+
+
+@functools.cache
+def cylinders(skeleton: Skeleton, own_head: bool = False) -> Cylinders:
+    """The limbs that have a thickness; what joins the trunk's corners or the face's joints has none.
+
+    Args:
+      skeleton: names the limbs.
+      own_head: leave the limb out that ends in the head.
+    """
+    chosen = [limb for limb in skeleton.limbs
+              if _part(limb[1]) in _RADII and not (own_head and _part(limb[1]) in _HEAD)]
+    return Cylinders(
+        np.array([[skeleton.index(joint) for joint in limb] for limb in chosen], np.int32),
+        np.array([_TRUNK_RADIUS] + [_RADII[_part(limb[1])] for limb in chosen], np.float32),
+        np.array([_TRUNK_DEPTH] + [1.0] * len(chosen), np.float32))
+
+
+def _part(joint: str) -> str:
+    return joint.removeprefix("left_").removeprefix("right_")
+
+
+class _Body(NamedTuple):
+    """The cylinders of a pose, [*batch, parts], ends with 2 coordinates more.
+
+    Attributes:
+      start, end: of their axes, pixels.
+      known: whether the pose tells.
+      radius: half widths seen from the front, pixels.
+      turn: about their axes, radians.
+    """
+
+    start: Array
+    end: Array
+    known: Array
+    radius: Array
+    turn: Array
+
+
+def turned_flow(
+    source: Float[Array, "*batch joints 3"],
+    target: Float[Array, "*batch joints 3"],
+    source_turn: Float[Array, "*batch"],
+    target_turn: Float[Array, "*batch"],
+    skeleton: Skeleton,
+    size: tuple[int, int],
+    image_size: tuple[int, int],
+    *,
+    own_head: bool = False,
+    spread: float = 0.03,
+    background: float = 1e-3,
+) -> Float[Array, "*batch h w 2"]:
+    """Displacement from each point of the target picture to its origin in the source picture.
+
+    Limbs are cylinders, the trunk an elliptic one: what was in its middle moves towards the rim as the
+    body turns. A point that has turned away goes to where it would shine through.
+
+    Args:
+      source, target, skeleton, size, image_size, spread, background: as for `skeleton_flow`.
+      source_turn, target_turn: which way the trunk faces, radians: 0 the camera, pi / 2 the picture's
+        right.
+      own_head: the head turns as its own joints tell, and not as the trunk does along a limb from neck
+        to nose. The skeleton is one that `has_head_frame`.
+
+    Returns:
+      As `skeleton_flow`.
+    """
+    parts = cylinders(skeleton, own_head)
+    there, here = (_body(pose, turn, parts, skeleton, image_size, own_head)
+                   for pose, turn in ((source, source_turn), (target, target_turn)))
+    reach = spread * image_size[0]
+    pairs = matched(there.start, there.end, here.start, here.end, there.known * here.known, reach)
+    scale = jnp.broadcast_to(pairs.scale, here.radius.shape)
+    certain, depths, solid = pairs.certain, parts.depths, np.zeros_like(parts.depths)
+    solid[0] = _SOLID
+    if own_head:  # what tells where it is tells its size too, however short it looks
+        head = np.arange(len(depths) + 1) == len(depths)
+        scale = jnp.where(head, there.radius / here.radius, scale)
+        certain = jnp.where(head, there.known * here.known, certain)
+        depths, solid = np.append(depths, _HEAD_DEPTH), np.append(solid, _SOLID)
+
+    source_wide, source_angle = _ellipse(there.turn, depths)
+    target_wide, target_angle = _ellipse(here.turn, depths)
+    turn = per_cell(source_angle - target_angle)
+    inside = 1 - _INSET * jnp.sin((source_angle - target_angle) / 2) ** 2
+    source_radius = per_cell(inside * here.radius * source_wide * scale)
+    target_radius = per_cell(here.radius * target_wide)
+
+    points = grid(size, image_size)
+    source_side, target_side = rightwards(pairs.source_axis), rightwards(pairs.target_axis)
+    x, y = (points[..., i] - per_cell(here.start[..., i]) for i in range(2))
+    along = x * per_cell(pairs.target_axis[..., 0]) + y * per_cell(pairs.target_axis[..., 1])
+    across = x * per_cell(target_side[..., 0]) + y * per_cell(target_side[..., 1])
+    share = jnp.clip(across / target_radius, -_RIM, _RIM)
+    beside = (source_radius * (share * jnp.cos(turn) + jnp.sqrt(1 - share**2) * jnp.sin(turn))
+              + per_cell(scale) * (across - share * target_radius))  # loose cloth stays as far out
+    along = along * per_cell(pairs.stretch)
+
+    distance2, _ = segment_coordinates(points, here.start, here.end)
+    distance = jax.nn.relu(jnp.sqrt(distance2 + 1e-6) - per_cell(here.radius * solid))
+    weight = per_cell(certain) / (1.0 + distance**2 / reach**2) ** 3
+    total = jnp.sum(weight, axis=-3) + background
+
+    def moved(axis):
+        place = (per_cell(there.start[..., axis]) + along * per_cell(pairs.source_axis[..., axis])
+                 + beside * per_cell(source_side[..., axis]))
+        return (jnp.sum(weight * (place - points[..., axis]), axis=-3) / total
+                / image_size[1 - axis])
+
+    return jnp.stack([moved(0), moved(1)], axis=-1)
+
+
+def _body(pose, turn, parts, skeleton, image_size, own_head) -> _Body:
+    """The trunk from the hips' middle to the shoulders', the limbs, and a head of its own."""
+    torso = pose[..., skeleton.torso_indices, :]
+    shoulders, hips = (torso[..., i:i + 2, :2].mean(axis=-2, keepdims=True) for i in (0, 2))
+    starts, ends = (pose[..., parts.limbs[:, i], :] for i in range(2))
+    known = jnp.concatenate([jnp.min(torso[..., 2], axis=-1, keepdims=True),
+                             jnp.minimum(starts[..., 2], ends[..., 2])], axis=-1)
+    start = jnp.concatenate([hips, starts[..., :2]], axis=-2)
+    end = jnp.concatenate([shoulders, ends[..., :2]], axis=-2)
+    stature = _stature(pose, skeleton, image_size)
+    # A limb turns about its own axis with the body as far as it is upright.
+    rise = jnp.abs(end - start)[..., 1] / jnp.sqrt(jnp.sum((end - start) ** 2, axis=-1) + 1e-6)
+    body = _Body(start, end, known, parts.radii * stature[..., None], turn[..., None] * rise)
+    if not own_head:
+        return body
+    head = head_frame(pose, turn, stature, skeleton)
+    up = head.radius[..., None] * jnp.stack([head.across[..., 1], -head.across[..., 0]], axis=-1)
+    own = _Body(head.centre - _DOWN * up, head.centre + _UP * up, head.known, head.radius, head.turn)
+    return _Body(*(jnp.concatenate([some, one[..., None, :] if i < 2 else one[..., None]],
+                                   axis=-2 if i < 2 else -1)
+                   for i, (some, one) in enumerate(zip(body, own, strict=True))))
+
+
+def _stature(pose, skeleton, image_size):
+    """A person's height in pixels: the largest that trunk and legs tell, as each may point at the
+    camera; 80 % of the picture where neither is known."""
+    torso = pose[..., skeleton.torso_indices, :]
+
+    def length(a, b):
+        return jnp.sqrt(jnp.sum((a[..., :2] - b[..., :2]) ** 2, axis=-1) + 1e-6)
+
+    trunk = length(torso[..., :2, :].mean(axis=-2), torso[..., 2:, :].mean(axis=-2))
+    told = [jnp.min(torso[..., 2], axis=-1) * trunk / _TRUNK]
+    for side in ("right", "left"):
+        hip, knee, ankle = (pose[..., skeleton.index(f"{side}_{joint}"), :]
+                            for joint in ("hip", "knee", "ankle"))
+        known = jnp.minimum(jnp.minimum(hip[..., 2], knee[..., 2]), ankle[..., 2])
+        told.append(known * (length(hip, knee) + length(knee, ankle)) / _LEG)
+    largest = functools.reduce(jnp.maximum, told)
+    return jnp.where(largest > 0, largest, 0.8 * image_size[0])
+
+
+def _ellipse(turn, depth):
+    """How wide an elliptic cylinder of half width 1 looks when turned, and how far around its rim the
+    middle of its front has gone, radians."""
+    side, front = jnp.cos(turn), depth * jnp.sin(turn)
+    return jnp.sqrt(side**2 + front**2), jnp.arctan2(front, side)
