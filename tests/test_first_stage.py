@@ -29,7 +29,8 @@ from repose_jax.networks.painter import PainterConfig
 from repose_jax.networks.pose_estimator import EstimatorConfig, fresh_estimator
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.pose.flow import skeleton_flow
-from repose_jax.pose.maps import in_cells, pose_maps
+from repose_jax.pose.cells import in_cells
+from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.tasks.fit import fit
 from repose_jax.training.config import LoopConfig

@@ -10,7 +10,8 @@ import scipy.ndimage
 
 from repose_jax.networks import warp as warp_module
 from repose_jax.pose import flow as flow_module, maps as maps_module
-from repose_jax.pose.maps import grid, map_count
+from repose_jax.pose.cells import grid
+from repose_jax.pose.maps import map_count
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18, SKELETONS, flip_pose
 
 # One compilation each instead of one for every operation.

@@ -17,8 +17,9 @@ from jaxtyping import Array, Float, UInt8
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.pose_transfer import Params, RePoseModel
 from repose_jax.networks.fill import without_person
+from repose_jax.networks.place import shows_place
 from repose_jax.networks.warp import resize, warp
-from repose_jax.pose.maps import in_cells
+from repose_jax.pose.cells import in_cells
 
 LARGEST = 8
 """Times the model's size that a picture can be."""
@@ -59,9 +60,13 @@ def enlarged(
 
     picture = up(to_signal(jnp.asarray(painted)))
     picture += up(painting.mask) * (warp(fine, up(alignment.flow)) - up(alignment.picture))
-    if model.config.network.painter.scene:
-        skeleton = model.network.skeleton
-        there = in_cells(pose, 1 / times)
-        more = without_person(fine, there, skeleton) - up(without_person(coarse, pose, skeleton))
+    painter, skeleton = model.config.network.painter, model.network.skeleton
+    if painter.scene:
+        shown = larger = 1.0
+        if painter.scene_by_color:
+            shown = shows_place(coarse, pose, skeleton)
+            larger = up(shown)
+        place = without_person(coarse, pose, skeleton, shown)
+        more = without_person(fine, in_cells(pose, 1 / times), skeleton, larger) - up(place)
         picture += up(painting.scene) * more
     return to_image(picture)

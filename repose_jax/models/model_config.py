@@ -134,6 +134,9 @@ def check_model(config: ModelConfig) -> None:
     painter = network.painter.channels
     need(len(painter) in (0, levels), "model.network.painter.channels", painter,
          f"give {levels} numbers, as many as the U-Net has levels, or none")
+    need(network.painter.scene or not network.painter.scene_by_color,
+         "model.network.painter.scene-by-color", network.painter.scene_by_color,
+         "leave it out, or give --model.network.painter.scene")
     need(not painter or rpa.copy, "model.network.painter.channels", painter,
          "give none, or --model.network.rpa.copy: the painted picture reaches the output by it")
     need(not rpa.copy or config.prediction in ("x0", "preconditioned"), "model.prediction",

@@ -26,7 +26,7 @@ from repose_jax.networks.fill import in_place_of
 from repose_jax.networks.network import Context, Network
 from repose_jax.networks.painter import Painting
 from repose_jax.networks.rpa import Alignment
-from repose_jax.pose.maps import in_cells
+from repose_jax.pose.cells import in_cells
 
 Params = Any
 Batch = dict[str, Array]

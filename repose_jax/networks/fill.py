@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 
 from repose_jax.networks.warp import resize
 from repose_jax.pose.head_frame import above_trunk
-from repose_jax.pose.maps import PERSON_SPREAD, grid, person_map, segment_coordinates
+from repose_jax.pose.cells import grid, segment_coordinates
+from repose_jax.pose.maps import PERSON_SPREAD, person_map
 from repose_jax.pose.skeleton import Skeleton
 
 # Flesh and most cloth: at 9 % of the height from the bones the picture is taken to be the place.
@@ -51,7 +52,7 @@ def fill_in(
 
 def without_person(
     picture: Float[Array, "batch height width c"], pose: Float[Array, "batch joints 3"],
-    skeleton: Skeleton,
+    skeleton: Skeleton, shown: Float[Array, "batch height width 1"] | float = 1.0,
 ) -> Float[Array, "batch height width c"]:
     """The place where a picture was taken: the person filled in from around.
 
@@ -59,12 +60,15 @@ def without_person(
       picture: any values.
       pose: of the person, pixels of the picture; without a visible joint nothing is filled in.
       skeleton: of the pose.
+      shown: how far each pixel may show the place, by what else is known of it.
     """
-    return fill_in(picture, surroundings(pose, skeleton, (picture.shape[1], picture.shape[2])))
+    known = surroundings(pose, skeleton, (picture.shape[1], picture.shape[2]))
+    return fill_in(picture, known * shown)
 
 
 def surroundings(
-    pose: Float[Array, "batch joints 3"], skeleton: Skeleton, size: tuple[int, int]
+    pose: Float[Array, "batch joints 3"], skeleton: Skeleton, size: tuple[int, int],
+    *, spread: float = _SPREAD,
 ) -> Float[Array, "batch height width 1"]:
     """Where a picture shows the place and not the person, by the pose alone.
 
@@ -72,11 +76,14 @@ def surroundings(
       pose: of the person, pixels of the picture.
       skeleton: of the pose.
       size: (height, width) of the picture.
+      spread: of the person around the bones, as a fraction of the height; the place begins at one and
+        a half times that.
 
     Returns:
       Shares in [0, 1]; 1 throughout for a pose without a visible joint.
     """
-    person = jnp.maximum(person_map(pose, skeleton, size, sigma=_SPREAD), _head(pose, skeleton, size))
+    person = jnp.maximum(person_map(pose, skeleton, size, sigma=spread),
+                         _head(pose, skeleton, size, spread))
     return 1 - jnp.minimum(_GAIN * person, 1.0)
 
 
@@ -105,11 +112,11 @@ def in_place_of(
     return person * target + (1 - person) * fill_in(source, known), (1 - person) * known
 
 
-def _head(pose, skeleton, size):
+def _head(pose, skeleton, size, spread):
     """Where the head is by the trunk: seen from behind, a head has no joint in most skeletons."""
     head, trunk = above_trunk(pose, skeleton)
     squares = jnp.sum((grid(size, size) - head[:, None, None]) ** 2, axis=-1, keepdims=True)
-    return (trunk > 0)[:, None, None, None] * jnp.exp(-squares / (2 * (_SPREAD * size[0]) ** 2))
+    return (trunk > 0)[:, None, None, None] * jnp.exp(-squares / (2 * (spread * size[0]) ** 2))
 
 
 def _skirt(pose, skeleton, size):

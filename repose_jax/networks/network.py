@@ -19,6 +19,7 @@ from repose_jax.common.ranges import Side, Width, check_fields
 from repose_jax.networks.blocks import KeysValues
 from repose_jax.networks.fill import without_person
 from repose_jax.networks.painter import Painter, PainterConfig, Painting
+from repose_jax.networks.place import shows_place
 from repose_jax.networks.rpa import Alignment, RecurrentPoseAlignment, RPAConfig
 from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_features
@@ -161,8 +162,11 @@ class Network(nn.Module):
         source_maps = self._maps(source_pose, source)
         aligned_maps = warp(source_maps, resize(alignment.flow, maps.shape[1:3]))
         features = [alignment.features[k] for k in level_features(self.config.unet)]
-        place = without_person(source, source_pose, self.skeleton) if (
-            self.config.painter.scene) else None
+        place, shown = None, 1.0
+        if self.config.painter.scene_by_color:
+            shown = shows_place(source, source_pose, self.skeleton)
+        if self.config.painter.scene:
+            place = without_person(source, source_pose, self.skeleton, shown)
         return self.painter(place, alignment.picture, features, maps, source_maps, aligned_maps)
 
     def conditions(

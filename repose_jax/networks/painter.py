@@ -48,6 +48,8 @@ class PainterConfig:
       refine: channels of the full-resolution layer.
       groups: groups of GroupNorm.
       scene: also keep the place where the source was taken.
+      scene_by_color: with `scene`, what is near the person and does not look like the place is the
+        person too; else the pose alone tells.
     """
 
     channels: tuple[Width, ...] = ()
@@ -55,6 +57,7 @@ class PainterConfig:
     refine: Width = 16
     groups: Width = 16
     scene: bool = added(False)
+    scene_by_color: bool = added(False)
 
     def __post_init__(self):
         check_fields(self, "model.network.painter")

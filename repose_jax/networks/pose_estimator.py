@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Key
 from repose_jax.common.ranges import Depth, Side, Width, check_fields
 from repose_jax.networks.blocks import ResBlock, group_norm, resample, sinusoids, space_to_depth
 from repose_jax.networks.conv import Conv
-from repose_jax.pose.maps import grid
+from repose_jax.pose.cells import grid
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
 Params = Any

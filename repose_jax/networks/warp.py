@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from repose_jax.pose.maps import grid
+from repose_jax.pose.cells import grid
 
 
 def warp(

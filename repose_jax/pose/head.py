@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.pose.head_frame import above_trunk, middle
-from repose_jax.pose.maps import grid
+from repose_jax.pose.cells import grid
 from repose_jax.pose.skeleton import Skeleton
 
 # Half of a head's height as a part of the trunk's length, and of the way from its middle to the neck.

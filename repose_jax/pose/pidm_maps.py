@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from repose_jax.pose.maps import grid
+from repose_jax.pose.cells import grid
 from repose_jax.pose.skeleton import OPENPOSE18
 
 CHANNELS = 20

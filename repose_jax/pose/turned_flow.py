@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from repose_jax.pose.head_frame import head_frame, rightwards
 from repose_jax.pose.limb_match import matched
-from repose_jax.pose.maps import grid, per_cell, segment_coordinates
+from repose_jax.pose.cells import grid, per_cell, segment_coordinates
 from repose_jax.pose.skeleton import Skeleton
 
 

@@ -1,0 +1,85 @@
+"""What of a picture shows the place, by its colours (docs/method.md, 22''').
+
+A pose says where bones are. Hair, a wide blouse, legs whose knees the photo cuts off: what is near a
+person and does not look like the place further away is the person too.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from repose_jax.networks.fill import fill_in, surroundings
+from repose_jax.networks.warp import resize
+from repose_jax.pose.cells import grid, segment_coordinates
+from repose_jax.pose.skeleton import Skeleton
+
+# At 18 % of the height from the bones nobody is taken to be there any more.
+_FAR = 0.12
+# What lies so many of the place's own deviations from its smooth picture is of it, up to half as many
+# more in part; at least this much, in [-1, 1], may lie between.
+_LIKE, _LEAST = 3.0, 0.03
+# Cells of the smooth picture in the height; those that show less of the place than this are filled in.
+_CELLS, _SHOWN = 16, 0.25
+# A picture that shows less than this of the place far from the person tells nothing.
+_ENOUGH = 0.01
+
+
+def shows_place(
+    picture: Float[Array, "batch height width c"], pose: Float[Array, "batch joints 3"],
+    skeleton: Skeleton,
+) -> Float[Array, "batch height width 1"]:
+    """How far each pixel is far from the person, or looks like what is.
+
+    Args:
+      picture: in [-1, 1].
+      pose: of the person, pixels of the picture.
+      skeleton: of the pose.
+
+    Returns:
+      Shares in [0, 1]; 1 throughout where the person leaves too little of the place to compare with.
+    """
+    size = picture.shape[1], picture.shape[2]
+    far = surroundings(pose, skeleton, size, spread=_FAR) * (1 - _below(pose, skeleton, size))
+    apart = jnp.mean((picture - _smooth(picture, far)) ** 2, axis=-1, keepdims=True)
+    deviations = jnp.sqrt(apart / (_smooth(apart, far) * _LIKE**2 + _LEAST**2))
+    like = jnp.clip(3 - 2 * deviations, 0.0, 1.0)
+    enough = jnp.mean(far, axis=(1, 2, 3), keepdims=True) > _ENOUGH
+    return jnp.where(enough, jnp.maximum(far, like), 1.0)
+
+
+def _smooth(x, known):
+    """Its known part in large cells, filled in."""
+    height, width = x.shape[1:3]
+    cell = max(1, height // _CELLS)
+    cells = -(-height // cell), -(-width // cell)
+    room = [(0, 0), (0, cells[0] * cell - height), (0, cells[1] * cell - width), (0, 0)]
+
+    def summed(y):
+        parts = jnp.pad(y, room).reshape(y.shape[0], cells[0], cell, cells[1], cell, -1)
+        return parts.sum(axis=(2, 4))
+
+    weight = summed(known)
+    coarse = fill_in(summed(x * known) / jnp.maximum(weight, 1e-6),
+                     jnp.minimum(weight / (_SHOWN * cell**2), 1.0))
+    return resize(coarse, (cells[0] * cell, cells[1] * cell))[:, :height, :width]
+
+
+def _below(pose, skeleton, size):
+    """Where the rest of a person is whose knees the picture does not show: on below the hips or, where
+    it does not show them, below the shoulders."""
+    def joint(name):
+        both = pose[:, [skeleton.index(f"{side}_{name}") for side in ("right", "left")]]
+        shown = (both[..., 2:] > 0).astype(pose.dtype)
+        return ((both[..., :2] * shown).sum(axis=1) / jnp.maximum(shown.sum(axis=1), 1.0),
+                shown.max(axis=1) > 0)
+
+    (shoulders, some), (hips, any_hip), (_, any_knee) = (
+        joint(name) for name in ("shoulder", "hip", "knee"))
+    down = jnp.where(some & any_hip, hips - shoulders, jnp.array([0.0, 1.0]))
+    down = down / jnp.sqrt(jnp.sum(down**2, axis=-1, keepdims=True) + 1e-6)
+    start = jnp.where(any_hip, hips, shoulders)
+    squares, _ = segment_coordinates(grid(size, size), start, start + size[0] * down)
+    near = jnp.exp(-squares / (2 * (_FAR * size[0]) ** 2))
+    cut = ((some | any_hip) & ~any_knee)[:, :, None]
+    return jnp.where(cut, jnp.minimum(3.0 * near, 1.0), 0.0)[..., None]
