@@ -37,7 +37,7 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
             rpa=RPAConfig(iterations=3, initial=initial, own_head=initial == "turned", hidden=24,
                           finest=1),
             painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16,
-                                  scene=scene, scene_by_color=scene)),
+                                  scene=scene, scene_by_color=scene, in_range=scene)),
         schedule=Schedule(kind="cosine"), prediction="x0", copy_fades=False)
 
 

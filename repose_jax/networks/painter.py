@@ -35,6 +35,7 @@ from repose_jax.networks.conv import Conv
 # A share of at most 5 %: next to nothing, and enough of a slope to learn by.
 _SCENE_LOGIT = -3.0
 _MASK = 3  # of the head's numbers, behind the colours
+_RANGE = 1.1  # a little more than 1, which a tangent would reach nowhere
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class PainterConfig:
       scene: also keep the place where the source was taken.
       scene_by_color: with `scene`, what is near the person and does not look like the place is the
         person too; else the pose alone tells.
+      in_range: what is painted stays within the range of pictures, so that P is a mixture of three
+        pictures; else a little of a colour beyond white or black may do for much of another.
     """
 
     channels: tuple[Width, ...] = ()
@@ -58,6 +61,7 @@ class PainterConfig:
     groups: Width = 16
     scene: bool = added(False)
     scene_by_color: bool = added(False)
+    in_range: bool = added(False)
 
     def __post_init__(self):
         check_fields(self, "model.network.painter")
@@ -179,6 +183,8 @@ class Painter(nn.Module):
         out = Conv(3 + len(pictures), (3, 3), name="head",
                    kernel_init=nn.initializers.normal(0.01))(h)
         painted, logits = out[..., :_MASK], out[..., _MASK:]
+        if cfg.in_range:
+            painted = _RANGE * jnp.tanh(painted / _RANGE)
         # One logit's softmax against a third choice of 0 is its sigmoid.
         shares = nn.softmax(jnp.pad(logits, [(0, 0)] * 3 + [(0, 1)])) if cfg.scene else (
             nn.sigmoid(logits))
