@@ -19,6 +19,7 @@ from repose_jax.models.weights import load_facing, save_model
 from repose_jax.networks.apply import apply
 from repose_jax.networks.facing import Facing, FacingConfig, angle, fresh_facing
 from repose_jax.pose.flow import skeleton_flow
+from repose_jax.pose.head_frame import has_head_frame
 from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.pose.turned_flow import cylinders, turned_flow
 from repose_jax.tasks.facing import FacingBatches, FacingExperiment
@@ -44,63 +45,68 @@ def standing(skeleton, turn=0.0, shift=(0.0, 0.0), scale=1.0):
     return pose
 
 
-compiled_flow = jax.jit(turned_flow, static_argnums=(4, 5, 6))
+compiled_flow = jax.jit(turned_flow, static_argnums=(4, 5, 6), static_argnames="own_head")
 compiled_flat_flow = jax.jit(skeleton_flow, static_argnums=(2, 3, 4))
 facing_of = jax.jit(lambda params, poses: apply(Facing(), params, poses))
 
 
-def flow(skeleton, source, target, source_turn=0.0, target_turn=0.0):
+# Skeletons, and whether a head turns by itself.
+WAYS = [(name, own) for name in SKELETONS for own in (False, True)
+        if not own or has_head_frame(SKELETONS[name])]
+
+
+def flow(own, skeleton, source, target, source_turn=0.0, target_turn=0.0):
     turned = compiled_flow(*(jnp.asarray(x) for x in (source, target)), jnp.float32(source_turn),
-                           jnp.float32(target_turn), skeleton, SIZE, SIZE)
+                           jnp.float32(target_turn), skeleton, SIZE, SIZE, own_head=own)
     return np.asarray(turned) * PIXELS
 
 
-@pytest.mark.parametrize("name", SKELETONS)
+@pytest.mark.parametrize("name, own", WAYS)
 class TestTurnedFlow:
-    def test_the_same_pose_stays_and_a_moved_one_moves(self, name):
+    def test_the_same_pose_stays_and_a_moved_one_moves(self, name, own):
         skeleton = SKELETONS[name]
         pose = standing(skeleton)
-        np.testing.assert_allclose(flow(skeleton, pose, pose), 0, atol=1e-3)
-        moved = flow(skeleton, standing(skeleton, shift=(5, -3)), pose)
+        np.testing.assert_allclose(flow(own, skeleton, pose, pose), 0, atol=1e-3)
+        moved = flow(own, skeleton, standing(skeleton, shift=(5, -3)), pose)
         body = moved[25:100, 24:40]
         np.testing.assert_allclose(body[..., 0], 5, atol=0.15)
         np.testing.assert_allclose(body[..., 1], -3, atol=0.15)
 
-    def test_a_larger_person_is_further_apart(self, name):
+    def test_a_larger_person_is_further_apart(self, name, own):
         skeleton = SKELETONS[name]
-        larger = flow(skeleton, standing(skeleton, scale=1.2, shift=(0, -8)), standing(skeleton))
+        larger = flow(own, skeleton, standing(skeleton, scale=1.2, shift=(0, -8)), standing(skeleton))
         # y: 1.2 (y - 10) + 10 - 8; in the trunk's middle.
         rows = np.arange(35, 55)
         np.testing.assert_allclose(larger[rows, 32, 1], 0.2 * (rows - 10) - 8, atol=0.3)
         np.testing.assert_allclose(larger[rows, 32, 0], 0, atol=0.1)
 
-    def test_the_trunk_is_an_elliptic_cylinder(self, name):
+    def test_the_trunk_is_an_elliptic_cylinder(self, name, own):
         """What a turn by 30 degrees has brought to the picture's middle came from where an ellipse of
         depth .66 had it: its rim's angle runs from the target's to the source's front."""
         skeleton, turn = SKELETONS[name], np.pi / 6
-        moved = flow(skeleton, standing(skeleton), standing(skeleton, turn), 0.0, turn)
-        radius, depth = cylinders(skeleton).radii[0] * 100, 0.66
+        moved = flow(own, skeleton, standing(skeleton), standing(skeleton, turn), 0.0, turn)
+        radius, depth = cylinders(skeleton, own).radii[0] * 100, 0.66
         gone = np.arctan2(depth * np.sin(turn), np.cos(turn))
         expected = radius * np.sin(-gone)
         # The trunk's own height is told by legs and trunk alike here, up to the leg's part of stature.
         rows = np.arange(36, 44)
         np.testing.assert_allclose(moved[rows, 32, 0], expected, atol=0.6)
 
-    def test_seen_from_behind_it_is_its_mirror_image(self, name):
+    def test_seen_from_behind_it_is_its_mirror_image(self, name, own):
         """Turned by half, a point is where it would shine through: on the other side of the axis."""
         skeleton = SKELETONS[name]
-        moved = flow(skeleton, standing(skeleton), standing(skeleton, np.pi), 0.0, np.pi)
+        moved = flow(own, skeleton, standing(skeleton), standing(skeleton, np.pi), 0.0, np.pi)
         columns = np.arange(29, 36)
         np.testing.assert_allclose(moved[40, columns, 0], -2 * (columns - 32), atol=0.6)
 
-    def test_without_a_joint_nothing_moves_and_slopes_are_finite(self, name):
+    def test_without_a_joint_nothing_moves_and_slopes_are_finite(self, name, own):
         skeleton = SKELETONS[name]
         nobody, pose = np.zeros((len(skeleton.joints), 3), np.float32), standing(skeleton)
-        np.testing.assert_allclose(flow(skeleton, nobody, pose), 0, atol=1e-6)
+        np.testing.assert_allclose(flow(own, skeleton, nobody, pose), 0, atol=1e-6)
 
         def total(source, turn):
             return jnp.sum(turned_flow(source, jnp.asarray(pose), turn, jnp.float32(0.2), skeleton,
-                                       (16, 8), SIZE) ** 2)
+                                       (16, 8), SIZE, own_head=own) ** 2)
 
         slopes_of = jax.jit(jax.grad(total, (0, 1)))
         for source in (nobody, pose):

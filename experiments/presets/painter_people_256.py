@@ -11,7 +11,7 @@ from repose_jax.experiments.presets import refining
 from repose_jax.tasks.painter import PainterExperiment
 
 CONFIG = PainterExperiment(
-    model=refining.model("openpose18", scene=True, initial="turned", finer=2),
+    model=refining.model("openpose18", scene=True, initial="turned", finer=2, photos=True),
     data=refining.LARGER_PEOPLE,
     facing="facing-openpose18",
     sample=refining.sample("people", steps=0, head=0.9),

@@ -9,7 +9,7 @@ from repose_jax.experiments.presets import refining
 from repose_jax.tasks.pose_transfer import PARTS, ExperimentConfig
 
 CONFIG = ExperimentConfig(
-    model=refining.model("openpose18", scene=True, initial="turned", finer=2),
+    model=refining.model("openpose18", scene=True, initial="turned", finer=2, photos=True),
     data=refining.LARGER_PEOPLE,
     objective=refining.OBJECTIVE, frozen=PARTS,
     sample=refining.sample("people", head=0.9),

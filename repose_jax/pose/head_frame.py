@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -22,6 +23,15 @@ _PLACES = np.array(list(_JOINTS.values()), np.float32)
 # How far off, in halves of the breadth: a joint; the head's middle from where the trunk has it; the
 # ends of its axes from where they are on a head that is turned as the trunk is.
 _NOISE, _AWAY, _TURNED = 0.2, 0.6, 0.5
+# How often a joint on the side that is seen is hidden, nose, eyes and ears, by hair or a hand; and how
+# often one on the other side is seen. Von Mises concentration of the head's turn about the trunk's.
+_HIDDEN, _SHINES, _FOLLOWS = np.array([0.1, 0.1, 0.1, 0.35, 0.35], np.float32), 0.05, 1.5
+_TURNS = np.arange(72, dtype=np.float32) * (2 * np.pi / 72)
+# Of each turn and joint: how far across, and how likely it is seen.
+_ACROSS = (np.outer(np.sin(_TURNS), _PLACES[:, 2]) - np.outer(np.cos(_TURNS), _PLACES[:, 0]))
+_TOWARDS = (np.outer(np.cos(_TURNS), _PLACES[:, 2]) + np.outer(np.sin(_TURNS), _PLACES[:, 0])) / (
+    np.hypot(_PLACES[:, 0], _PLACES[:, 2]))
+_SEEN = _SHINES + (1 - _HIDDEN - _SHINES) / (1 + np.exp(-6 * _TOWARDS))
 
 
 class HeadFrame(NamedTuple):
@@ -84,7 +94,9 @@ def head_frame(
 
     Seen from afar joints are c + a r + b f, with the head's middle c, its axes r (to the right) and f
     (forward) on the picture and the a, b of an average head: linear in c, r and f, which are those of
-    the highest probability under normal errors of joints and of what the trunk says.
+    the highest probability under normal errors of joints and of what the trunk says. They tell what is
+    across the head's height, and how large it is. Its turn about that height is then the mean direction
+    over all turns, by where joints are across it and by which of them are seen: of a profile one ear.
 
     Args:
       pose: x, y in pixels, visibility.
@@ -119,11 +131,26 @@ def head_frame(
     for _ in range(2):
         across = _inner(right, across) * right + _inner(forward, across) * forward
         across = across / jnp.sqrt(_inner(across, across) + 1e-6)
-    sine, cosine = (_inner(axis, across)[..., 0] for axis in (forward, -right))
-    own = jnp.clip((sine**2 + cosine**2 + 1e-6) ** 0.25, 0.6, 1.6)  # half way to what the joints say
+    size = _inner(forward, across) ** 2 + _inner(right, across) ** 2
+    own = jnp.clip((size + 1e-6) ** 0.25, 0.75, 1.4)  # half way to what the joints say
+    beside, turn = _turned((places * across[..., None, :]).sum(axis=-1) / own, seen, turn)
+    centre = centre + (beside[..., None] * own - _inner(centre, across)) * across
     return HeadFrame(
-        start + unit * centre, across, radius * own, jnp.arctan2(sine, cosine),
+        start + unit * centre, across, radius * own[..., 0], turn,
         jnp.maximum(known, seen.sum(axis=-1) >= 2).astype(jnp.float32))
+
+
+def _turned(places, seen, turn):
+    """Where the head's middle is across its height, and its turn, by where its joints are across it."""
+    certain = seen[..., None, :] / _NOISE**2
+    apart = places[..., None, :] - _ACROSS
+    middle = (certain * apart).sum(axis=-1) / (certain.sum(axis=-1) + 1 / _AWAY**2)
+    errors = ((certain * (apart - middle[..., None]) ** 2).sum(axis=-1) + (middle / _AWAY) ** 2) / 2
+    shown = jnp.where(seen[..., None, :] > 0, np.log(_SEEN), np.log(1 - _SEEN)).sum(axis=-1)
+    shown *= seen.max(axis=-1, keepdims=True)  # a pose without a head says nothing of it
+    likely = jax.nn.softmax(shown - errors + _FOLLOWS * jnp.cos(_TURNS - turn[..., None]))
+    return ((likely * middle).sum(axis=-1), jnp.arctan2(
+        (likely * np.sin(_TURNS)).sum(axis=-1), (likely * np.cos(_TURNS)).sum(axis=-1)))
 
 
 def rightwards(axis: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
