@@ -1,14 +1,15 @@
 """How far the alignment's flow is from the truth, iteration by iteration, on rendered people.
 
-    python -m repose_jax.experiments.bench.alignment MODEL [--pairs 200] [--seed 0]
+    python -m repose_jax.experiments.bench.alignment MODEL [--pairs 200] [--seed 0] [--within head]
 
 MODEL knows rendered people (preset people). The renderer knows where each point of the body is in
 both pictures (repose_jax.data.people.correspondence). Over what both show, test people, a row of the
 Markdown table for no flow at all, for the skeleton flow, flat and of a body whose turn the renderer
-or, where the model's flow begins turned, its own `Facing` tells, for each iteration of each level,
-coarse to fine, at the picture's resolution, and for the finest flow: the mean distance in pixels to the
-true place in the source with an interval of 95 % over people, and the share of pixels less than 2 away.
-Last, how much nearer the finest flow is than the one it began with.
+or, where the model's flow begins turned, its own `Facing` tells, without and with heads that turn by
+themselves, for each iteration of each level, coarse to fine, at the picture's resolution, and for the
+finest flow: the mean distance in pixels to the true place in the source with an interval of 95 % over
+people, and the share of pixels less than 2 away. Last, how much nearer the finest flow is than the one
+it began with. With `--within head` over the target's heads alone.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ from repose_jax.networks.apply import apply
 from repose_jax.networks.facing import Facing, angle
 from repose_jax.networks.warp import resize
 from repose_jax.pose.flow import skeleton_flow
+from repose_jax.pose.head import head_map
+from repose_jax.pose.head_frame import has_head_frame
 from repose_jax.pose.turned_flow import turned_flow
 
 _NEAR, _BATCH = 2.0, 20
 _LAST = "finest, at full resolution"
 # By `RPAConfig.initial`, the name of the flow that the recurrence begins with.
-_BEGUN = {"zero": "none", "skeleton": "skeleton flow", "turned": "turned by the poses"}
+_BEGUN = {"zero": "none", "skeleton": "skeleton flow", "turned": ""}
+_TURNED = {False: "turned by the poses", True: "turned by the poses, heads by themselves"}
 
 
 def flows(model: RePoseModel, params: Params, batch: Batch,
@@ -59,8 +63,9 @@ def flows(model: RePoseModel, params: Params, batch: Batch,
     rpa = model.config.network.rpa
     if rpa.initial == "turned":
         facing = functools.partial(apply, Facing(), params["alignment"]["facing"])
-        found["turned by the poses"] = _turned(*poses, *(angle(facing(pose)) for pose in poses),
-                                               model.network.skeleton, size)
+        told = [angle(facing(pose)) for pose in poses]
+        for own in (False, True) if has_head_frame(model.network.skeleton) else (False,):
+            found[_TURNED[own]] = _turned(*poses, *told, model.network.skeleton, size, own)
     counts: dict[int, int] = {}
     for step in alignment.trace:
         counts[step.level] = number = counts.get(step.level, 0) + 1
@@ -79,22 +84,29 @@ def _skeleton(source_pose, target_pose, skeleton, size):
     return skeleton_flow(source_pose, target_pose, skeleton, size, size)
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5))
-def _turned(source_pose, target_pose, source_turn, target_turn, skeleton, size):
-    return turned_flow(source_pose, target_pose, source_turn, target_turn, skeleton, size, size)
+@functools.partial(jax.jit, static_argnums=(4, 5, 6))
+def _turned(source_pose, target_pose, source_turn, target_turn, skeleton, size, own_head=False):
+    return turned_flow(source_pose, target_pose, source_turn, target_turn, skeleton, size, size,
+                       own_head=own_head)
 
 
 def errors(model: RePoseModel, params: Params, people: RenderedPeople,
-           pairs: Int[np.ndarray, "pairs"]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Of each pair, the person and by the flow's name the distances to the truth where both show it."""
+           pairs: Int[np.ndarray, "pairs"], heads: bool = False,
+           ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Of each pair, the person and by the flow's name the distances to the truth where both show it;
+    with `heads` of those points that lie within the target's head."""
     for start in range(0, len(pairs), _BATCH):
         some = pairs[start:start + _BATCH]
         turns = np.array([[people.turn(i) for i in pair] for pair in people.pairs[some].tolist()])
-        found = flows(model, params, examples(people, some), turns.astype(np.float32))
+        batch = examples(people, some)
+        found = flows(model, params, batch, turns.astype(np.float32))
+        within = np.asarray(head_map(jnp.asarray(batch["target_pose"]), model.network.skeleton,
+                                     batch["source"].shape[1:3]))[..., 0] > 0.5
         for row, (source, target) in enumerate(people.pairs[some].tolist()):
             true = people.flow(source, target)
+            counted = true.seen & within[row] if heads else true.seen
             yield people.persons[source], {
-                name: np.linalg.norm(flow[row] - true.flow, axis=-1)[true.seen]
+                name: np.linalg.norm(flow[row] - true.flow, axis=-1)[counted]
                 for name, flow in found.items()}
 
 
@@ -104,6 +116,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--within", choices=("person", "head"), default="person")
     options = parser.parse_args()
     loaded = load_model(options.model)
     network = loaded.model.config.network
@@ -111,8 +124,8 @@ def main() -> None:
         "test", skeleton=network.skeleton, size=network.image_size)
     assert isinstance(people, RenderedPeople)
     pairs = choose_pairs(people, options.pairs, options.seed)
-    measured = [(person, row) for person, row in errors(loaded.model, loaded.params, people, pairs)
-                if len(row["none"])]
+    every = errors(loaded.model, loaded.params, people, pairs, options.within == "head")
+    measured = [(person, row) for person, row in every if len(row["none"])]
     bootstrap = Bootstrap([person for person, _ in measured])
     print(f"{len(measured)} of {len(pairs)} pairs show some point in both pictures\n\n"
           "| flow | pixels from the truth | closer than 2 pixels |\n|---|---|---|")
@@ -120,7 +133,7 @@ def main() -> None:
         mean = bootstrap.mean(np.array([row[name].mean() for _, row in measured]))
         near = np.mean([(row[name] < _NEAR).mean() for _, row in measured])
         print(f"| {name} | {mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}] | {near:.3f} |")
-    begun = _BEGUN[network.rpa.initial]
+    begun = _BEGUN[network.rpa.initial] or _TURNED[network.rpa.own_head]
     nearer = bootstrap.mean(np.array([row[begun].mean() - row[_LAST].mean() for _, row in measured]))
     print(f"\nthe finest flow is nearer than {begun!r} by {nearer.value:.2f} "
           f"[{nearer.low:.2f}, {nearer.high:.2f}] pixels")

@@ -1,4 +1,4 @@
-"""What of a picture shows the place, by its colours (docs/method.md, 22''').
+"""What of a picture shows the place, by its colours (docs/method.md, 34).
 
 A pose says where bones are. Hair, a wide blouse, legs whose knees the photo cuts off: what is near a
 person and does not look like the place further away is the person too.
