@@ -6,15 +6,15 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
 
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Cloth, Finite, Fraction, Framing, Natural, Positive, Scene, Seed
-from repose_jax.diffusion.time_grid import TimeGrid
-from repose_jax.models.sample_config import SamplerName
-from repose_jax.models.sample_overrides import GuidanceOptions, given
+from repose_jax.common.ranges import Cloth, Finite, Framing, Natural, Positive, Scene, Seed
+from repose_jax.models.sample_overrides import SampleOptions
 
 if TYPE_CHECKING:
     from repose_jax.data.config import DataConfig
@@ -46,16 +46,7 @@ class EvaluateOptions:
       pairs: how many pairs, the first of the data's list, or random where it has none; or a file
         that lists them, as the benchmarks have it.
       seed: of pairs, noise and intervals.
-      steps: evaluations of the denoiser; by default the model's own.
-      start: share of noise to begin with; by default the model's own.
-      temperature: what that noise is multiplied by, where a painted picture is refined.
-      keep: how much more of the aligned source the painted picture keeps: the odds times e^KEEP.
-      head: how much of the head is the source's own, where both poses show the same face.
-      sampler: ddim, ddpm, dpm++2m, unipc or heun; by default the model's own.
-      times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras; by
-        default the model's own.
-      source_weight: weight of the source in classifier-free guidance; by default the model's own.
-      guidance: gradient guidance; what is not given is the model's own.
+      sample: the sampler's settings.
       identities: how many people to render; only for "people".
       views: pictures of each; only for "people".
       scene: "view" for light and background that differ between a person's pictures, "person" for
@@ -89,15 +80,7 @@ class EvaluateOptions:
     held_out: Natural = 0
     pairs: str = "500"
     seed: Seed = 0
-    steps: Natural | None = None
-    start: Fraction | None = None
-    temperature: Fraction | None = None
-    keep: Finite | None = None
-    head: Fraction | None = None
-    sampler: SamplerName | None = None
-    times: TimeGrid | None = None
-    source_weight: Finite | None = None
-    guidance: GuidanceOptions = GuidanceOptions()
+    sample: Annotated[SampleOptions, tyro.conf.arg(name="")] = SampleOptions()
     identities: Positive = 200
     views: Positive = 6
     scene: Scene = "view"
@@ -244,9 +227,7 @@ def _pictures(options: EvaluateOptions, data, command: str) -> None:
         model=options.model, images=options.images, data=data, protocol=options.protocol,
         pairs=options.pairs, seed=options.seed, baselines=options.baselines, judge=options.judge,
         min_confidence=options.min_confidence, identity=options.identity, weights=options.weights,
-        guidance=options.guidance, sample=given(
-            options, "steps", "start", "temperature", "keep", "head", "sampler", "times",
-            "source_weight"))
+        sample=options.sample)
     with contextlib.closing(Terminal()) as events:
         found = PictureEvaluation.of(wanted, events)
     for note in found.notes:

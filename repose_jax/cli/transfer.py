@@ -29,7 +29,6 @@ from repose_jax.inference.draw_trajectory import draw_trajectory
 from repose_jax.inference.model_frame import Size
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.sample_overrides import given
 from repose_jax.pose.draw import draw_skeleton
 
 _BATCH = 8
@@ -65,10 +64,7 @@ def run(options: TransferOptions, events: Events = silent) -> list[pathlib.Path]
     """
     transfer = PoseTransfer.load(
         options.model, load_detector(options.detector, options.detector_model))
-    sample = options.guidance.over(
-        transfer.sample,
-        **given(options, "steps", "start", "temperature", "keep", "head", "sampler", "times", "eta",
-                "classifier_free", "source_weight", "pose_weight", "classifier_free_interval"))
+    sample = options.sample.over(transfer.sample)
     transfer.sample, transfer.min_confidence = sample, options.min_confidence
     transfer.check(sample, options.seed)
     transfer.check_enlarge(options.enlarge)

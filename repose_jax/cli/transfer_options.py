@@ -10,12 +10,10 @@ import tyro
 
 from repose_jax.cli.detector import BoxOption, Kind
 from repose_jax.cli.provenance_options import ProvenanceOptions
-from repose_jax.common.ranges import Finite, Fraction, Natural, Range, Seed
-from repose_jax.diffusion.time_grid import TimeGrid
+from repose_jax.common.ranges import Finite, Natural, Range, Seed
 from repose_jax.inference.model_frame import Frame
 from repose_jax.models.enlarging import LARGEST
-from repose_jax.models.sample_config import SamplerName
-from repose_jax.models.sample_overrides import GuidanceOptions
+from repose_jax.models.sample_overrides import SampleOptions
 from repose_jax.pose.retarget import Mode
 
 
@@ -55,23 +53,7 @@ class TransferOptions:
         is refined by --steps, and what --source-box cuts out, always is in that.
       model: a bundled model, a model file, or the folder of a training run.
       seed: the same seed gives the same picture.
-      steps: evaluations of the denoiser; this and the settings below are the model's own where they
-        are not given.
-      start: share of noise to begin with: 1 is noise alone, less refines the painted picture.
-      temperature: what the noise is multiplied by with which the painted picture is refined: less
-        than 1 gives smoother pictures, 0 the same one for every seed.
-      keep: how much more of the photo the painted picture keeps than the painter would: with 2 prints
-        and faces are sharper, and what is aligned wrongly shows; below 0, less.
-      head: how much of the head is the source's own, where both poses show the same face.
-      source_weight: weight of the source in classifier-free guidance.
-      pose_weight: weight of the pose, with --classifier-free disentangled.
-      classifier_free: form of the classifier-free guidance.
-      guidance: gradient guidance.
-      classifier_free_interval: part of the sampling under classifier-free guidance, from 0 (noise)
-        to 1 (picture); the rest costs half.
-      sampler: ddim, ddpm, dpm++2m, unipc or heun.
-      times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras.
-      eta: noise of ddim.
+      sample: the sampler's settings.
       grid: also write source, pose and result side by side, to OUTPUT with "-grid" in its name.
       overwrite: replace pictures that are in the output folder already; without it those that were
         made from the same are kept, so that a command that was stopped goes on.
@@ -99,19 +81,7 @@ class TransferOptions:
     frame: Frame = "photo"
     model: str = "people-256"
     seed: Seed = 0
-    steps: Natural | None = None
-    start: Fraction | None = None
-    temperature: Fraction | None = None
-    keep: Finite | None = None
-    head: Fraction | None = None
-    source_weight: Finite | None = None
-    pose_weight: Finite | None = None
-    classifier_free: Literal["two-branch", "disentangled"] | None = None
-    guidance: GuidanceOptions = GuidanceOptions()
-    classifier_free_interval: tuple[Fraction, Fraction] | None = None
-    sampler: SamplerName | None = None
-    times: TimeGrid | None = None
-    eta: Fraction | None = None
+    sample: Annotated[SampleOptions, tyro.conf.arg(name="")] = SampleOptions()
     grid: bool = False
     overwrite: bool = False
     explain: bool = False

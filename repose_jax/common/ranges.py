@@ -95,7 +95,9 @@ def check_fields(config: Any, where: str = "") -> None:
         value, option = getattr(config, name), name.replace("_", "-")
         option = f"{where}.{option}" if where else option
         if dataclasses.is_dataclass(value):
-            check_fields(value, option)
+            # tyro's `arg(name="")`: options of a group that bear no name before their own.
+            bare = any(getattr(note, "name", None) == "" for note in typing.get_args(hint)[1:])
+            check_fields(value, where if bare else option)
         elif (wanted := expectation(value, hint)) is not None:
             raise UserError(option, f"is {shown(value)}", f"give {wanted}")
 

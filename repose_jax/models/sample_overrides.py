@@ -1,18 +1,14 @@
-"""What a command line says of sampling, over what a model has of its own.
-
-Imports nothing heavy, so that a command's help is told at once.
-"""
+"""What a command line says of sampling, over what a model has of its own."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Fraction, Weight
-
-if TYPE_CHECKING:
-    from repose_jax.models.sample_config import SampleConfig
+from repose_jax.common.ranges import Finite, Fraction, Natural, Weight
+from repose_jax.diffusion.time_grid import TimeGrid
+from repose_jax.models.sample_config import SampleConfig, SamplerName
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +53,53 @@ class GuidanceOptions:
                             "has nothing to guide, as the painted picture is shown after 0 steps",
                             "give --steps, such as 3, or leave it out")
         return merged
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """The sampler's settings; what is None is the model's own.
+
+    Attributes:
+      steps: evaluations of the denoiser.
+      start: share of noise to begin with: 1 is noise alone, less refines the painted picture.
+      temperature: what the noise is multiplied by with which the painted picture is refined: less
+        than 1 gives smoother pictures, 0 the same one for every seed.
+      keep: how much more of the photo the painted picture keeps than the painter would: with 2 prints
+        and faces are sharper, and what is aligned wrongly shows; below 0, less.
+      head: how much of the head is the source's own, where both poses show the same face.
+      sampler: ddim, ddpm, dpm++2m, unipc or heun.
+      times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras.
+      eta: noise of ddim.
+      source_weight: weight of the source in classifier-free guidance.
+      pose_weight: weight of the pose, with --classifier-free disentangled.
+      classifier_free: form of the classifier-free guidance.
+      classifier_free_interval: part of the sampling under classifier-free guidance, from 0 (noise)
+        to 1 (picture); the rest costs half.
+      guidance: gradient guidance.
+    """
+
+    steps: Natural | None = None
+    start: Fraction | None = None
+    temperature: Fraction | None = None
+    keep: Finite | None = None
+    head: Fraction | None = None
+    sampler: SamplerName | None = None
+    times: TimeGrid | None = None
+    eta: Fraction | None = None
+    source_weight: Finite | None = None
+    pose_weight: Finite | None = None
+    classifier_free: Literal["two-branch", "disentangled"] | None = None
+    classifier_free_interval: tuple[Fraction, Fraction] | None = None
+    guidance: GuidanceOptions = GuidanceOptions()
+
+    def over(self, config: SampleConfig) -> SampleConfig:
+        """A model's own settings with what is given here in their place.
+
+        Raises:
+          UserError: guidance is asked for where there is no step that it could guide.
+        """
+        plain = [field.name for field in dataclasses.fields(SampleOptions) if field.name != "guidance"]
+        return self.guidance.over(config, **given(self, *plain))
 
 
 def given(options: Any, *names: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from repose_jax.evaluation.report.table import deciding, markdown, per_picture_c
 from repose_jax.evaluation.statistics.bootstrap import Interval
 from repose_jax.models.pose_energy_file import check_judge, load_guide
 from repose_jax.models.pose_predictor import PoseReader
-from repose_jax.models.sample_overrides import GuidanceOptions
+from repose_jax.models.sample_overrides import SampleOptions
 from repose_jax.models.weights import load_model
 
 BESIDE = "beside"
@@ -68,8 +68,7 @@ class Wanted:
         a judge takes the poses in files beside the pictures.
       min_confidence: joints of these files below it are missing; None leaves that to the reader.
       weights: folder of published weights.
-      guidance: of a model, where it differs from its own.
-      sample: other settings of a model's sampler, where they differ from its own.
+      sample: settings of a model's sampler, where they differ from its own.
     """
 
     data: DataConfig
@@ -83,8 +82,7 @@ class Wanted:
     min_confidence: float | None = None
     identity: str | None = None
     weights: str | os.PathLike[str] | None = None
-    guidance: GuidanceOptions = GuidanceOptions()
-    sample: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sample: SampleOptions = SampleOptions()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,7 +156,7 @@ class PictureEvaluation:
                       "stored_sizes": {name: folder.stored for name, folder in made.items()}}
             notes += [f"{name}: {folder.note}" for name, folder in made.items() if folder.note]
         else:
-            sample = wanted.guidance.over(loaded.sample, **wanted.sample)
+            sample = wanted.sample.over(loaded.sample)
             sample.check(loaded.model.config)
             guide = load_guide(sample.guidance, loaded.model.config.network)
             if scorer.by.poses is not None:
