@@ -172,6 +172,7 @@ def test_a_pose_may_come_from_another_photo(service, model):
     ({"target": None}, "target pose: is missing"),
     ({"target": {"skeleton": "openpose18", "joints": {"nose": [1e999, 0]}}}, "request: is not JSON"),
     ({"target": {"skeleton": "openpose18", "joints": {"tail": [1, 2]}}}, "target pose: "),
+    ({"head": 2}, "request.head: is 2; give 0 to 1"),
     ({"seed": -1}, "request.seed: is -1; give 0 to 4294967295"),
     ({"steps": 0}, "steps: is 0; give 1 to "), ({"steps": True}, "request.steps: is True"),
     ({"steps": 10**400}, "request.steps: is a huge number"),
@@ -305,6 +306,7 @@ def test_the_bundled_models_take_their_own_settings(name):
     service = AppService([name])
     facts, = service.facts()["models"]
     settings = facts["settings"]
+    assert (settings["head"] is None) == (name == "market1501")  # whose poses have no face
     if not settings["steps"]:
         with pytest.raises(UserError, match="has nothing to guide"):
             service.steps(request(PaintRequest, model=name, photo=photo(), target={}, **settings))

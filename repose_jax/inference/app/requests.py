@@ -13,7 +13,7 @@ import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict
-from repose_jax.common.ranges import Finite, Natural, Range, Seed, Side, Weight
+from repose_jax.common.ranges import Finite, Fraction, Natural, Range, Seed, Side, Weight
 from repose_jax.inference.model_frame import Frame
 from repose_jax.models.enlarging import LARGEST
 from repose_jax.pose.formats import NamedPose, read_pose
@@ -109,7 +109,7 @@ class PaintRequest:
       enlarge: how many times as large as it is painted the picture is to be.
       frame: see `PoseTransfer`.
       seed: the same seed gives the same picture.
-      steps, keep, source_weight: of the sampler; the model's own where they are None.
+      steps, keep, head, source_weight: of the sampler; the model's own where they are None.
       target_weight, pif_weight: of the gradient guidance; the model's own where they are None.
       consent: a note on the consent of the person in the photo, which the picture carries.
     """
@@ -124,6 +124,7 @@ class PaintRequest:
     seed: Seed = 0
     steps: Natural | None = None
     keep: Finite | None = None
+    head: Fraction | None = None
     source_weight: Finite | None = None
     target_weight: Weight | None = None
     pif_weight: Weight | None = None

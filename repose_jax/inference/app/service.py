@@ -37,6 +37,7 @@ from repose_jax.models.watching import Watch
 from repose_jax.models.weights import bundled, kind_of
 from repose_jax.pose.convert import convert
 from repose_jax.pose.formats import NamedPose, read_pose
+from repose_jax.pose.head import has_face
 from repose_jax.pose.pose_writers import pose_as_text
 from repose_jax.pose.retarget import Mode
 from repose_jax.pose.skeleton import OPENPOSE18, Skeleton
@@ -105,6 +106,7 @@ class AppService:
             "joints": list(skeleton.joints), "limbs": [list(limb) for limb in skeleton.limbs],
             "settings": {"steps": sample.steps,
                          "keep": sample.keep if transfer.loaded.model.config.network.paints else None,
+                         "head": sample.head if has_face(skeleton) else None,
                          "source_weight": sample.source_weight,
                          "target_weight": sample.guidance.target,
                          "pif_weight": sample.guidance.pif},
@@ -245,7 +247,7 @@ class AppService:
         if any(given(options).values()) and not sample.guidance.estimator:
             raise UserError("guidance", "is asked for, but the model names no pose estimator",
                             "give 0")
-        return options.over(sample, **given(request, "steps", "keep", "source_weight"))
+        return options.over(sample, **given(request, "steps", "keep", "head", "source_weight"))
 
 
 def in_frame(transfer: PoseTransfer, photo: UInt8[np.ndarray, "h w 3"], source: NamedPose,
