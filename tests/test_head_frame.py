@@ -12,7 +12,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import examples
 from repose_jax.models.model_config import check_model
-from repose_jax.pose.head import head_map
+from repose_jax.pose.head import head_map, rigid_head
 from repose_jax.pose.head_frame import has_head_frame, head_frame
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18, SKELETONS
 from repose_jax.pose.turned_flow import turned_flow
@@ -97,6 +97,23 @@ class TestFrame:
     def test_which_skeletons_tell(self):
         assert [name for name in SKELETONS if has_head_frame(SKELETONS[name])] == [
             "openpose18", "coco17"]
+
+
+@pytest.mark.parametrize(("one", "other", "share"), [
+    (0, 0, 1), (0, 15, 1), (0, -60, 0), (35, 45, 1), (-50, 50, 0),
+    (90, 80, 1), (90, -90, 0), (90, 20, 0),  # profiles, of which one ear is seen
+    (180, 180, 1), (180, 0, 0), (150, -150, 0)])
+def test_a_head_is_moved_as_a_whole_where_both_show_the_same_side(one, other, share):
+    size = (200, 180)
+    for source, target in ((one, other), (other, one)):
+        poses = [person(np.radians(yaw)) for yaw in (source, target)]
+        found = rigid_head(*poses, OPENPOSE18, size).share
+        np.testing.assert_allclose(found, share * head_map(poses[1], OPENPOSE18, size), atol=1e-3)
+
+
+def test_a_head_of_one_joint_is_not_moved():
+    faces = ("nose", "right_eye", "right_ear", "left_ear")
+    assert rigid_head(person(), person(hidden=faces), OPENPOSE18, (200, 180)).share.max() == 0
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from repose_jax.pose.head_frame import above_trunk, middle
+from repose_jax.pose.head_frame import above_trunk, head_frame, middle
 from repose_jax.pose.cells import grid
 from repose_jax.pose.skeleton import Skeleton
+from repose_jax.pose.stature import stature
 
 # Half of a head's height as a part of the trunk's length, and of the way from its middle to the neck.
 _OF_TRUNK, _OF_NECK = 0.35, 0.8
@@ -68,11 +70,10 @@ def head_map(
     return jnp.where(known, jnp.clip(0.5 + (1 - away) / 0.4, 0.0, 1.0), 0.0)[..., None]
 
 
-# What is seen of a head that faces the camera, and what tells by how much it turns away.
-_FACE, _EARS = ("nose", "right_eye", "left_eye"), ("right_ear", "left_ear")
-# How far the nose stands beside the middle of the eyes, in eyes' distances: two heads that differ by
-# less than the first show the same face, by more than the second do not (docs/scores.md, people-256).
-_SAME, _OTHER = 0.15, 0.25
+_FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
+# Two heads whose turns differ by less than the first, in radians, show the same side; by more than the
+# second they do not (docs/scores.md, people-256).
+_SAME, _OTHER = math.radians(25), math.radians(40)
 
 
 class RigidHead(NamedTuple):
@@ -89,7 +90,7 @@ class RigidHead(NamedTuple):
 
 def has_face(skeleton: Skeleton) -> bool:
     """Whether the skeleton tells where a head faces."""
-    return {*_FACE, *_EARS, "neck"} <= set(skeleton.joints)
+    return {*_FACE, "neck"} <= set(skeleton.joints)
 
 
 def rigid_head(
@@ -99,15 +100,14 @@ def rigid_head(
     """The head of the source turned, scaled and moved onto the target's, as it is.
 
     The similarity that brings nose, eyes, ears and neck nearest (least squares). Only where both
-    poses show nose and eyes, and the nose at about the same place between them: one face, seen from
-    one side.
+    poses show two of the head's joints, and are turned alike: one head, seen from one side.
 
     Args:
       source, target: x, y in pixels, visibility.
       skeleton: one that `has_face`.
       size: (height, width) of the pictures.
     """
-    joints = [skeleton.index(name) for name in (*_FACE, *_EARS, "neck")]
+    joints = [skeleton.index(name) for name in (*_FACE, "neck")]
     ours, theirs = target[..., joints, :], source[..., joints, :]
     seen, shown = ours[..., 2] > 0, theirs[..., 2] > 0
     weight = (seen & shown).astype(ours.dtype)[..., None]
@@ -126,16 +126,10 @@ def rigid_head(
     place = [along * x - across * y + start[..., 0, None, None] - points[..., 0],
              across * x + along * y + start[..., 1, None, None] - points[..., 1]]
     flow = jnp.stack([place[0] / size[1], place[1] / size[0]], axis=-1)
-    known = jnp.all(weight[..., :3, 0] > 0, axis=-1)
-    apart = jnp.abs(_nose_beside_eyes(ours) - _nose_beside_eyes(theirs))
+    known = weight[..., :-1, 0].sum(axis=-1) >= 2
+    turns = [head_frame(pose, jnp.zeros_like(spread), stature(pose, skeleton, size), skeleton, 0.0).turn
+             for pose in (source, target)]
+    apart = jnp.arccos(jnp.clip(jnp.cos(turns[0] - turns[1]), -1.0, 1.0))
     alike = known * jnp.clip((_OTHER - apart) / (_OTHER - _SAME), 0.0, 1.0)
     share = alike[..., None, None, None] * head_map(target, skeleton, size)
     return RigidHead(flow, share)
-
-
-def _nose_beside_eyes(face: Float[Array, "*batch 6 3"]) -> Float[Array, "*batch"]:
-    """How far the nose is from the middle of the eyes, along the line of both, in their distances."""
-    nose, right, left = (face[..., i, :2] for i in range(3))
-    eyes = left - right
-    return ((nose - (right + left) / 2) * eyes).sum(axis=-1) / jnp.maximum(
-        (eyes**2).sum(axis=-1), 1.0)

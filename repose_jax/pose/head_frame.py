@@ -88,7 +88,7 @@ def _trunk(pose, skeleton):
 
 def head_frame(
     pose: Float[Array, "*batch joints 3"], turn: Float[Array, "*batch"],
-    stature: Float[Array, "*batch"], skeleton: Skeleton,
+    stature: Float[Array, "*batch"], skeleton: Skeleton, follows: float = _FOLLOWS,
 ) -> HeadFrame:
     """How a head is held: as its visible joints say, and for what they leave open as the trunk is.
 
@@ -103,6 +103,8 @@ def head_frame(
       turn: which way the trunk faces, radians, as in `turned_flow`.
       stature: pixels.
       skeleton: one that `has_head_frame`.
+      follows: how closely a head's turn follows the trunk's, a von Mises concentration; 0 where the
+        trunk's is not known.
     """
     joints = pose[..., [skeleton.index(name) for name in _JOINTS], :]
     seen = (joints[..., 2] > 0).astype(jnp.float32)
@@ -133,14 +135,14 @@ def head_frame(
         across = across / jnp.sqrt(_inner(across, across) + 1e-6)
     size = _inner(forward, across) ** 2 + _inner(right, across) ** 2
     own = jnp.clip((size + 1e-6) ** 0.25, 0.75, 1.4)  # half way to what the joints say
-    beside, turn = _turned((places * across[..., None, :]).sum(axis=-1) / own, seen, turn)
+    beside, turn = _turned((places * across[..., None, :]).sum(axis=-1) / own, seen, turn, follows)
     centre = centre + (beside[..., None] * own - _inner(centre, across)) * across
     return HeadFrame(
         start + unit * centre, across, radius * own[..., 0], turn,
         jnp.maximum(known, seen.sum(axis=-1) >= 2).astype(jnp.float32))
 
 
-def _turned(places, seen, turn):
+def _turned(places, seen, turn, follows):
     """Where the head's middle is across its height, and its turn, by where its joints are across it."""
     certain = seen[..., None, :] / _NOISE**2
     apart = places[..., None, :] - _ACROSS
@@ -148,7 +150,7 @@ def _turned(places, seen, turn):
     errors = ((certain * (apart - middle[..., None]) ** 2).sum(axis=-1) + (middle / _AWAY) ** 2) / 2
     shown = jnp.where(seen[..., None, :] > 0, np.log(_SEEN), np.log(1 - _SEEN)).sum(axis=-1)
     shown *= seen.max(axis=-1, keepdims=True)  # a pose without a head says nothing of it
-    likely = jax.nn.softmax(shown - errors + _FOLLOWS * jnp.cos(_TURNS - turn[..., None]))
+    likely = jax.nn.softmax(shown - errors + follows * jnp.cos(_TURNS - turn[..., None]))
     return ((likely * middle).sum(axis=-1), jnp.arctan2(
         (likely * np.sin(_TURNS)).sum(axis=-1), (likely * np.cos(_TURNS)).sum(axis=-1)))
 

@@ -14,6 +14,7 @@ from repose_jax.pose.head_frame import head_frame, rightwards
 from repose_jax.pose.limb_match import matched
 from repose_jax.pose.cells import grid, per_cell, segment_coordinates
 from repose_jax.pose.skeleton import Skeleton
+from repose_jax.pose.stature import stature
 
 
 class Cylinders(NamedTuple):
@@ -34,8 +35,6 @@ class Cylinders(NamedTuple):
 _RADII = {"knee": 0.045, "ankle": 0.03, "elbow": 0.03, "wrist": 0.022, "nose": 0.05, "head_top": 0.05}
 _HEAD = ("nose", "head_top")
 _TRUNK_RADIUS, _TRUNK_DEPTH = 0.1, 0.66
-# From the hips' middle to the shoulders', and along a leg, as parts of the stature.
-_TRUNK, _LEG = 0.27, 0.49
 # At the silhouette a cylinder's surface runs away from the eye: the flow stops short of it.
 _RIM = 0.97
 # The further it turns, the more a point is looked for inside the limb: one that misses shows the place.
@@ -165,37 +164,18 @@ def _body(pose, turn, parts, skeleton, image_size, own_head) -> _Body:
                              jnp.minimum(starts[..., 2], ends[..., 2])], axis=-1)
     start = jnp.concatenate([hips, starts[..., :2]], axis=-2)
     end = jnp.concatenate([shoulders, ends[..., :2]], axis=-2)
-    stature = _stature(pose, skeleton, image_size)
+    height = stature(pose, skeleton, image_size)
     # A limb turns about its own axis with the body as far as it is upright.
     rise = jnp.abs(end - start)[..., 1] / jnp.sqrt(jnp.sum((end - start) ** 2, axis=-1) + 1e-6)
-    body = _Body(start, end, known, parts.radii * stature[..., None], turn[..., None] * rise)
+    body = _Body(start, end, known, parts.radii * height[..., None], turn[..., None] * rise)
     if not own_head:
         return body
-    head = head_frame(pose, turn, stature, skeleton)
+    head = head_frame(pose, turn, height, skeleton)
     up = head.radius[..., None] * jnp.stack([head.across[..., 1], -head.across[..., 0]], axis=-1)
     own = _Body(head.centre - _DOWN * up, head.centre + _UP * up, head.known, head.radius, head.turn)
     return _Body(*(jnp.concatenate([some, one[..., None, :] if i < 2 else one[..., None]],
                                    axis=-2 if i < 2 else -1)
                    for i, (some, one) in enumerate(zip(body, own, strict=True))))
-
-
-def _stature(pose, skeleton, image_size):
-    """A person's height in pixels: the largest that trunk and legs tell, as each may point at the
-    camera; 80 % of the picture where neither is known."""
-    torso = pose[..., skeleton.torso_indices, :]
-
-    def length(a, b):
-        return jnp.sqrt(jnp.sum((a[..., :2] - b[..., :2]) ** 2, axis=-1) + 1e-6)
-
-    trunk = length(torso[..., :2, :].mean(axis=-2), torso[..., 2:, :].mean(axis=-2))
-    told = [jnp.min(torso[..., 2], axis=-1) * trunk / _TRUNK]
-    for side in ("right", "left"):
-        hip, knee, ankle = (pose[..., skeleton.index(f"{side}_{joint}"), :]
-                            for joint in ("hip", "knee", "ankle"))
-        known = jnp.minimum(jnp.minimum(hip[..., 2], knee[..., 2]), ankle[..., 2])
-        told.append(known * (length(hip, knee) + length(knee, ankle)) / _LEG)
-    largest = functools.reduce(jnp.maximum, told)
-    return jnp.where(largest > 0, largest, 0.8 * image_size[0])
 
 
 def _ellipse(turn, depth):
