@@ -14,7 +14,7 @@ CONFIG = PainterExperiment(
     model=refining.model("openpose18", scene=True, initial="turned", finer=2, photos=True),
     data=refining.LARGER_PEOPLE,
     facing="facing-openpose18",
-    sample=refining.sample("people", steps=0, head=0.9),
+    sample=refining.sample("people", steps=0, head=1.0),
     # Distances of flows are pixels, of which there are twice as many. EfficientNet-Lite0 would take
     # half of the time. Heads are small, and looked at first.
     objective=dataclasses.replace(
