@@ -1,6 +1,6 @@
 """The source's own head laid over a picture (docs/method.md, 33).
 
-A face that both poses show from the same side needs no painting: it is moved as a whole, at whatever
+A head that both poses show from the same side needs no painting: it is moved as a whole, at whatever
 resolution the photo has.
 """
 
@@ -33,7 +33,7 @@ def with_own_head(
     skeleton: Skeleton,
     times: int = 1,
 ) -> UInt8[Array, "batch h w 3"]:
-    """The pictures with the source's head where both poses show the same face, else as they are.
+    """The pictures with the source's head where both poses show the same side of it.
 
     Args:
       pictures: what was painted.

@@ -120,7 +120,7 @@ class SampleConfig:
       keep: how much more of the aligned source the painted picture keeps than the painter would: the
         odds of its mask times e^keep; below 0, less.
       head: how much of the head is the source's own, moved as a whole, where both poses show the same
-        face (docs/method.md, equation 33).
+        side of it (docs/method.md, equation 33).
       sampler: "ddim", "ddpm", or of higher order and without noise "dpm++2m", "unipc" or "heun",
         which evaluates the denoiser twice a step (see `repose_jax.diffusion.solvers`).
       times: how the evaluations are spaced: "uniform" or "trailing" in t, in "log-snr", or as

@@ -66,7 +66,7 @@ class SampleOptions:
         than 1 gives smoother pictures, 0 the same one for every seed.
       keep: how much more of the photo the painted picture keeps than the painter would: with 2 prints
         and faces are sharper, and what is aligned wrongly shows; below 0, less.
-      head: how much of the head is the source's own, where both poses show the same face.
+      head: how much of the head is the source's own, where both poses show the same side of it.
       sampler: ddim, ddpm, dpm++2m, unipc or heun.
       times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras.
       eta: noise of ddim.
