@@ -11,12 +11,13 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import (
-    Cloth, Framing, Natural, Positive, Range, Scene, Seed, Workers, check_fields)
+    Cloth, Framing, Heads, Natural, Positive, Range, Scene, Seed, Workers, check_fields)
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.cameras import by_one_camera
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import Batches, batches
 from repose_jax.data.pairs.subset import numbered, share_of
+from repose_jax.data.people.world import World
 from repose_jax.data.registry import open_dataset
 
 
@@ -41,6 +42,7 @@ class DataConfig:
       framing: people from head to foot ("whole"), or also parts of them in photos of other aspects
         ("any"); only for "people".
       cloth: "smooth" without folds, or "creased", and prints of more kinds; only for "people".
+      heads: "following" the trunk, mostly, or "turning" aside, too; only for "people".
       seed: of the order of the pairs, of the share, and of the rendered people.
     """
 
@@ -57,6 +59,7 @@ class DataConfig:
     scene: Scene = added("view")
     framing: Framing = added("whole")
     cloth: Cloth = added("smooth")
+    heads: Heads = added("following")
     seed: Seed = 0
 
     def __post_init__(self):
@@ -120,7 +123,12 @@ class DataConfig:
         if self.path != "people":
             return {}
         return {"identities": self.identities, "views": self.views, "seed": self.seed,
-                "scene": self.scene, "framing": self.framing, "cloth": self.cloth}
+                "world": self.world}
+
+    @property
+    def world(self) -> World:
+        """How rendered people are shown."""
+        return World(scene=self.scene, framing=self.framing, cloth=self.cloth, heads=self.heads)
 
     def identity(self) -> dict[str, Any]:
         """What decides the batches of pairs; where they lie and how they are read does not.
@@ -136,10 +144,7 @@ class DataConfig:
         return ({"augment": self.augment.identity()} if self.augment.active else {}) | (
             {"share": self.share} if self.share != 1 else {}) | (
             {"hold_out": self.hold_out} if self.hold_out else {}) | (
-            {"one_camera": True} if self.one_camera else {}) | (
-            {"scene": self.scene} if self.scene != "view" else {}) | (
-            {"framing": self.framing} if self.framing != "whole" else {}) | (
-            {"cloth": self.cloth} if self.cloth != "smooth" else {})
+            {"one_camera": True} if self.one_camera else {}) | self.world.changes()
 
     def refuse_augment(self, what: str) -> None:
         """Raises UserError where augmentation is on, for a training that would ignore it."""

@@ -10,6 +10,7 @@ from repose_jax.data.people.cloth import PRINTS, _CLOTH, _folds, crease, in_prin
 from repose_jax.data.people.garments import Pattern, paint
 from repose_jax.data.people.raycast import NOTHING, cast, locate
 from repose_jax.data.people.renderer import render, render_person, sample_identity, sample_view, stand
+from repose_jax.data.people.world import World
 
 SIZE = (96, 48)
 WHO = sample_identity(0, 3)
@@ -83,11 +84,11 @@ def test_who_wears_it_and_where_is_as_it_was():
     for number in range(4):
         smooth, creased = (sample_identity(0, number, cloth) for cloth in ("smooth", "creased"))
         assert smooth.body == creased.body and smooth.outfit.skin == creased.outfit.skin
-        view = sample_view(0, number, 1, cloth="creased")
+        view = sample_view(0, number, 1, World(cloth="creased"))
         assert view.creases > 0 and sample_view(0, number, 1).creases == 0
         assert view.camera == sample_view(0, number, 1).camera
     np.testing.assert_array_equal(render_person(0, 5, 1, (32, 16)).image,
-                                  render_person(0, 5, 1, (32, 16), cloth="smooth").image)
+                                  render_person(0, 5, 1, (32, 16), World(cloth="smooth")).image)
 
 
 def test_cloth_decides_the_data():

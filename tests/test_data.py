@@ -19,6 +19,7 @@ from repose_jax.data.image.files import image_size, read_image
 from repose_jax.data.market1501.layout import load_market1501
 from repose_jax.data.pairs.stream import batches, examples
 from repose_jax.data.people.source import rendered_people
+from repose_jax.data.people.world import World
 from repose_jax.data.records.array_record import load_array_record
 from repose_jax.data.records.locate import find_built
 from repose_jax.data.registry import open_dataset
@@ -139,8 +140,8 @@ def test_rendered_people_are_known_without_rendering_them(monkeypatch):
     plain, same, other = (rendered_people(seed=seed, identities=9).identity for seed in (0, 0, 1))
     assert plain == same != other
     assert plain != rendered_people(identities=9, skeleton="coco17").identity
-    assert plain != rendered_people(identities=9, scene="person").identity
-    assert plain == rendered_people(identities=9, scene="view").identity
+    assert plain != rendered_people(identities=9, world=World(scene="person")).identity
+    assert plain == rendered_people(identities=9, world=World(scene="view")).identity
 
 
 def test_examples_are_the_pairs(market):
@@ -197,10 +198,11 @@ def test_rendered_people_are_lazy_alike_and_apart():
     assert not np.array_equal(test.image(0), source.image(0))
     copy = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(copy.image(5), source.image(5))
-    for wrong in ({"views": 1}, {"identities": 0}, {"skeleton": "spider"}, {"split": "val"},
-                  {"scene": "other"}):
+    for wrong in ({"views": 1}, {"identities": 0}, {"skeleton": "spider"}, {"split": "val"}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             rendered_people(**wrong)
+    with pytest.raises(UserError, match="scene: is other; give one of view, person"):
+        World(scene="other")
 
 
 def test_built_people_equal_those_in_memory(tmp_path):

@@ -12,6 +12,7 @@ from repose_jax.data.people.framing import Framing, sample_framing
 from repose_jax.data.people.renderer import (
     photo_window, pixels_per_metre, render, render_person, sample_identity, sample_view)
 from repose_jax.data.people.scene import Camera
+from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
 
 SIZE = (96, 48)
@@ -114,7 +115,7 @@ def test_correspondence_moves_with_the_photo():
 def test_all_photos_of_a_person_are_framed_alike():
     for identity in range(6):
         who = sample_identity(0, identity)
-        views = [sample_view(0, identity, view, framing="any") for view in range(4)]
+        views = [sample_view(0, identity, view, World(framing="any")) for view in range(4)]
         assert len({view.aspect for view in views}) == 1
         if views[0].camera.stature:
             sizes = [pixels_per_metre(who, view, SIZE) for view in views]
@@ -124,14 +125,15 @@ def test_all_photos_of_a_person_are_framed_alike():
 def test_whole_people_are_as_they_were():
     """What is drawn for the framing comes after all else: the same people, poses, lights."""
     for view in range(3):
-        whole, part = (sample_view(0, 5, view, "person", framing) for framing in ("whole", "any"))
+        whole, part = (sample_view(0, 5, view, World(scene="person", framing=framing))
+                       for framing in ("whole", "any"))
         np.testing.assert_array_equal(whole.angles, part.angles)
         assert (whole.light, whole.background, whole.occluder) == (
             part.light, part.background, part.occluder)
         assert whole.camera.yaw == part.camera.yaw and whole.aspect is None
         np.testing.assert_array_equal(
             render_person(0, 5, view, (32, 16)).image,
-            render_person(0, 5, view, (32, 16), "view", "whole").image)
+            render_person(0, 5, view, (32, 16), World()).image)
 
 
 def test_framings_are_of_all_kinds():

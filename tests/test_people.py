@@ -10,6 +10,7 @@ from repose_jax.data.people import (
     body, garments, keypoints, poses, raycast, render, render_person, sample_identity, sample_view,
     scene)
 from repose_jax.data.people.renderer import render_background
+from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
 
 SIZE = (96, 48)
@@ -50,8 +51,22 @@ def test_shapes_and_types():
             assert shown.true_joints[name].shape == (len(skeleton), 2)
 
 
+def test_heads_turn_and_nothing_else_is_drawn_anew():
+    twist = body.ANGLES.index("neck_twist")
+    drawn = []
+    for view in range(40):
+        plain, turning = (sample_view(0, 5, view, World(heads=heads))
+                          for heads in ("following", "turning"))
+        drawn.append(turning.angles[twist])
+        np.testing.assert_array_equal(np.delete(plain.angles, twist), np.delete(turning.angles, twist))
+        assert dataclasses.replace(turning, angles=plain.angles) == plain
+    assert np.abs(drawn).max() <= 60 and np.abs(drawn).mean() > 20
+    following = [sample_view(0, 5, view).angles[twist] for view in range(40)]
+    assert np.abs(following).mean() < 15
+
+
 def test_one_scene_for_all_views_of_a_person():
-    apart, together = ([sample_view(0, 5, view, kind) for view in range(4)]
+    apart, together = ([sample_view(0, 5, view, World(scene=kind)) for view in range(4)]
                        for kind in ("view", "person"))
     for one, other in zip(apart, together, strict=True):
         for same in ("camera", "occluder"):
@@ -59,7 +74,7 @@ def test_one_scene_for_all_views_of_a_person():
         np.testing.assert_array_equal(one.angles, other.angles)
     assert len({view.background for view in apart}) == len({view.light for view in apart}) == 4
     assert len({view.background for view in together}) == len({view.light for view in together}) == 1
-    assert sample_view(0, 6, 0, "person").background != together[0].background
+    assert sample_view(0, 6, 0, World(scene="person")).background != together[0].background
     # What neither person nor shadow hides is the same in both pictures, to the bit.
     calm = [dataclasses.replace(view, occluder=scene.Occluder(),
                                 light=dataclasses.replace(view.light, shadow=0.0))

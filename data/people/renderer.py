@@ -12,7 +12,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.people.body import (
     ANGLES, Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
-from repose_jax.common.ranges import Cloth, Framing, Scene
+from repose_jax.common.ranges import Cloth
 from repose_jax.data.image.resize import Window, letterbox, shifted, window
 from repose_jax.data.people.cloth import crease, in_print
 from repose_jax.data.people.framing import sample_framing
@@ -24,12 +24,14 @@ from repose_jax.data.people.scene import (
     Background, Camera, Light, Occluder, paint_background, paint_occluder, sample_background,
     sample_camera, sample_light, sample_occluder)
 from repose_jax.data.people.surface import colour_surface, light_surface
+from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
 
 SMALLEST, LARGEST = (32, 16), (1024, 1024)
 # Samples per pixel side; coverage of half a pixel's samples makes the mask.
 _FINE = 2
-_IDENTITY, _VIEW, _SCENE, _FRAMING, _CLOTH = 1, 2, 3, 4, 5
+_IDENTITY, _VIEW, _SCENE, _FRAMING, _CLOTH, _HEADS = 1, 2, 3, 4, 5, 6
+_ASIDE = 60.0  # degrees that a head that turns turns at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,29 +126,29 @@ def sample_identity(seed: int, identity: int, cloth: Cloth = "smooth") -> Identi
     return Identity(body, outfit)
 
 
-def sample_view(seed: int, identity: int, view: int, scene: Scene = "view",
-                framing: Framing = "whole", cloth: Cloth = "smooth") -> View:
+def sample_view(seed: int, identity: int, view: int, world: World = World()) -> View:
     """View number `view` of a person: pose, camera, light, background and occluder.
 
     Args:
       seed, identity, view: integers of at least 0.
-      scene: "view" draws light and background anew for each view, as if taken in many places;
-        "person" draws them once for a person, as if all were taken in one.
-      framing: "whole" shows people from head to foot, mostly; "any" also parts of them, in photos
-        of other aspects, the same for all views of a person, see `framing`.
-      cloth: "smooth", or "creased", with folds that are others in each view, see `cloth`.
+      world: how people are shown; what it changes is drawn after all else, which stays.
     """
     rng = _generator(_VIEW, seed=seed, identity=identity, view=view)
     drawn = View(sample_angles(rng), sample_camera(rng), sample_light(rng), sample_background(rng),
                  sample_occluder(rng))
-    if scene == "person":
+    if world.scene == "person":
         place = _generator(_SCENE, seed=seed, identity=identity)
         drawn = dataclasses.replace(
             drawn, light=sample_light(place), background=sample_background(place))
-    if cloth == "creased":
+    if world.cloth == "creased":
         rng = _generator(_CLOTH, seed=seed, identity=identity, view=view)
         drawn = dataclasses.replace(drawn, creases=int(rng.integers(1, 2**31)))
-    if framing == "whole":
+    if world.heads == "turning":
+        rng = _generator(_HEADS, seed=seed, identity=identity, view=view)
+        angles = drawn.angles.copy()
+        angles[ANGLES.index("neck_twist")] = rng.uniform(-_ASIDE, _ASIDE)
+        drawn = dataclasses.replace(drawn, angles=angles)
+    if world.framing == "whole":
         return drawn
     framed = sample_framing(_generator(_FRAMING, seed=seed, identity=identity))
     rng = _generator(_FRAMING, seed=seed, identity=identity, view=view)
@@ -162,11 +164,10 @@ def _generator(purpose: int, **numbers: int) -> np.random.Generator:
 
 
 def render_person(seed: int, identity: int, view: int, size: tuple[int, int],
-                  scene: Scene = "view", framing: Framing = "whole", cloth: Cloth = "smooth") -> (
-        Render):
+                  world: World = World()) -> Render:
     """Renders a sampled view (see `sample_view`) of a sampled person at a size (height, width)."""
-    return render(sample_identity(seed, identity, cloth),
-                  sample_view(seed, identity, view, scene, framing, cloth), size)
+    return render(sample_identity(seed, identity, world.cloth),
+                  sample_view(seed, identity, view, world), size)
 
 
 def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import typing
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Cloth, Framing, Scene
 from repose_jax.data.pairs.source import PairSource, TrueFlow
 from repose_jax.data.people.correspondence import correspondence
 from repose_jax.data.people.renderer import (
     render_person, sample_identity, sample_view, trunk_turn)
+from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
 
 # To be counted up when the renderer paints another picture for the same numbers.
@@ -43,7 +42,7 @@ class RenderedPeople(PairSource):
     """
 
     def __init__(self, *, seed: int, identities: range, views: int, size: tuple[int, int],
-                 skeleton: str, scene: Scene, framing: Framing, cloth: Cloth, cache: bool):
+                 skeleton: str, world: World, cache: bool):
         labels = [person_label(identity) for identity in identities]
         super().__init__(
             skeleton=SKELETONS[skeleton], size=size,
@@ -51,7 +50,7 @@ class RenderedPeople(PairSource):
             persons=[label for label in labels for _ in range(views)],
             poses=None, read=self._render_image, read_flow=self._true_flow, cache=cache)
         self._seed, self._identities, self._views = seed, identities, views
-        self._scene, self._framing, self._cloth = scene, framing, cloth
+        self._world = world
 
     @functools.cached_property
     def identity(self) -> dict[str, str]:
@@ -59,9 +58,7 @@ class RenderedPeople(PairSource):
         recipe = repr((_WORLD, self._seed, self._identities, self._views, self.size,
                        self.skeleton.name, None if self.given_pairs is None
                        else self.given_pairs.tolist(),
-                       *([] if self._scene == "view" else [self._scene]),
-                       *([] if self._framing == "whole" else [self._framing]),
-                       *([] if self._cloth == "smooth" else [self._cloth])))
+                       *self._world.changes().values()))
         return {"people": hashlib.sha256(recipe.encode()).hexdigest()}
 
     def __getstate__(self) -> dict:
@@ -74,7 +71,7 @@ class RenderedPeople(PairSource):
         if index != last:
             identity, view = divmod(index, self._views)
             render = render_person(self._seed, self._identities[identity], view, self.size,
-                                   self._scene, self._framing, self._cloth)
+                                   self._world)
             self._last = index, render
             if self.cached:
                 self._cache_poses[index] = render.annotated(self.skeleton.name)
@@ -87,13 +84,13 @@ class RenderedPeople(PairSource):
         number = self._identities[identity]
         return correspondence(
             sample_identity(self._seed, number),
-            *(sample_view(self._seed, number, view, self._scene, self._framing)
+            *(sample_view(self._seed, number, view, self._world)
               for view in (first, second)), self.size)
 
     def turn(self, index: int) -> float:
         """Which way the trunk of picture `index` faces, radians; see `trunk_turn`."""
         identity, view = divmod(int(index), self._views)
-        return trunk_turn(sample_view(self._seed, self._identities[identity], view, self._scene))
+        return trunk_turn(sample_view(self._seed, self._identities[identity], view, self._world))
 
     def _render_image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._render(index).image
@@ -117,8 +114,8 @@ class RenderedPeople(PairSource):
 
 def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
                     size: tuple[int, int] = (128, 64), skeleton: str = "openpose18", *,
-                    split: str = "train", scene: Scene = "view", framing: Framing = "whole",
-                    cloth: Cloth = "smooth", cache: bool = True) -> PairSource:
+                    split: str = "train", world: World = World(),
+                    cache: bool = True) -> PairSource:
     """People of a seed, without any file.
 
     Args:
@@ -128,7 +125,7 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
       size: (height, width) of the pictures.
       skeleton: name of the poses' skeleton.
       split: "train" or "test"; they share no person.
-      scene, framing, cloth: see `sample_view`.
+      world: how they are shown.
       cache: keep what was rendered in memory.
 
     Raises:
@@ -138,12 +135,7 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
         raise UserError("views", f"is {views}", "give 2 or more, a pair needs two pictures")
     if split not in ("train", "test"):
         raise UserError("split", f"is {split}", "choose train or test")
-    for name, value, kinds in (("scene", scene, Scene), ("framing", framing, Framing),
-                               ("cloth", cloth, Cloth)):
-        if value not in typing.get_args(kinds):
-            raise UserError(name, f"is {value}", f"choose {' or '.join(typing.get_args(kinds))}")
     if skeleton not in SKELETONS:
         raise UserError("skeleton", f"is {skeleton}", f"choose one of {', '.join(SKELETONS)}")
     return RenderedPeople(seed=seed, identities=identity_numbers(split, identities), views=views,
-                          size=size, skeleton=skeleton, scene=scene, framing=framing, cloth=cloth,
-                          cache=cache)
+                          size=size, skeleton=skeleton, world=world, cache=cache)

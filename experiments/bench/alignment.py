@@ -1,6 +1,7 @@
 """How far the alignment's flow is from the truth, iteration by iteration, on rendered people.
 
     python -m repose_jax.experiments.bench.alignment MODEL [--pairs 200] [--seed 0] [--within head]
+        [--heads turning]
 
 MODEL knows rendered people (preset people). The renderer knows where each point of the body is in
 both pictures (repose_jax.data.people.correspondence). Over what both show, test people, a row of the
@@ -9,7 +10,8 @@ or, where the model's flow begins turned, its own `Facing` tells, without and wi
 themselves, for each iteration of each level, coarse to fine, at the picture's resolution, and for the
 finest flow: the mean distance in pixels to the true place in the source with an interval of 95 % over
 people, and the share of pixels less than 2 away. Last, how much nearer the finest flow is than the one
-it began with. With `--within head` over the target's heads alone.
+it began with. With `--within head` over the target's heads alone; with `--heads turning` of people
+whose heads turn aside.
 """
 
 from __future__ import annotations
@@ -117,10 +119,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--within", choices=("person", "head"), default="person")
+    parser.add_argument("--heads", choices=("following", "turning"), default="following")
     options = parser.parse_args()
     loaded = load_model(options.model)
     network = loaded.model.config.network
-    people = DataConfig(path="people", scene="person").open(
+    people = DataConfig(path="people", scene="person", heads=options.heads).open(
         "test", skeleton=network.skeleton, size=network.image_size)
     assert isinstance(people, RenderedPeople)
     pairs = choose_pairs(people, options.pairs, options.seed)

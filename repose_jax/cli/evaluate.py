@@ -13,7 +13,7 @@ import tyro
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Cloth, Finite, Framing, Natural, Positive, Scene, Seed
+from repose_jax.common.ranges import Cloth, Finite, Framing, Heads, Natural, Positive, Scene, Seed
 from repose_jax.models.sample_overrides import SampleOptions
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class EvaluateOptions:
         the same in all; only for "people".
       framing: "whole" for people from head to foot, "any" for parts of them, too; only for "people".
       cloth: "smooth", or "creased" with folds and more kinds of prints; only for "people".
+      heads: "following" the trunk, mostly, or "turning" aside, too; only for "people".
       all: print all scores; without it the few that decide, the files hold all.
       baselines: also score the trivial baselines.
       output: report as JSON; tables (.md, .tex), a page (.html) and the scores of each picture
@@ -86,6 +87,7 @@ class EvaluateOptions:
     scene: Scene = "view"
     framing: Framing = "whole"
     cloth: Cloth = "smooth"
+    heads: Heads = "following"
     all: bool = False
     baselines: bool = True
     sheet: pathlib.Path | None = None
@@ -134,7 +136,7 @@ def evaluate(argv: Sequence[str]) -> int:
         raise UserError("--detections", f"is only for --protocol {_HUMAN_ART}", "leave it out")
     data = DataConfig(path=options.data, identities=options.identities, views=options.views,
                       scene=options.scene, framing=options.framing, cloth=options.cloth,
-                      hold_out=options.held_out)
+                      heads=options.heads, hold_out=options.held_out)
     scores = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid,
               "first-stage": _first_stage}
     if kind not in scores:
