@@ -273,6 +273,18 @@ def trunk_turn(view: View) -> float:
     return float(np.radians(view.camera.yaw + view.angles[ANGLES.index("spine_twist")] / 2))
 
 
+def head_turn(identity: Identity, view: View) -> float:
+    """Which way the head faces, radians, as `trunk_turn`."""
+    head = pose_body(identity.body, view.angles).frames["head"]
+    forward = _seen_by(view.camera) @ head[:, 2]
+    return float(np.arctan2(forward[0], forward[2]))
+
+
+def _seen_by(camera: Camera) -> Float[np.ndarray, "3 3"]:
+    """From the body's axes to the picture's, and towards the viewer."""
+    return rotation_z(camera.roll) @ rotation_x(camera.pitch) @ rotation_y(camera.yaw)
+
+
 class Standing(NamedTuple):
     """A person before a camera: the posed body, its cones in space and on the screen, the projection
     from the one to the other."""
@@ -347,7 +359,7 @@ class _Projection:
 
 def _frame(figure: Figure, camera: Camera, stature: float, height: int, width: int) -> tuple[
         Cones, _Projection]:
-    turn = rotation_z(camera.roll) @ rotation_x(camera.pitch) @ rotation_y(camera.yaw)
+    turn = _seen_by(camera)
     project = _Projection(turn, camera.distance, 1.0, np.zeros(2))
     points = np.concatenate([figure.start, figure.end])
     flat = project(points)[:, :2]

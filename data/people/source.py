@@ -12,7 +12,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import PairSource, TrueFlow
 from repose_jax.data.people.correspondence import correspondence
 from repose_jax.data.people.renderer import (
-    render_person, sample_identity, sample_view, trunk_turn)
+    head_turn, render_person, sample_identity, sample_view, trunk_turn)
 from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -91,6 +91,13 @@ class RenderedPeople(PairSource):
         """Which way the trunk of picture `index` faces, radians; see `trunk_turn`."""
         identity, view = divmod(int(index), self._views)
         return trunk_turn(sample_view(self._seed, self._identities[identity], view, self._world))
+
+    def head_turn(self, index: int) -> float:
+        """Which way the head of picture `index` faces, radians."""
+        identity, view = divmod(int(index), self._views)
+        number = self._identities[identity]
+        return head_turn(sample_identity(self._seed, number),
+                         sample_view(self._seed, number, view, self._world))
 
     def _render_image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._render(index).image
