@@ -17,7 +17,8 @@ from repose_jax.pose.skeleton import MARKET14
 
 SIZE = (128, 64)
 shows_place = jax.jit(place.shows_place, static_argnums=2)
-without_person = jax.jit(fill.without_person, static_argnums=2)
+shows_person = jax.jit(place.shows_person, static_argnums=2)
+fill_in, without_person = jax.jit(fill.fill_in), jax.jit(fill.without_person, static_argnums=2)
 COLOURS = dataclasses.replace(SCENE, network=dataclasses.replace(
     SCENE.network, painter=dataclasses.replace(SCENE.network.painter, scene_by_color=True)))
 
@@ -38,7 +39,7 @@ def standing(hidden=()):
 
 def wall(noise=0.0):
     """Lighter to the right."""
-    slope = np.broadcast_to(np.linspace(-0.2, 0.4, 64)[:, None], (1, 128, 64, 3))
+    slope = np.broadcast_to(np.linspace(-0.1, 0.1, 64)[:, None], (1, 128, 64, 3))
     rng = np.random.default_rng(0)
     return np.array(slope + noise * rng.normal(size=slope.shape), np.float32)
 
@@ -105,3 +106,60 @@ def test_colours_without_a_place_are_refused():
     with pytest.raises(UserError, match="scene-by-color: is True"):
         check_model(dataclasses.replace(COLOURS, network=dataclasses.replace(
             COLOURS.network, painter=painter)))
+
+
+def spread(picture, pose):
+    picture = jnp.asarray(picture)
+    return np.asarray(fill_in(picture, shows_person(picture, pose, MARKET14)))
+
+
+class TestSpread:
+    def test_cloth_goes_on_over_a_plain_wall(self):
+        """And what is the person stays as it is, to the pixel, however far from the bones."""
+        picture, shirt = wall(), np.s_[:, 34:70, 14:50]
+        picture[shirt] = (0.8, -0.9, -0.9)
+        out = spread(picture, standing())
+        np.testing.assert_allclose(out[shirt], picture[shirt], atol=1e-5)
+        beside = np.s_[:, 44:60, [4, 5, 58, 59]]
+        assert np.abs(out[beside] - [0.8, -0.9, -0.9]).mean() < 0.1
+        assert np.abs(picture[beside] - [0.8, -0.9, -0.9]).mean() > 0.6
+
+    def test_white_on_white_is_the_person_at_the_bones(self):
+        picture = np.full((1, 128, 64, 3), 0.9, np.float32)
+        picture[:, 20:34, 26:38] = -0.5  # a face
+        shown = np.asarray(shows_person(jnp.asarray(picture), standing(), MARKET14))
+        assert shown[:, 36:58, 31:33].min() == 1 and shown[:, :, :8].max() < 0.01
+        assert np.abs(spread(picture, standing())[:, 40:98] - 0.9).mean() < 0.05
+
+    @pytest.mark.parametrize("nobody", [False, True])
+    def test_where_colours_do_not_tell_nothing_changes(self, nobody):
+        pose = jnp.zeros((1, 14, 3)) if nobody else standing()
+        picture = wall(0.0 if nobody else 0.3)
+        np.testing.assert_allclose(spread(picture, pose), picture, atol=1e-6)
+
+    def test_a_model_aligns_what_is_spread(self):
+        """Nobody moves and all is kept: what is spread, also in a picture of any size."""
+        rpa = dataclasses.replace(SCENE.network.rpa, iterations=0, spread=True)
+        model = RePoseModel(dataclasses.replace(SCENE, network=dataclasses.replace(
+            SCENE.network, rpa=rpa)))
+        given = with_shares(random_params(model), 40.0, -40.0)
+        painted = jax.jit(model.paint)(given, SOURCE, poses(2), poses(2))[0].picture
+        wanted = fill_in(SOURCE, shows_person(SOURCE, poses(2), MARKET14))
+        np.testing.assert_allclose(painted, wanted, atol=1e-5)
+        assert np.abs(np.asarray(wanted - SOURCE)).max() > 0.1
+
+    def test_its_features_are_of_that_too(self):
+        plain, model = (RePoseModel(dataclasses.replace(SCENE, network=dataclasses.replace(
+            SCENE.network, rpa=dataclasses.replace(SCENE.network.rpa, spread=own))))
+            for own in (False, True))
+        given = random_params(model)
+        wanted = fill_in(SOURCE, shows_person(SOURCE, poses(2), MARKET14))
+        ours = model.align(given, SOURCE, poses(2), poses(3))
+        theirs = plain.align(given, wanted, poses(2), poses(3))
+        np.testing.assert_allclose(ours.picture, theirs.picture, atol=1e-5)
+        for name, features in theirs.features.items():
+            np.testing.assert_allclose(ours.features[name], features, atol=1e-4)
+        contexts = [jax.jit(x.condition)(given, source, poses(2), poses(3))
+                    for x, source in ((model, SOURCE), (plain, wanted))]
+        for one, other in zip(contexts[0].injected, contexts[1].injected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)

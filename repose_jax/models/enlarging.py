@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, UInt8
 
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.pose_transfer import Params, RePoseModel
-from repose_jax.networks.fill import without_person
-from repose_jax.networks.place import shows_place
+from repose_jax.networks.fill import fill_in, without_person
+from repose_jax.networks.place import shows_person, shows_place
 from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.cells import in_cells
 
@@ -58,9 +58,12 @@ def enlarged(
     def up(x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c"]:
         return resize(x, size)
 
-    picture = up(to_signal(jnp.asarray(painted)))
-    picture += up(painting.mask) * (warp(fine, up(alignment.flow)) - up(alignment.picture))
     painter, skeleton = model.config.network.painter, model.network.skeleton
+    person = fine
+    if model.config.network.rpa.spread:
+        person = fill_in(fine, up(shows_person(coarse, pose, skeleton)))
+    picture = up(to_signal(jnp.asarray(painted)))
+    picture += up(painting.mask) * (warp(person, up(alignment.flow)) - up(alignment.picture))
     if painter.scene:
         shown = larger = 1.0
         if painter.scene_by_color:

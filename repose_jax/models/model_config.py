@@ -134,6 +134,8 @@ def check_model(config: ModelConfig) -> None:
     painter = network.painter.channels
     need(len(painter) in (0, levels), "model.network.painter.channels", painter,
          f"give {levels} numbers, as many as the U-Net has levels, or none")
+    need(not (rpa.spread and config.latent), "model.network.rpa.spread", rpa.spread,
+         "leave it out; latents of a first stage have no colours of a place")
     need(network.painter.scene or not network.painter.scene_by_color,
          "model.network.painter.scene-by-color", network.painter.scene_by_color,
          "leave it out, or give --model.network.painter.scene")

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, Key, Num
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import Side, Width, check_fields
 from repose_jax.networks.blocks import KeysValues
-from repose_jax.networks.fill import without_person
+from repose_jax.networks.fill import fill_in, without_person
 from repose_jax.networks.painter import Painter, PainterConfig, Painting
-from repose_jax.networks.place import shows_place
+from repose_jax.networks.place import shows_person, shows_place
 from repose_jax.networks.rpa import Alignment, RecurrentPoseAlignment, RPAConfig
 from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_features
@@ -138,7 +138,8 @@ class Network(nn.Module):
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Alignment:
         """Encodes the source and aligns it to the target pose."""
-        return self.alignment(source, self.encoder(source, dropout_keys), source_pose, target_pose)
+        person = self._person(source, source_pose)
+        return self.alignment(person, self.encoder(person, dropout_keys), source_pose, target_pose)
 
     def paint(
         self,
@@ -150,6 +151,12 @@ class Network(nn.Module):
         alignment = self.align(source, source_pose, target_pose)
         maps = self._maps(target_pose, source)
         return self._painted(source, alignment, source_pose, maps), alignment
+
+    def _person(self, source, pose):
+        """What is encoded and aligned; see `RPAConfig.spread`."""
+        if not self.config.rpa.spread:
+            return source
+        return fill_in(source, shows_person(source, pose, self.skeleton))
 
     def _maps(self, pose, source):
         """Pose maps at the finest level's resolution."""
@@ -187,7 +194,7 @@ class Network(nn.Module):
           given: of each branch, whether it has the source and whether it has the target pose.
         """
         with_source = [has_source for has_source, _ in given]
-        features = self.encoder(source) if any(with_source) else None
+        features = self.encoder(self._person(source, source_pose)) if any(with_source) else None
         null = None if all(with_source) else [
             jnp.broadcast_to(f, (source.shape[0], *f.shape[1:]))
             for f in self.encoder(jnp.zeros_like(source[:1]))]
@@ -218,13 +225,14 @@ class Network(nn.Module):
         # Without a source nothing may tell where its person stood.
         source = source * present[:, None, None, None]
         source_pose = source_pose * present[:, None, None]
-        features = self.encoder(source, dropout_keys)
+        features = self.encoder(self._person(source, source_pose), dropout_keys)
         return self._context(source, features, source_pose, target_pose, present)
 
     def _context(self, source, features, source_pose, target_pose, present) -> Context:
         """What becomes of encoded sources; the poses and pictures of null sources are 0 already."""
         cfg = self.config
-        alignment = self.alignment(source, features, source_pose, target_pose)
+        person = self._person(source, source_pose)
+        alignment = self.alignment(person, features, source_pose, target_pose)
         keys_values, injected = self.unet.condition(alignment.features)
         maps, picture = self._maps(target_pose, source), alignment.picture
         if self.painter is not None:

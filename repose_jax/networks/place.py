@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from repose_jax.networks.fill import fill_in, surroundings
 from repose_jax.networks.warp import resize
 from repose_jax.pose.cells import grid, segment_coordinates
+from repose_jax.pose.maps import person_map
 from repose_jax.pose.skeleton import Skeleton
 
 # At 18 % of the height from the bones nobody is taken to be there any more.
@@ -23,6 +24,11 @@ _LIKE, _LEAST = 3.0, 0.03
 _CELLS, _SHOWN = 16, 0.25
 # A picture that shows less than this of the place far from the person tells nothing.
 _ENOUGH = 0.01
+# Where `_LIKE` of the place's own deviations are below the first, its colours tell the person from it,
+# above the second they do not.
+_ROUGH = 0.2, 0.3
+# Within 3 % of the height from the bones is the person whatever the colour.
+_CORE = 0.02
 
 
 def shows_place(
@@ -39,13 +45,41 @@ def shows_place(
     Returns:
       Shares in [0, 1]; 1 throughout where the person leaves too little of the place to compare with.
     """
+    far, like, _, enough = _compared(picture, pose, skeleton)
+    return jnp.where(enough, jnp.maximum(far, like), 1.0)
+
+
+def shows_person(
+    picture: Float[Array, "batch height width c"], pose: Float[Array, "batch joints 3"],
+    skeleton: Skeleton,
+) -> Float[Array, "batch height width 1"]:
+    """How far each pixel is the person, by its colour where the place is plain.
+
+    Args:
+      picture, pose, skeleton: as for `shows_place`.
+
+    Returns:
+      Shares in [0, 1]; 1 throughout where nobody is seen, and where the place is so rough, or so little
+      of it is seen, that its colours do not tell.
+    """
+    far, like, deviation, enough = _compared(picture, pose, skeleton)
+    plain = enough * jnp.clip((_ROUGH[1] - deviation) / (_ROUGH[1] - _ROUGH[0]), 0.0, 1.0)
+    bones = person_map(pose, skeleton, far.shape[1:3], sigma=_CORE)
+    own = jnp.maximum(jnp.minimum(3.0 * bones, 1.0), 1 - plain * jnp.maximum(far, like))
+    someone = jnp.max(bones, axis=(1, 2, 3), keepdims=True) > 0.5
+    return jnp.where(someone, own, 1.0)
+
+
+def _compared(picture, pose, skeleton):
+    """Of each pixel: whether it is far from the person, whether it looks like what is, by how much that
+    deviates from its smooth picture; and whether there is enough of it."""
     size = picture.shape[1], picture.shape[2]
     far = surroundings(pose, skeleton, size, spread=_FAR) * (1 - _below(pose, skeleton, size))
     apart = jnp.mean((picture - _smooth(picture, far)) ** 2, axis=-1, keepdims=True)
-    deviations = jnp.sqrt(apart / (_smooth(apart, far) * _LIKE**2 + _LEAST**2))
-    like = jnp.clip(3 - 2 * deviations, 0.0, 1.0)
+    usual = _LIKE**2 * _smooth(apart, far)
+    like = jnp.clip(3 - 2 * jnp.sqrt(apart / (usual + _LEAST**2)), 0.0, 1.0)
     enough = jnp.mean(far, axis=(1, 2, 3), keepdims=True) > _ENOUGH
-    return jnp.where(enough, jnp.maximum(far, like), 1.0)
+    return far, like, jnp.sqrt(usual + 1e-12), enough
 
 
 def _smooth(x, known):

@@ -48,6 +48,8 @@ class RPAConfig:
       initial: d_0: "zero"; "skeleton", by the flat poses; or "turned", by poses of a body that turns,
         whose turn a small network reads off them.
       own_head: with "turned", heads turn as nose, eyes and ears tell, and not as the trunk does.
+      spread: encode and align the source with the colours of its person continued over a plain place
+        around: what is looked for a little beside the body is then cloth and not the wall behind.
       hidden: channels of the recurrent state.
       finest: finest level (0 = finest of the U-Net) at which the recurrence runs; finer ones are
         warped by its flow, upsampled.
@@ -59,6 +61,7 @@ class RPAConfig:
     iterations: Annotated[int, Range(0, 32)] = 3
     initial: Initial = "skeleton"
     own_head: bool = added(False)
+    spread: bool = added(False)
     hidden: Width = 32
     finest: Natural = added(0)
     attend: bool = True
