@@ -27,7 +27,7 @@ from repose_jax.models.enlarging import enlarged
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.weights import load_model, save_model
-from repose_jax.networks.fill import without_person
+from repose_jax.networks.place import without_person
 from repose_jax.networks.warp import resize
 from repose_jax.pose.formats import NamedPose, read_pose, write_pose
 from repose_jax.pose.skeleton import MARKET14

@@ -30,7 +30,7 @@ from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.models.sampling import generate
 from repose_jax.models.weights import load_model
-from repose_jax.networks import fill
+from repose_jax.networks import fill, place
 from repose_jax.networks.painter import PainterConfig, keeping, with_scene
 from repose_jax.pose.formats import NamedPose, write_pose
 from repose_jax.pose.maps import map_count
@@ -42,8 +42,8 @@ from repose_jax.training.state import OptimizerConfig
 
 # Compiled as wholes: each operation by itself takes longer to compile.
 fill_in, without_person, in_place_of = (
-    jax.jit(fill.fill_in), jax.jit(fill.without_person, static_argnums=2),
-    jax.jit(fill.in_place_of, static_argnums=4))
+    jax.jit(fill.fill_in), jax.jit(place.without_person, static_argnums=2),
+    jax.jit(place.in_place_of, static_argnums=4))
 
 
 class TestPainting:

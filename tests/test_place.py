@@ -18,7 +18,7 @@ from repose_jax.pose.skeleton import MARKET14
 SIZE = (128, 64)
 shows_place = jax.jit(place.shows_place, static_argnums=2)
 shows_person = jax.jit(place.shows_person, static_argnums=2)
-fill_in, without_person = jax.jit(fill.fill_in), jax.jit(fill.without_person, static_argnums=2)
+fill_in, without_person = jax.jit(fill.fill_in), jax.jit(place.without_person, static_argnums=2)
 COLOURS = dataclasses.replace(SCENE, network=dataclasses.replace(
     SCENE.network, painter=dataclasses.replace(SCENE.network.painter, scene_by_color=True)))
 

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, UInt8
 
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.models.pose_transfer import Params, RePoseModel
-from repose_jax.networks.fill import fill_in, without_person
-from repose_jax.networks.place import shows_person, shows_place
+from repose_jax.networks.fill import fill_in
+from repose_jax.networks.place import shows_person, shows_place, without_person
 from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.cells import in_cells
 

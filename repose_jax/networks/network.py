@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, Key, Num
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import Side, Width, check_fields
 from repose_jax.networks.blocks import KeysValues
-from repose_jax.networks.fill import fill_in, without_person
+from repose_jax.networks.fill import fill_in
 from repose_jax.networks.painter import Painter, PainterConfig, Painting
-from repose_jax.networks.place import shows_person, shows_place
+from repose_jax.networks.place import shows_person, shows_place, without_person
 from repose_jax.networks.rpa import Alignment, RecurrentPoseAlignment, RPAConfig
 from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_features

@@ -33,7 +33,7 @@ from repose_jax.models.pose_transfer import Batch, Params, RePoseModel
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.discriminator import Discriminator
-from repose_jax.networks.fill import in_place_of
+from repose_jax.networks.place import in_place_of
 from repose_jax.pose.head import head_map, head_of
 from repose_jax.pose.maps import map_count, person_map, pose_maps
 from repose_jax.tasks.pose_transfer import (
