@@ -72,8 +72,8 @@ def head_map(
 
 _FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
 # Two heads whose turns differ by less than the first, in radians, show the same side; by more than the
-# second they do not (docs/scores.md, people-256).
-_SAME, _OTHER = math.radians(25), math.radians(40)
+# second they do not (docs/training-log.md). Between them is little: half of two heads is a ghost.
+_SAME, _OTHER = math.radians(34), math.radians(36)
 
 
 class RigidHead(NamedTuple):
