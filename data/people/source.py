@@ -12,7 +12,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import PairSource, TrueFlow
 from repose_jax.data.people.correspondence import correspondence
 from repose_jax.data.people.renderer import (
-    head_turn, render_person, sample_identity, sample_view, trunk_turn)
+    View, head_turn, render_person, sample_identity, sample_view, trunk_turn)
 from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -78,26 +78,25 @@ class RenderedPeople(PairSource):
         return render
 
     def _true_flow(self, source: int, target: int) -> TrueFlow:
-        (identity, first), (other, second) = (divmod(i, self._views) for i in (source, target))
-        if identity != other:
+        (number, first), (other, second) = (self._view(i) for i in (source, target))
+        if number != other:
             raise ValueError(f"pictures {source} and {target} show two people")
-        number = self._identities[identity]
-        return correspondence(
-            sample_identity(self._seed, number),
-            *(sample_view(self._seed, number, view, self._world)
-              for view in (first, second)), self.size)
+        return correspondence(sample_identity(self._seed, number), first, second, self.size)
 
     def turn(self, index: int) -> float:
         """Which way the trunk of picture `index` faces, radians; see `trunk_turn`."""
-        identity, view = divmod(int(index), self._views)
-        return trunk_turn(sample_view(self._seed, self._identities[identity], view, self._world))
+        return trunk_turn(self._view(index)[1])
 
     def head_turn(self, index: int) -> float:
         """Which way the head of picture `index` faces, radians."""
+        number, view = self._view(index)
+        return head_turn(sample_identity(self._seed, number), view)
+
+    def _view(self, index: int) -> tuple[int, View]:
+        """The person's number and the view of picture `index`."""
         identity, view = divmod(int(index), self._views)
         number = self._identities[identity]
-        return head_turn(sample_identity(self._seed, number),
-                         sample_view(self._seed, number, view, self._world))
+        return number, sample_view(self._seed, number, view, self._world)
 
     def _render_image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._render(index).image

@@ -42,8 +42,8 @@ from repose_jax.pose.turned_flow import turned_flow
 
 _NEAR, _BATCH = 2.0, 20
 _LAST = "finest, at full resolution"
-# By `RPAConfig.initial`, the name of the flow that the recurrence begins with.
-_BEGUN = {"zero": "none", "skeleton": "skeleton flow", "turned": ""}
+# What the recurrence begins with, by `RPAConfig.initial` or, where that is turned, by its `own_head`.
+_BEGUN = {"zero": "none", "skeleton": "skeleton flow"}
 _TURNED = {False: "turned by the poses", True: "turned by the poses, heads by themselves"}
 
 
@@ -136,7 +136,8 @@ def main() -> None:
         mean = bootstrap.mean(np.array([row[name].mean() for _, row in measured]))
         near = np.mean([(row[name] < _NEAR).mean() for _, row in measured])
         print(f"| {name} | {mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}] | {near:.3f} |")
-    begun = _BEGUN[network.rpa.initial] or _TURNED[network.rpa.own_head]
+    rpa = network.rpa
+    begun = _TURNED[rpa.own_head] if rpa.initial == "turned" else _BEGUN[rpa.initial]
     nearer = bootstrap.mean(np.array([row[begun].mean() - row[_LAST].mean() for _, row in measured]))
     print(f"\nthe finest flow is nearer than {begun!r} by {nearer.value:.2f} "
           f"[{nearer.low:.2f}, {nearer.high:.2f}] pixels")

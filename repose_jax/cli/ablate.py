@@ -15,8 +15,8 @@ import tyro
 from repose_jax.cli.presets import load_preset
 from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
+from repose_jax.common.fields import given
 from repose_jax.common.ranges import Positive, Seed
-from repose_jax.models.sample_overrides import given
 
 PACKAGE, ATTRIBUTE = "repose_jax.experiments.ablations", "ABLATION"
 

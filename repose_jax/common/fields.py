@@ -68,3 +68,9 @@ def from_dict(kind: Any, values: Any, where: str = "configuration") -> Any:
 
 def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def given(options: Any, *names: str) -> dict[str, Any]:
+    """The fields of a dataclass that are not None, all of them or those named."""
+    return {name: value for name in names or [f.name for f in dataclasses.fields(options)]
+            if (value := getattr(options, name)) is not None}

@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, UInt8
 
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.networks.warp import warp
-from repose_jax.pose.head import rigid_head
 from repose_jax.pose.cells import in_cells
+from repose_jax.pose.head import rigid_head
 from repose_jax.pose.skeleton import Skeleton
 
 AnyArray = Array | np.ndarray

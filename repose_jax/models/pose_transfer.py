@@ -22,9 +22,9 @@ from repose_jax.diffusion.schedule import Schedule
 from repose_jax.models.model_config import ModelConfig, ObjectiveConfig
 from repose_jax.networks.apply import apply
 from repose_jax.networks.autoencoder import Autoencoder, fresh_autoencoder
-from repose_jax.networks.place import in_place_of
 from repose_jax.networks.network import Context, Network
 from repose_jax.networks.painter import Painting
+from repose_jax.networks.place import in_place_of
 from repose_jax.networks.rpa import Alignment
 from repose_jax.pose.cells import in_cells
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.fields import given
 from repose_jax.common.ranges import Finite, Fraction, Natural, Weight
 from repose_jax.diffusion.time_grid import TimeGrid
 from repose_jax.models.sample_config import SampleConfig, SamplerName
@@ -100,9 +101,3 @@ class SampleOptions:
         """
         plain = [field.name for field in dataclasses.fields(SampleOptions) if field.name != "guidance"]
         return self.guidance.over(config, **given(self, *plain))
-
-
-def given(options: Any, *names: str) -> dict[str, Any]:
-    """The fields of a dataclass that are not None, all of them or those named."""
-    return {name: value for name in names or [f.name for f in dataclasses.fields(options)]
-            if (value := getattr(options, name)) is not None}

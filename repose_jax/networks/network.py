@@ -194,13 +194,15 @@ class Network(nn.Module):
           given: of each branch, whether it has the source and whether it has the target pose.
         """
         with_source = [has_source for has_source, _ in given]
-        features = self.encoder(self._person(source, source_pose)) if any(with_source) else None
+        person = self._person(source, source_pose)
+        features = self.encoder(person) if any(with_source) else None
         null = None if all(with_source) else [
             jnp.broadcast_to(f, (source.shape[0], *f.shape[1:]))
             for f in self.encoder(jnp.zeros_like(source[:1]))]
         chosen = zip(*(features if has else null for has in with_source), strict=True)
         return self._context(
             jnp.concatenate([source * has for has in with_source]),
+            jnp.concatenate([person * has for has in with_source]),
             [jnp.concatenate(branches) for branches in chosen],
             jnp.concatenate([source_pose * has for has in with_source]),
             jnp.concatenate([target_pose * has for _, has in given]),
@@ -225,13 +227,16 @@ class Network(nn.Module):
         # Without a source nothing may tell where its person stood.
         source = source * present[:, None, None, None]
         source_pose = source_pose * present[:, None, None]
-        features = self.encoder(self._person(source, source_pose), dropout_keys)
-        return self._context(source, features, source_pose, target_pose, present)
-
-    def _context(self, source, features, source_pose, target_pose, present) -> Context:
-        """What becomes of encoded sources; the poses and pictures of null sources are 0 already."""
-        cfg = self.config
         person = self._person(source, source_pose)
+        features = self.encoder(person, dropout_keys)
+        return self._context(source, person, features, source_pose, target_pose, present)
+
+    def _context(self, source, person, features, source_pose, target_pose, present) -> Context:
+        """What becomes of encoded sources; the poses and pictures of null sources are 0 already.
+
+        `person` was encoded and is aligned; the place is that of `source`.
+        """
+        cfg = self.config
         alignment = self.alignment(person, features, source_pose, target_pose)
         keys_values, injected = self.unet.condition(alignment.features)
         maps, picture = self._maps(target_pose, source), alignment.picture

@@ -134,16 +134,21 @@ def shows_person(
     far, like, deviation, enough = _compared(picture, pose, skeleton)
     plain = enough * jnp.clip((_ROUGH[1] - deviation) / (_ROUGH[1] - _ROUGH[0]), 0.0, 1.0)
     bones = person_map(pose, skeleton, far.shape[1:3], sigma=_CORE)
-    own = jnp.maximum(jnp.minimum(3.0 * bones, 1.0), 1 - plain * jnp.maximum(far, like))
+    own = jnp.maximum(jnp.minimum(_GAIN * bones, 1.0), 1 - plain * jnp.maximum(far, like))
     someone = jnp.max(bones, axis=(1, 2, 3), keepdims=True) > 0.5
     return jnp.where(someone, own, 1.0)
+
+
+def _near(squares, spread, size):
+    """How near, in [0, 1], by squared distances in pixels and a spread in heights."""
+    return jnp.exp(-squares / (2 * (spread * size[0]) ** 2))
 
 
 def _head(pose, skeleton, size, spread):
     """Where the head is by the trunk: seen from behind, a head has no joint in most skeletons."""
     head, trunk = above_trunk(pose, skeleton)
     squares = jnp.sum((grid(size, size) - head[:, None, None]) ** 2, axis=-1, keepdims=True)
-    return (trunk > 0)[:, None, None, None] * jnp.exp(-squares / (2 * (spread * size[0]) ** 2))
+    return (trunk > 0)[:, None, None, None] * _near(squares, spread, size)
 
 
 def _skirt(pose, skeleton, size):
@@ -157,8 +162,7 @@ def _skirt(pose, skeleton, size):
               for part in _SKIRT]
     squares = jnp.min(jnp.stack([segment_coordinates(grid(size, size), *ends)[0]
                                  for ends in across]), axis=0)
-    near = jnp.exp(-squares / (2 * (PERSON_SPREAD * size[0]) ** 2))
-    return (shown[:, None, None] * near)[..., None]
+    return (shown[:, None, None] * _near(squares, PERSON_SPREAD, size))[..., None]
 
 
 def _compared(picture, pose, skeleton):
@@ -205,6 +209,5 @@ def _below(pose, skeleton, size):
     down = down / jnp.sqrt(jnp.sum(down**2, axis=-1, keepdims=True) + 1e-6)
     start = jnp.where(any_hip, hips, shoulders)
     squares, _ = segment_coordinates(grid(size, size), start, start + size[0] * down)
-    near = jnp.exp(-squares / (2 * (_FAR * size[0]) ** 2))
     cut = ((some | any_hip) & ~any_knee)[:, :, None]
-    return jnp.where(cut, jnp.minimum(3.0 * near, 1.0), 0.0)[..., None]
+    return jnp.where(cut, jnp.minimum(_GAIN * _near(squares, _FAR, size), 1.0), 0.0)[..., None]

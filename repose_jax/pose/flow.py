@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.pose.limb_match import matched
+from repose_jax.pose.axes import quarter_turn
 from repose_jax.pose.cells import grid, per_cell, segment_coordinates
 from repose_jax.pose.maps import limb_ends
 from repose_jax.pose.skeleton import Skeleton
@@ -57,7 +58,7 @@ def skeleton_flow(
         _facing(source, skeleton) * _facing(target, skeleton) < 0, -1.0, 1.0)[..., None]
     # Each limb's map is affine: p goes to linear @ (p - target_start) + source_start.
     linear = (_outer(pairs.source_axis, pairs.target_axis) * pairs.stretch[..., None, None]
-              + _outer(_turn(pairs.source_axis), _turn(pairs.target_axis))
+              + _outer(quarter_turn(pairs.source_axis), quarter_turn(pairs.target_axis))
               * (pairs.scale * mirrored)[..., None, None])
     moves = linear - jnp.eye(2)
     shift = source_start - jnp.sum(linear * target_start[..., None, :], axis=-1)
@@ -94,8 +95,3 @@ def _outer(
     a: Float[Array, "*batch 2"], b: Float[Array, "*batch 2"]
 ) -> Float[Array, "*batch 2 2"]:
     return a[..., :, None] * b[..., None, :]
-
-
-def _turn(axis: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
-    """A quarter turn."""
-    return jnp.stack([-axis[..., 1], axis[..., 0]], axis=-1)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from repose_jax.pose.head_frame import above_trunk, head_frame, middle
 from repose_jax.pose.cells import grid
+from repose_jax.pose.head_frame import FACE, above_trunk, has_head_frame, head_frame, middle
 from repose_jax.pose.skeleton import Skeleton
 from repose_jax.pose.stature import stature
 
@@ -70,7 +70,6 @@ def head_map(
     return jnp.where(known, jnp.clip(0.5 + (1 - away) / 0.4, 0.0, 1.0), 0.0)[..., None]
 
 
-_FACE = ("nose", "right_eye", "left_eye", "right_ear", "left_ear")
 # Two heads whose turns differ by less than the first, in radians, show the same side; by more than the
 # second they do not (docs/training-log.md). Between them is little: half of two heads is a ghost.
 _SAME, _OTHER = math.radians(34), math.radians(36)
@@ -90,7 +89,7 @@ class RigidHead(NamedTuple):
 
 def has_face(skeleton: Skeleton) -> bool:
     """Whether the skeleton tells where a head faces."""
-    return {*_FACE, "neck"} <= set(skeleton.joints)
+    return has_head_frame(skeleton) and "neck" in skeleton.joints
 
 
 def rigid_head(
@@ -107,7 +106,7 @@ def rigid_head(
       skeleton: one that `has_face`.
       size: (height, width) of the pictures.
     """
-    joints = [skeleton.index(name) for name in (*_FACE, "neck")]
+    joints = [skeleton.index(name) for name in (*FACE, "neck")]
     ours, theirs = target[..., joints, :], source[..., joints, :]
     seen, shown = ours[..., 2] > 0, theirs[..., 2] > 0
     weight = (seen & shown).astype(ours.dtype)[..., None]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from repose_jax.pose.axes import rightwards
 from repose_jax.pose.skeleton import Skeleton
 
 # From the hips' middle to the shoulders', and on by this part of it, one is in the middle of the head.
@@ -17,9 +18,9 @@ _ABOVE_TRUNK = 0.45
 _BREADTH = 0.05
 # Where joints are, in halves of the breadth from the middle between the ears: to the person's right,
 # up, and forward (after the renderer's heads, whose measures are an average person's).
-_JOINTS = {"nose": (0.0, -0.2, 1.33), "right_eye": (0.42, 0.22, 1.12), "left_eye": (-0.42, 0.22, 1.12),
-           "right_ear": (0.96, 0.0, 0.0), "left_ear": (-0.96, 0.0, 0.0)}
-_PLACES = np.array(list(_JOINTS.values()), np.float32)
+FACE = {"nose": (0.0, -0.2, 1.33), "right_eye": (0.42, 0.22, 1.12), "left_eye": (-0.42, 0.22, 1.12),
+        "right_ear": (0.96, 0.0, 0.0), "left_ear": (-0.96, 0.0, 0.0)}
+_PLACES = np.array(list(FACE.values()), np.float32)
 # How far off, in halves of the breadth: a joint; the head's middle from where the trunk has it; the
 # ends of its axes from where they are on a head that is turned as the trunk is.
 _NOISE, _AWAY, _TURNED = 0.2, 0.6, 0.5
@@ -54,7 +55,7 @@ class HeadFrame(NamedTuple):
 
 def has_head_frame(skeleton: Skeleton) -> bool:
     """Whether the skeleton has the joints that tell."""
-    return set(_JOINTS) <= set(skeleton.joints)
+    return set(FACE) <= set(skeleton.joints)
 
 
 def middle(joints: Float[Array, "*batch some 3"]) -> tuple[Array, Array]:
@@ -106,7 +107,7 @@ def head_frame(
       follows: how closely a head's turn follows the trunk's, a von Mises concentration; 0 where the
         trunk's is not known.
     """
-    joints = pose[..., [skeleton.index(name) for name in _JOINTS], :]
+    joints = pose[..., [skeleton.index(name) for name in FACE], :]
     seen = (joints[..., 2] > 0).astype(jnp.float32)
     radius = _BREADTH * stature
     shoulders, trunk, length = _trunk(pose, skeleton)
@@ -114,8 +115,7 @@ def head_frame(
     up = jnp.where(known[..., None], trunk / jnp.maximum(length, 1.0)[..., None],
                    jnp.array([0.0, -1.0]))
     side = rightwards(up)
-    face = (joints[..., :2] * seen[..., None]).sum(axis=-2) / jnp.maximum(
-        seen.sum(axis=-1), 1.0)[..., None]
+    face, _ = middle(joints)
     # In halves of the breadth, about where the head's middle is looked for.
     start, unit = jnp.where(known[..., None], shoulders + _ABOVE_TRUNK * trunk, face), radius[..., None]
     places = ((joints[..., :2] - start[..., None, :]) / unit[..., None]
@@ -153,12 +153,6 @@ def _turned(places, seen, turn, follows):
     likely = jax.nn.softmax(shown - errors + follows * jnp.cos(_TURNS - turn[..., None]))
     return ((likely * middle).sum(axis=-1), jnp.arctan2(
         (likely * np.sin(_TURNS)).sum(axis=-1), (likely * np.cos(_TURNS)).sum(axis=-1)))
-
-
-def rightwards(axis: Float[Array, "*batch 2"]) -> Float[Array, "*batch 2"]:
-    """Across an axis, a quarter turn, to the picture's right."""
-    across = jnp.stack([-axis[..., 1], axis[..., 0]], axis=-1)
-    return jnp.where(across[..., :1] < 0, -across, across)
 
 
 def _inner(a, b):

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from repose_jax.pose.head_frame import head_frame, rightwards
-from repose_jax.pose.limb_match import matched
+from repose_jax.pose.axes import quarter_turn, rightwards
 from repose_jax.pose.cells import grid, per_cell, segment_coordinates
+from repose_jax.pose.head_frame import head_frame
+from repose_jax.pose.limb_match import matched
 from repose_jax.pose.skeleton import Skeleton
 from repose_jax.pose.stature import stature
 
@@ -171,7 +172,7 @@ def _body(pose, turn, parts, skeleton, image_size, own_head) -> _Body:
     if not own_head:
         return body
     head = head_frame(pose, turn, height, skeleton)
-    up = head.radius[..., None] * jnp.stack([head.across[..., 1], -head.across[..., 0]], axis=-1)
+    up = -head.radius[..., None] * quarter_turn(head.across)
     own = _Body(head.centre - _DOWN * up, head.centre + _UP * up, head.known, head.radius, head.turn)
     return _Body(*(jnp.concatenate([some, one[..., None, :] if i < 2 else one[..., None]],
                                    axis=-2 if i < 2 else -1)

@@ -22,6 +22,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from repose_jax.common.errors import UserError
+from repose_jax.common.fields import given
 from repose_jax.common.picture_manifest import pixels_hash
 from repose_jax.common.provenance import Seal, checked_note, details, png_content
 from repose_jax.data.image.files import encode_png, is_picture, read_image
@@ -32,7 +33,7 @@ from repose_jax.inference.draw_alignment import draw_alignment
 from repose_jax.inference.picture_facts import picture_facts
 from repose_jax.inference.pipeline import PoseTransfer, Prepared
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.sample_overrides import GuidanceOptions, given
+from repose_jax.models.sample_overrides import GuidanceOptions
 from repose_jax.models.watching import Watch
 from repose_jax.models.weights import bundled, kind_of
 from repose_jax.pose.convert import convert
