@@ -25,6 +25,7 @@ from array_record.python import array_record_module
 
 from repose_jax.common.errors import UserError
 from repose_jax.common.files import write_content
+from repose_jax.common.interrupts import remembered_interrupts
 from repose_jax.common.processes import end_with_parent
 
 Record = Mapping[str, object]
@@ -111,7 +112,8 @@ def write_parts(folder: pathlib.Path, split: str, records: Records,
     """
     folder.mkdir(parents=True, exist_ok=True)
     size, parts = size or SIZE, []
-    with _preparing(records, workers) as prepare:
+    # A library swallowed one that fell into a record's first encoding.
+    with remembered_interrupts() as check, _preparing(records, workers) as prepare:
         for start in range(0, len(records), size):
             chunk = range(start, min(start + size, len(records)))
             stem = folder / f"{split}-{start // size:05d}"
@@ -119,10 +121,18 @@ def write_parts(folder: pathlib.Path, split: str, records: Records,
                 [settings, str(start), *map(records.identity, chunk)]).encode()).hexdigest()
             part = _done(stem, identity)
             if part is None or (part.left_out and not skip_broken):
-                part = _write(stem, identity, chunk, prepare(chunk), serialize, skip_broken)
+                part = _write(stem, identity, chunk, _checked(prepare(chunk), check), serialize,
+                              skip_broken)
             parts.append(part)
             tell(len(chunk))
     return parts
+
+
+def _checked(prepared: Iterable[Record | UserError], check: Callable[[], None]
+             ) -> Iterator[Record | UserError]:
+    for record in prepared:
+        check()
+        yield record
 
 
 def _done(stem: pathlib.Path, identity: str) -> Part | None:
