@@ -79,6 +79,13 @@ class TestNetwork:
         np.testing.assert_allclose(found, -(target * log).sum(1), rtol=1e-5)
         np.testing.assert_allclose(found[1], np.log(3), rtol=1e-6)
 
+    def test_a_margin_lowers_the_right_cosine_alone(self):
+        cosines, right = jnp.array([[0.9, -0.2, 0.1], [0.3, 0.0, 0.5]]), jnp.array([0, 2])
+        lowered = cosines.at[[0, 1], right].add(-0.25)
+        np.testing.assert_allclose(cross_entropy(cosines, right, 0.25), cross_entropy(lowered, right),
+                                   rtol=1e-6)
+        assert (cross_entropy(cosines, right, 0.25) > cross_entropy(cosines, right)).all()
+
 
 class TestPictures:
     def test_batches_are_of_a_few_each_and_resume(self, pictures):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import types
 from collections.abc import Callable, Iterator
 
 
@@ -18,7 +19,7 @@ def remembered_interrupts() -> Iterator[Callable[[], None]]:
     """
     heard = False
 
-    def remember(number: int, frame: object) -> None:
+    def remember(number: int, frame: types.FrameType | None) -> None:
         nonlocal heard
         heard = True
         signal.default_int_handler(number, frame)

@@ -132,9 +132,16 @@ def fresh_reid(config: ReidConfig) -> Callable[[Key[Array, ""]], Params]:
 
 
 def cross_entropy(
-    cosines: Float[Array, "batch people"], person: Int[Array, "batch"]
+    cosines: Float[Array, "batch people"], person: Int[Array, "batch"], margin: float = 0.0
 ) -> Float[Array, "batch"]:
-    """Cross-entropy of scaled cosines with labels smoothed by .1."""
-    log = jax.nn.log_softmax(_SCALE * cosines)
-    right = jnp.take_along_axis(log, person[:, None], axis=1)[:, 0]
-    return -(1 - _SMOOTHING) * right - _SMOOTHING * log.mean(1)
+    """Cross-entropy of scaled cosines with labels smoothed by .1.
+
+    Args:
+      cosines: with the direction of each training person.
+      person: whose picture it is.
+      margin: taken from the cosine with the right person, who is then to be told from the others by as
+        much (CosFace, Wang et al. 2018).
+    """
+    right = jax.nn.one_hot(person, cosines.shape[1])
+    log = jax.nn.log_softmax(_SCALE * (cosines - margin * right))
+    return -(1 - _SMOOTHING) * (log * right).sum(1) - _SMOOTHING * log.mean(1)

@@ -8,7 +8,7 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 
 from repose_jax.common.batching import in_parts
 from repose_jax.common.errors import UserError
-from repose_jax.common.fields import to_dict
-from repose_jax.common.ranges import Positive, check_fields
+from repose_jax.common.fields import added, to_dict
+from repose_jax.common.ranges import Positive, Range, check_fields
 from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.source import PairSource
@@ -41,12 +41,14 @@ class ReidExperiment:
       data: whose training pictures; `flip` is not used, pictures are always mirrored in half of
         the cases.
       per_person: pictures of each person in a batch.
+      margin: by which cosines with the right person have to exceed the others, see `cross_entropy`.
       train: the course of training.
     """
 
     reid: ReidConfig = ReidConfig()
     data: DataConfig = DataConfig()
     per_person: Positive = 4
+    margin: Annotated[float, Range(0, 1)] = added(0.0)
     train: LoopConfig = LoopConfig(total_images=400_000, batch_size=64)
 
     def __post_init__(self):
@@ -146,13 +148,14 @@ class PeopleBatches(DrawnBatches):
 
 
 def reid_loss(
-    network: ReidNetwork, params: Params, batch: Mapping[str, Array], keys: Key[Array, "batch"]
+    network: ReidNetwork, params: Params, batch: Mapping[str, Array], keys: Key[Array, "batch"],
+    margin: float = 0.0,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Cross-entropy over the people, of pictures changed at random."""
+    """Cross-entropy over the people, of pictures changed at random; see `cross_entropy`."""
     images = augmented(to_signal(batch["image"]), keys)
     cosines = apply(network, params, images, train=True).cosines
     right = (cosines.argmax(1) == batch["person"]).mean()
-    return cross_entropy(cosines, batch["person"]).mean(), {"right": right}
+    return cross_entropy(cosines, batch["person"], margin).mean(), {"right": right}
 
 
 def moments(
@@ -205,7 +208,7 @@ class ReidTask(Task):
                       pictures.identity, notes)
 
     def loss(self, params, frozen, batch, keys):
-        return reid_loss(ReidNetwork(self.config), params, batch, keys)
+        return reid_loss(ReidNetwork(self.config), params, batch, keys, self.experiment.margin)
 
     @property
     def _known(self) -> Pictures:
@@ -215,6 +218,7 @@ class ReidTask(Task):
     def identity(self) -> dict[str, Any]:
         return {"reid": to_dict(self.config), "per_person": self.experiment.per_person,
                 "data_seed": self.experiment.data.seed,
+                **({"margin": self.experiment.margin} if self.experiment.margin else {}),
                 "people": hashlib.sha256(self._known.person.tobytes()).hexdigest(),
                 "pictures": self._known.digest,
                 "init": None if self.given is None else digest(self.given)}
