@@ -60,6 +60,15 @@ def test_hair_and_wide_cloth_are_not_the_place():
     assert by_colour < 0.05 < 0.25 < by_pose
 
 
+def test_an_edge_that_is_half_of_the_place_s_colour_is_no_ring():
+    picture, hair = wall(), np.s_[:, 60:80, 20:44]
+    picture[np.s_[:, 59:81, 19:45]] += 0.03  # no more than the place may deviate by
+    picture[hair] = 0.9
+    shown = np.asarray(shows_place(jnp.asarray(picture), standing(), MARKET14))
+    assert shown[:, 57:83, 18:46].max() == 0 and shown[:, 66:74, 8:12].min() == 1
+    assert np.abs(filled(picture, standing()) - wall())[:, 57:83, 17:47].max() < 0.02
+
+
 def test_what_looks_like_the_place_stays_as_it_is():
     """A rough wall, to the pixel, beside the person's bones."""
     picture = wall(noise=0.1)
@@ -78,7 +87,7 @@ def test_legs_that_the_photo_cuts_off_are_the_person_s():
         assert shown[:, 66:, 26:38].max() == 0
         assert np.abs(filled(picture, standing(hidden)) - wall())[:, 110:, 24:40].mean() < 0.05
     whole = np.asarray(shows_place(jnp.asarray(picture), standing(), MARKET14))
-    assert whole[:, 120:, 26:38].min() == 1
+    assert whole[:, 125:, 26:38].min() == 1
 
 
 def test_a_person_who_fills_the_picture_leaves_nothing_to_compare_with():

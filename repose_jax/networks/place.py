@@ -6,6 +6,7 @@ person and does not look like the place further away is the person too, where co
 
 from __future__ import annotations
 
+import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -34,6 +35,9 @@ _ENOUGH = 0.01
 # Where `_LIKE` of the place's own deviations are below the first, its colours tell the person from it,
 # above the second they do not.
 _ROUGH = 0.2, 0.3
+# A person's edge is half of the place's colour: what looks like the place within 2 % of the height of
+# what does not may be that.
+_EDGE = 0.02
 # Within 3 % of the height from the bones is the person whatever the colour.
 _CORE = 0.02
 
@@ -104,7 +108,7 @@ def shows_place(
     picture: Float[Array, "batch height width c"], pose: Float[Array, "batch joints 3"],
     skeleton: Skeleton,
 ) -> Float[Array, "batch height width 1"]:
-    """How far each pixel is far from the person, or looks like what is.
+    """How far each pixel is far from the person, or it and all around it look like what is.
 
     Args:
       picture: in [-1, 1].
@@ -115,6 +119,8 @@ def shows_place(
       Shares in [0, 1]; 1 throughout where the person leaves too little of the place to compare with.
     """
     far, like, _, enough = _compared(picture, pose, skeleton)
+    around = 2 * max(1, round(_EDGE * picture.shape[1])) + 1
+    like = -nn.max_pool(-like, (around, around), padding="SAME")
     return jnp.where(enough, jnp.maximum(far, like), 1.0)
 
 
