@@ -310,6 +310,13 @@ class TestTraining:
         assert loaded.sample.steps == 0 and loaded.model.config == PEOPLE
         assert set(loaded.params) == {"encoder", "alignment", "painter", "unet"}
 
+    def test_one_that_aligns_nothing_can_learn_too(self, tmp_path):
+        """The ablation's baseline, whose alignment has no parameters."""
+        still = dataclasses.replace(PEOPLE, network=dataclasses.replace(
+            PEOPLE.network, rpa=dataclasses.replace(PEOPLE.network.rpa, iterations=0)))
+        config = painter_task.PainterExperiment(model=still, data=DATA, train=LOOP)
+        assert set(load_model(fit(config.task(), tmp_path)).params) == {"encoder", "painter", "unet"}
+
     def test_the_command_paints_with_it(self, trained, tmp_path):
         render = render_person(0, 5, 0, (32, 16))
         pose = NamedPose(pose=render.annotated("openpose18"), name="person", skeleton=OPENPOSE18,

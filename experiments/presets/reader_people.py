@@ -10,5 +10,6 @@ import dataclasses
 from repose_jax.experiments.presets import estimators, refining
 
 CONFIG = estimators.reader(
-    "openpose18", "people", dataclasses.replace(refining.LARGER_PEOPLE, identities=6000, views=2),
+    "openpose18", "people",
+    dataclasses.replace(refining.LARGER_PEOPLE, identities=6000, views=2, heads="following"),
     200_000)

@@ -27,15 +27,16 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
           finer: int = 1, photos: bool = False) -> ModelConfig:
     """The architecture for a skeleton; `scene` for one that keeps the source's place, `initial` where
     the flow begins, `finer` how many times 128x64 the pictures are, in the same cells, `photos` for
-    what real photos need more than rendered ones: heads that turn by themselves, hair and cloth told
-    from the place by their colours, no colour beyond white or black."""
+    what real photos need more than rendered ones: heads that turn by themselves, cloth continued over a
+    plain place, hair and cloth told from the place by their colours, no colour beyond white or
+    black."""
     return ModelConfig(
         network=NetworkConfig(
             image_size=(128 * finer, 64 * finer), skeleton=skeleton,
             unet=UNetConfig(channels=(48, 96, 128), blocks=1, attention=(2,), patch=2 * finer,
                             refine=16, groups=16, dropout=0.0, resample_blocks=False),
             encoder_channels=(32, 48, 64),
-            rpa=RPAConfig(iterations=3, initial=initial, own_head=photos, hidden=24,
+            rpa=RPAConfig(iterations=3, initial=initial, own_head=photos, spread=photos, hidden=24,
                           finest=1),
             painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16,
                                   scene=scene, scene_by_color=photos, in_range=photos)),
@@ -77,5 +78,6 @@ TAUGHT = dataclasses.replace(PAINTING, vacated=3.0, correspondence=0.05)
 PEOPLE = DataConfig(path="people", identities=3000, views=6, scene="person")
 # Of those who are no longer small in their pictures many are seen in part.
 LARGER_PEOPLE = dataclasses.replace(PEOPLE, identities=8000, views=4, framing="any", cloth="creased",
+                                    heads="turning",
                                     augment=AugmentConfig(color=0.6, color_strength=0.25))
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)

@@ -35,9 +35,9 @@ _ENOUGH = 0.01
 # Where `_LIKE` of the place's own deviations are below the first, its colours tell the person from it,
 # above the second they do not.
 _ROUGH = 0.2, 0.3
-# A person's edge is half of the place's colour: what looks like the place within 2 % of the height of
+# A person's edge is half of the place's colour: what looks like the place within 1 % of the height of
 # what does not may be that.
-_EDGE = 0.02
+_EDGE = 0.01
 # Within 3 % of the height from the bones is the person whatever the colour.
 _CORE = 0.02
 

@@ -100,7 +100,7 @@ def loss(
     Args:
       model: with a painter.
       objective: the weights.
-      params: of `PARTS`, and "discriminator" where the objective asks for it.
+      params: of `PARTS` as far as the model has them, and "discriminator" where the objective asks for it.
       perception: parameters of EfficientNet-Lite0 where the objective asks for it.
       batch: as for `RePoseModel.loss`, with "flow" and "seen" where the true flow is asked for.
       keys: by which pictures are moved before EfficientNet-Lite0 sees them.
@@ -173,7 +173,8 @@ class PainterTask(Task):
 
     def _trained(self, whole: Params, key: Key[Array, ""]) -> Params:
         """What is trained of a whole model, and a fresh discriminator where one is needed."""
-        made = {name: whole[name] for name in PARTS}
+        # Without iterations the alignment has nothing to learn.
+        made = {name: whole[name] for name in PARTS if name in whole}
         if self.experiment.objective.judged:
             made["discriminator"] = _fresh_discriminator(self.config, key)
         return made
@@ -211,7 +212,8 @@ class PainterTask(Task):
                 "objective": identity(self.experiment.objective)}
 
     def finish(self, params: Params) -> Params:
-        return jax.device_get({**self._whole, **{name: params[name] for name in PARTS}})
+        trained = {name: params[name] for name in PARTS if name in params}
+        return jax.device_get({**self._whole, **trained})
 
     def facts(self, images: int) -> dict[str, Any]:
         return {"images": images, "init": self._init and pathlib.Path(self._init).name,
