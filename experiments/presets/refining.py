@@ -27,12 +27,12 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
           finer: int = 1, photos: bool = False) -> ModelConfig:
     """The architecture for a skeleton; `scene` for one that keeps the source's place, `initial` where
     the flow begins, `finer` how many times 128x64 the pictures are, in the same cells, `photos` for
-    what real photos need more than rendered ones: heads that turn by themselves, cloth continued over a
-    plain place, hair and cloth told from the place by their colours, no colour beyond white or
-    black."""
+    what real photos need more than rendered ones: heads that turn by themselves, legs that go on beyond
+    the edge, cloth continued over a plain place, hair and cloth told from the place by their colours,
+    no colour beyond white or black."""
     return ModelConfig(
         network=NetworkConfig(
-            image_size=(128 * finer, 64 * finer), skeleton=skeleton,
+            image_size=(128 * finer, 64 * finer), skeleton=skeleton, cut_off_legs=photos,
             unet=UNetConfig(channels=(48, 96, 128), blocks=1, attention=(2,), patch=2 * finer,
                             refine=16, groups=16, dropout=0.0, resample_blocks=False),
             encoder_channels=(32, 48, 64),

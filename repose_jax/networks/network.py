@@ -24,6 +24,7 @@ from repose_jax.networks.rpa import Alignment, RecurrentPoseAlignment, RPAConfig
 from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_features
 from repose_jax.networks.warp import resize, warp
+from repose_jax.pose.cut_off import with_cut_off_legs
 from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.pidm_maps import pidm_maps
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
@@ -44,6 +45,7 @@ class NetworkConfig:
       learned_variance: also predict the variance of the reverse process (PIDM).
       maps: how the U-Net is shown the target pose: "gaussian", a smooth map for each joint and
         limb; or "pidm", PIDM's 20 channels, for weights that were trained on them.
+      cut_off_legs: continue legs of which a picture shows the beginning beyond its edge.
     """
 
     image_size: tuple[Side, Side] = (256, 256)
@@ -54,6 +56,7 @@ class NetworkConfig:
     painter: PainterConfig = added(PainterConfig())
     learned_variance: bool = False
     maps: Literal["gaussian", "pidm"] = added("gaussian")
+    cut_off_legs: bool = added(False)
 
     def __post_init__(self):
         check_fields(self, "model.network")
@@ -138,8 +141,8 @@ class Network(nn.Module):
         dropout_keys: Key[Array, "batch"] | None = None,
     ) -> Alignment:
         """Encodes the source and aligns it to the target pose."""
-        person = self._person(source, source_pose)
-        return self.alignment(person, self.encoder(person, dropout_keys), source_pose, target_pose)
+        source_pose, target_pose = self._poses(source, source_pose, target_pose)
+        return self._aligned(source, source_pose, target_pose, dropout_keys)
 
     def paint(
         self,
@@ -148,9 +151,20 @@ class Network(nn.Module):
         target_pose: Float[Array, "batch joints 3"],
     ) -> tuple[Painting, Alignment]:
         """Aligns the source and paints from it; only with a painter."""
-        alignment = self.align(source, source_pose, target_pose)
+        source_pose, target_pose = self._poses(source, source_pose, target_pose)
+        alignment = self._aligned(source, source_pose, target_pose, None)
         maps = self._maps(target_pose, source)
         return self._painted(source, alignment, source_pose, maps), alignment
+
+    def _poses(self, source, *poses):
+        """Poses as far as they can be told."""
+        if not self.config.cut_off_legs:
+            return poses
+        return [with_cut_off_legs(pose, self.skeleton, source.shape[1:3]) for pose in poses]
+
+    def _aligned(self, source, source_pose, target_pose, dropout_keys) -> Alignment:
+        person = self._person(source, source_pose)
+        return self.alignment(person, self.encoder(person, dropout_keys), source_pose, target_pose)
 
     def _person(self, source, pose):
         """What is encoded and aligned; see `RPAConfig.spread`."""
@@ -194,6 +208,7 @@ class Network(nn.Module):
           given: of each branch, whether it has the source and whether it has the target pose.
         """
         with_source = [has_source for has_source, _ in given]
+        source_pose, target_pose = self._poses(source, source_pose, target_pose)
         person = self._person(source, source_pose)
         features = self.encoder(person) if any(with_source) else None
         null = None if all(with_source) else [
@@ -227,6 +242,7 @@ class Network(nn.Module):
         # Without a source nothing may tell where its person stood.
         source = source * present[:, None, None, None]
         source_pose = source_pose * present[:, None, None]
+        source_pose, target_pose = self._poses(source, source_pose, target_pose)
         person = self._person(source, source_pose)
         features = self.encoder(person, dropout_keys)
         return self._context(source, person, features, source_pose, target_pose, present)

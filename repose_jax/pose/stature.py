@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from repose_jax.pose.skeleton import Skeleton
 
 # From the hips' middle to the shoulders', and along a leg, as parts of the stature.
-_TRUNK, _LEG = 0.27, 0.49
+_TRUNK, LEG = 0.27, 0.49
 
 
 def stature(
@@ -35,6 +35,6 @@ def stature(
         hip, knee, ankle = (pose[..., skeleton.index(f"{side}_{joint}"), :]
                             for joint in ("hip", "knee", "ankle"))
         known = jnp.minimum(jnp.minimum(hip[..., 2], knee[..., 2]), ankle[..., 2])
-        told.append(known * (length(hip, knee) + length(knee, ankle)) / _LEG)
+        told.append(known * (length(hip, knee) + length(knee, ankle)) / LEG)
     largest = functools.reduce(jnp.maximum, told)
     return jnp.where(largest > 0, largest, 0.8 * image_size[0])

@@ -100,7 +100,8 @@ def loss(
     Args:
       model: with a painter.
       objective: the weights.
-      params: of `PARTS` as far as the model has them, and "discriminator" where the objective asks for it.
+      params: of `PARTS` as far as the model has them, and "discriminator" where the objective asks
+        for it.
       perception: parameters of EfficientNet-Lite0 where the objective asks for it.
       batch: as for `RePoseModel.loss`, with "flow" and "seen" where the true flow is asked for.
       keys: by which pictures are moved before EfficientNet-Lite0 sees them.
