@@ -12,7 +12,7 @@ from repose_jax.training.config import LoopConfig
 from repose_jax.training.state import OptimizerConfig
 
 CONFIG = ReidExperiment(
-    reid=ReidConfig(people=751), data=DataConfig(path="market1501"),
+    reid=ReidConfig(people=751), data=DataConfig(path="market1501"), margin=0.2,
     train=LoopConfig(
         total_images=400_000, batch_size=64, ema_decay=0.999, log_every_images=3_200,
         checkpoint_every_images=12_800,
