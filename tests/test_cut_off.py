@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from painter_parts import SCENE, SOURCE, poses, random_params
+from painter_parts import SCENE, SOURCE, poses, random_params, with_shares
+from repose_jax.models.enlarging import enlarged
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.pose.cut_off import with_cut_off_legs
 from repose_jax.pose.skeleton import MARKET14, OPENPOSE18
+from repose_jax.pose.stature import stature
 
 SIZE = (128, 96)
 completed = jax.jit(with_cut_off_legs, static_argnums=(1, 2))
@@ -95,3 +97,26 @@ def test_a_network_sees_poses_so():
         for a, b in zip(asked, told, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
         assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(asked, other, strict=True))
+
+
+def test_an_enlarged_picture_sees_poses_so_too():
+    """Of its own size it is the painted picture, which it is not by the pose as it was given."""
+    network = dataclasses.replace(
+        SCENE.network, cut_off_legs=True, rpa=dataclasses.replace(SCENE.network.rpa, spread=True))
+    model = RePoseModel(dataclasses.replace(SCENE, network=network))
+    size, params, skeleton = SOURCE.shape[1:3], random_params(model), model.network.skeleton
+    low = poses(2).at[:, :, 2].set(1.0).at[:, :, 1].multiply(0.5)
+    for side in ("right", "left"):
+        for joint in ("knee", "ankle"):
+            low = low.at[:, skeleton.index(f"{side}_{joint}"), 2].set(0.0)
+        low = low.at[:, skeleton.index(f"{side}_hip"), 1].set(size[0] * 0.8)
+    pictures = np.asarray(jnp.clip(jnp.round((SOURCE + 1) * 127.5), 0, 255), np.uint8)
+    found = enlarged(model, with_shares(params, 40.0, -40.0), pictures, pictures, pictures, low, low)
+    np.testing.assert_allclose(np.asarray(found, int), pictures, atol=1)
+
+
+def test_a_stature_does_not_depend_on_how_sure_joints_are():
+    pose = jnp.asarray(person(OPENPOSE18))
+    unsure = pose * jnp.array([1.0, 1.0, 0.4])
+    assert float(stature(pose, OPENPOSE18, SIZE)) == pytest.approx(100, abs=0.1)
+    assert float(stature(unsure, OPENPOSE18, SIZE)) == float(stature(pose, OPENPOSE18, SIZE))

@@ -112,7 +112,8 @@ def write_parts(folder: pathlib.Path, split: str, records: Records,
     """
     folder.mkdir(parents=True, exist_ok=True)
     size, parts = size or SIZE, []
-    # A library swallowed one that fell into a record's first encoding.
+    # Of those that come as the first record is prepared one in a hundred is swallowed, by whom is not
+    # known; the build went on.
     with remembered_interrupts() as check, _preparing(records, workers) as prepare:
         for start in range(0, len(records), size):
             chunk = range(start, min(start + size, len(records)))

@@ -52,7 +52,8 @@ def enlarged(
     """
     times, size = large.shape[1] // source.shape[1], (large.shape[1], large.shape[2])
     coarse, fine = to_signal(jnp.asarray(source)), to_signal(jnp.asarray(large))
-    pose = jnp.asarray(source_pose)
+    # What is made anew below is to be what the painter saw.
+    pose = model.network.completed(jnp.asarray(source_pose), (source.shape[1], source.shape[2]))
     painting, alignment = model.paint(params, coarse, pose, jnp.asarray(target_pose))
 
     def up(x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c"]:

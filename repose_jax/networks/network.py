@@ -156,11 +156,15 @@ class Network(nn.Module):
         maps = self._maps(target_pose, source)
         return self._painted(source, alignment, source_pose, maps), alignment
 
+    @nn.nowrap
+    def completed(
+        self, pose: Float[Array, "batch joints 3"], size: tuple[int, int]
+    ) -> Float[Array, "batch joints 3"]:
+        """A pose as the network sees it, see `NetworkConfig.cut_off_legs`; `size` is the picture's."""
+        return with_cut_off_legs(pose, self.skeleton, size) if self.config.cut_off_legs else pose
+
     def _poses(self, source, *poses):
-        """Poses as far as they can be told."""
-        if not self.config.cut_off_legs:
-            return poses
-        return [with_cut_off_legs(pose, self.skeleton, source.shape[1:3]) for pose in poses]
+        return tuple(self.completed(pose, (source.shape[1], source.shape[2])) for pose in poses)
 
     def _aligned(self, source, source_pose, target_pose, dropout_keys) -> Alignment:
         person = self._person(source, source_pose)

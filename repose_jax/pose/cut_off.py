@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from repose_jax.pose.skeleton import Skeleton
-from repose_jax.pose.stature import LEG, stature
+from repose_jax.pose.stature import LEG, stature, trunk
 
 # A joint counts as beyond the edge from 2 % of the height within it: those at the very edge are missed.
 _EDGE = 0.02
@@ -30,18 +30,15 @@ def with_cut_off_legs(
       The pose, joints that were added as visible as what they follow from. Where the trunk is not known
       nothing is added.
     """
-    torso = pose[..., skeleton.torso_indices, :]
-    shoulders, hips = torso[..., :2, :2].mean(axis=-2), torso[..., 2:, :2].mean(axis=-2)
-    trunk = jnp.min(torso[..., 2], axis=-1)
-    certain = pose.at[..., 2].set((pose[..., 2] > 0).astype(pose.dtype))
-    length = LEG / 2 * stature(certain, skeleton, image_size)
+    body, length = trunk(pose, skeleton), LEG / 2 * stature(pose, skeleton, image_size)
     for side in ("right", "left"):
         hip, knee, ankle = (skeleton.index(f"{side}_{joint}") for joint in ("hip", "knee", "ankle"))
         for joint, before in ((knee, hip), (ankle, knee)):
-            along = hips - shoulders if joint == knee else pose[..., knee, :2] - pose[..., hip, :2]
+            along = (body.hips - body.shoulders if joint == knee else
+                     pose[..., knee, :2] - pose[..., hip, :2])
             unit = along / jnp.sqrt(jnp.sum(along**2, axis=-1, keepdims=True) + 1e-6)
             place = pose[..., before, :2] + length[..., None] * unit
-            known = jnp.minimum(trunk, pose[..., before, 2])
+            known = jnp.minimum(body.known, pose[..., before, 2])
             added = (known > 0) & (pose[..., joint, 2] <= 0) & _beyond(place, image_size)
             told = jnp.concatenate([place, known[..., None]], axis=-1)
             pose = pose.at[..., joint, :].set(

@@ -13,9 +13,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from repose_jax.pose.limb_match import matched
 from repose_jax.pose.axes import quarter_turn
 from repose_jax.pose.cells import grid, per_cell, segment_coordinates
+from repose_jax.pose.limb_match import matched
 from repose_jax.pose.maps import limb_ends
 from repose_jax.pose.skeleton import Skeleton
 

@@ -15,7 +15,7 @@ from repose_jax.pose.cells import grid, per_cell, segment_coordinates
 from repose_jax.pose.head_frame import head_frame
 from repose_jax.pose.limb_match import matched
 from repose_jax.pose.skeleton import Skeleton
-from repose_jax.pose.stature import stature
+from repose_jax.pose.stature import stature, trunk
 
 
 class Cylinders(NamedTuple):
@@ -158,13 +158,12 @@ def turned_flow(
 
 def _body(pose, turn, parts, skeleton, image_size, own_head) -> _Body:
     """The trunk from the hips' middle to the shoulders', the limbs, and a head of its own."""
-    torso = pose[..., skeleton.torso_indices, :]
-    shoulders, hips = (torso[..., i:i + 2, :2].mean(axis=-2, keepdims=True) for i in (0, 2))
+    torso = trunk(pose, skeleton)
     starts, ends = (pose[..., parts.limbs[:, i], :] for i in range(2))
-    known = jnp.concatenate([jnp.min(torso[..., 2], axis=-1, keepdims=True),
-                             jnp.minimum(starts[..., 2], ends[..., 2])], axis=-1)
-    start = jnp.concatenate([hips, starts[..., :2]], axis=-2)
-    end = jnp.concatenate([shoulders, ends[..., :2]], axis=-2)
+    known = jnp.concatenate([torso.known[..., None], jnp.minimum(starts[..., 2], ends[..., 2])],
+                            axis=-1)
+    start = jnp.concatenate([torso.hips[..., None, :], starts[..., :2]], axis=-2)
+    end = jnp.concatenate([torso.shoulders[..., None, :], ends[..., :2]], axis=-2)
     height = stature(pose, skeleton, image_size)
     # A limb turns about its own axis with the body as far as it is upright.
     rise = jnp.abs(end - start)[..., 1] / jnp.sqrt(jnp.sum((end - start) ** 2, axis=-1) + 1e-6)

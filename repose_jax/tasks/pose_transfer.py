@@ -121,7 +121,7 @@ class PoseTransferTask(Task):
 
     def frozen_shapes(self) -> Params:
         whole = jax.eval_shape(self.model.init, jax.random.key(0))
-        return {"parts": {name: whole[name] for name in self._kept},
+        return {"parts": {name: part for name, part in whole.items() if name in self._kept},
                 "guide": jax.eval_shape(lambda: self.guide)}
 
     def loss(self, params, frozen, batch, keys, train=True):
