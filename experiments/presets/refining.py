@@ -27,19 +27,21 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
           finer: int = 1, photos: bool = False) -> ModelConfig:
     """The architecture for a skeleton; `scene` for one that keeps the source's place, `initial` where
     the flow begins, `finer` how many times 128x64 the pictures are, in the same cells, `photos` for
-    what real photos need more than rendered ones: heads that turn by themselves, legs that go on beyond
+    what real photos need more than rendered ones: heads that turn by themselves, what is hidden looked
+    for on the person's other side, legs that go on beyond
     the edge, cloth continued over a plain place, hair and cloth told from the place by their colours,
-    no colour beyond white or black."""
+    no colour beyond white or black, the photo's own colours where one is painted."""
     return ModelConfig(
         network=NetworkConfig(
             image_size=(128 * finer, 64 * finer), skeleton=skeleton, cut_off_legs=photos,
             unet=UNetConfig(channels=(48, 96, 128), blocks=1, attention=(2,), patch=2 * finer,
                             refine=16, groups=16, dropout=0.0, resample_blocks=False),
             encoder_channels=(32, 48, 64),
-            rpa=RPAConfig(iterations=3, initial=initial, own_head=photos, spread=photos, hidden=24,
-                          finest=1),
+            rpa=RPAConfig(iterations=3, initial=initial, own_head=photos, symmetric=photos,
+                          spread=photos, hidden=24, finest=1),
             painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16,
-                                  scene=scene, scene_by_color=photos, in_range=photos)),
+                                  scene=scene, scene_by_color=photos, in_range=photos,
+                                  palette=photos)),
         schedule=Schedule(kind="cosine"), prediction="x0", copy_fades=False)
 
 

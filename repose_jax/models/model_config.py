@@ -131,6 +131,8 @@ def check_model(config: ModelConfig) -> None:
     turns = rpa.initial == "turned" and has_head_frame(SKELETONS[network.skeleton])
     need(not rpa.own_head or turns, "model.network.rpa.own-head", rpa.own_head,
          "leave it out, or give --model.network.rpa.initial turned and a skeleton with nose and ears")
+    need(not rpa.symmetric or rpa.initial == "turned", "model.network.rpa.symmetric", rpa.symmetric,
+         "leave it out, or give --model.network.rpa.initial turned")
     painter = network.painter.channels
     need(len(painter) in (0, levels), "model.network.painter.channels", painter,
          f"give {levels} numbers, as many as the U-Net has levels, or none")

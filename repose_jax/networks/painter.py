@@ -12,6 +12,9 @@ does not move with the person, the scene, is not aligned but stays where it was:
 stands with what is near the person's bones filled in from around, and shares each pixel among three,
 
   P = m A + s B + (1 - m - s) q.
+
+With `PainterConfig.palette` q may take colours from the photo, wherever in it they are
+(`repose_jax.networks.palette`).
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from repose_jax.common.ranges import Depth, Width, check_fields
 from repose_jax.networks.blocks import (
     ResBlock, depth_to_space, group_norm, resample, space_to_depth)
 from repose_jax.networks.conv import Conv
+from repose_jax.networks.palette import Palette, Palettes
+from repose_jax.networks.warp import resize
 
 
 # A share of at most 5 %: next to nothing, and enough of a slope to learn by.
@@ -53,6 +58,7 @@ class PainterConfig:
         person too; else the pose alone tells.
       in_range: what is painted stays within the range of pictures, so that P is a mixture of three
         pictures; else a little of a colour beyond white or black may do for much of another.
+      palette: what is painted may take the colours that the source has at its joints and limbs.
     """
 
     channels: tuple[Width, ...] = ()
@@ -62,6 +68,7 @@ class PainterConfig:
     scene: bool = added(False)
     scene_by_color: bool = added(False)
     in_range: bool = added(False)
+    palette: bool = added(False)
 
     def __post_init__(self):
         check_fields(self, "model.network.painter")
@@ -141,6 +148,7 @@ class Painter(nn.Module):
         maps: Float[Array, "batch h w maps"],
         source_maps: Float[Array, "batch h w maps"],
         aligned_maps: Float[Array, "batch h w maps"],
+        seen: Palette | None = None,
     ) -> Painting:
         """Paints.
 
@@ -151,6 +159,7 @@ class Painter(nn.Module):
           maps: of the target pose, at the finest level's resolution.
           source_maps: of the source pose, at the same resolution; as `place`.
           aligned_maps: `source_maps` under the finest flow.
+          seen: the source's colours; not looked at without `PainterConfig.palette`.
         """
         cfg, levels = self.config, len(self.config.channels)
 
@@ -163,8 +172,8 @@ class Painter(nn.Module):
         if cfg.scene:
             assert place is not None  # the network makes it for such a painter
             pictures.append(place)
-        seen = [maps, aligned_maps, source_maps] if cfg.scene else [maps, aligned_maps]
-        h = jnp.concatenate([*(space_to_depth(x, self.patch) for x in pictures), *seen], axis=-1)
+        told = [maps, aligned_maps, source_maps] if cfg.scene else [maps, aligned_maps]
+        h = jnp.concatenate([*(space_to_depth(x, self.patch) for x in pictures), *told], axis=-1)
         h = Conv(cfg.channels[0], (3, 3), name="stem")(h)
         skips = []
         for level in range(levels):
@@ -176,6 +185,10 @@ class Painter(nn.Module):
         for level in reversed(range(levels - 1)):
             h = jnp.concatenate([resample(h, "up"), skips.pop()], axis=-1)
             h = blocks(h, "up", level)
+        if cfg.palette:
+            assert seen is not None  # the network makes it for such a painter
+            more, *chosen = Palettes(cfg.groups, name="palette")(h, seen)
+            h = h + more
         h = nn.silu(group_norm(cfg.channels[0], cfg.groups, "head_norm")(h))
         h = depth_to_space(Conv(cfg.refine * self.patch**2, (3, 3), name="unfold")(h), self.patch)
         h = nn.silu(jnp.concatenate([h, *pictures], axis=-1))
@@ -185,6 +198,9 @@ class Painter(nn.Module):
         painted, logits = out[..., :_MASK], out[..., _MASK:]
         if cfg.in_range:
             painted = _RANGE * jnp.tanh(painted / _RANGE)
+        if cfg.palette:
+            colours, share = (resize(x, (painted.shape[1], painted.shape[2])) for x in chosen)
+            painted += nn.sigmoid(share) * (colours - painted)
         # One logit's softmax against a third choice of 0 is its sigmoid.
         shares = nn.softmax(jnp.pad(logits, [(0, 0)] * 3 + [(0, 1)])) if cfg.scene else (
             nn.sigmoid(logits))

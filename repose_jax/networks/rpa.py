@@ -48,6 +48,8 @@ class RPAConfig:
       initial: d_0: "zero"; "skeleton", by the flat poses; or "turned", by poses of a body that turns,
         whose turn a small network reads off them.
       own_head: with "turned", heads turn as nose, eyes and ears tell, and not as the trunk does.
+      symmetric: with "turned", what a source does not show of a person is looked for on the other side,
+        as people and their clothes are mostly the same left and right.
       spread: encode and align the source with the colours of its person continued over a plain place
         around: what is looked for a little beside the body is then cloth and not the wall behind.
       hidden: channels of the recurrent state.
@@ -61,6 +63,7 @@ class RPAConfig:
     iterations: Annotated[int, Range(0, 32)] = 3
     initial: Initial = "skeleton"
     own_head: bool = added(False)
+    symmetric: bool = added(False)
     spread: bool = added(False)
     hidden: Width = 32
     finest: Natural = added(0)
@@ -194,7 +197,7 @@ class RecurrentPoseAlignment(nn.Module):
                 return jnp.zeros((source.shape[0], *size, 2), jnp.float32)
             if cfg.initial == "turned":
                 return turned_flow(*poses, *turns, self.skeleton, size, image_size,
-                                   own_head=cfg.own_head)
+                                   own_head=cfg.own_head, symmetric=cfg.symmetric)
             return skeleton_flow(*poses, self.skeleton, size, image_size)
 
         aligned: dict[int, Array] = {}

@@ -22,9 +22,28 @@ def warp(
     Returns:
       out[p] = features[p + flow(p)].
     """
+    h, w = features.shape[1:3]
+    points = grid((flow.shape[1], flow.shape[2]), (h, w)) + flow * jnp.array([w, h], flow.dtype)
+    return _at(features, points)
+
+
+def sampled(
+    features: Float[Array, "batch h w channels"], places: Float[Array, "batch places 2"]
+) -> Float[Array, "batch places channels"]:
+    """Samples features at places, bilinearly, edges repeated.
+
+    Args:
+      features: what is sampled.
+      places: (x, y) as fractions of the picture's width and height, from its edges.
+    """
+    size = jnp.array(features.shape[2:0:-1], places.dtype)
+    return _at(features, (places * size - 0.5)[:, None])[:, 0]
+
+
+def _at(features, points):
+    """Features at points, in cells, [batch, h2, w2, 2]."""
     batch, h, w, channels = features.shape
-    h2, w2 = flow.shape[1:3]
-    points = grid((h2, w2), (h, w)) + flow * jnp.array([w, h], flow.dtype)
+    h2, w2 = points.shape[1:3]
     x = jnp.clip(points[..., 0], 0, w - 1)
     y = jnp.clip(points[..., 1], 0, h - 1)
     x0 = jnp.clip(jnp.floor(x), 0, max(w - 2, 0))
@@ -49,8 +68,8 @@ def warp(
 
 
 def resize(
-    field: Float[Array, "batch h w channels"], size: tuple[int, int]
+    field: Float[Array, "batch h w channels"], size: tuple[int, int], *, antialias: bool = False
 ) -> Float[Array, "batch h2 w2 channels"]:
     """Resizes a map or a flow (whose unit does not depend on the resolution) bilinearly."""
     batch, _, _, channels = field.shape
-    return jax.image.resize(field, (batch, *size, channels), "bilinear", antialias=False)
+    return jax.image.resize(field, (batch, *size, channels), "bilinear", antialias=antialias)

@@ -25,11 +25,13 @@ class Cylinders(NamedTuple):
       limbs: joint numbers of the limbs' ends, [limbs, 2].
       radii: of trunk and limbs, parts of the stature, [1 + limbs].
       depths: depth over width, [1 + limbs].
+      twins: which of trunk and limbs is whose mirror image, [1 + limbs].
     """
 
     limbs: np.ndarray
     radii: np.ndarray
     depths: np.ndarray
+    twins: np.ndarray
 
 
 # Half widths as parts of the stature, by a limb's far end (after the renderer's people, clothed).
@@ -42,6 +44,8 @@ _RIM = 0.97
 _INSET = 0.15
 # How much of trunk and of a head of its own counts as their middle, in half widths.
 _SOLID = 0.6
+# How far a mirrored point must face the camera, to be more than a rim (cosine).
+_FACES = 0.3
 # A head of its own: from its middle down and up, in half widths, and its depth.
 _DOWN, _UP, _HEAD_DEPTH = 0.5, 0.9, 1.3
 
@@ -56,10 +60,13 @@ def cylinders(skeleton: Skeleton, own_head: bool = False) -> Cylinders:
     """
     chosen = [limb for limb in skeleton.limbs
               if _part(limb[1]) in _RADII and not (own_head and _part(limb[1]) in _HEAD)]
+    ends = np.array([[skeleton.index(joint) for joint in limb] for limb in chosen], np.int32)
+    twins = [ends.tolist().index(limb) for limb in skeleton.flip_order[ends].tolist()]
     return Cylinders(
-        np.array([[skeleton.index(joint) for joint in limb] for limb in chosen], np.int32),
+        ends,
         np.array([_TRUNK_RADIUS] + [_RADII[_part(limb[1])] for limb in chosen], np.float32),
-        np.array([_TRUNK_DEPTH] + [1.0] * len(chosen), np.float32))
+        np.array([_TRUNK_DEPTH] + [1.0] * len(chosen), np.float32),
+        np.array([0] + [1 + twin for twin in twins], np.int32))
 
 
 def _part(joint: str) -> str:
@@ -93,6 +100,7 @@ def turned_flow(
     image_size: tuple[int, int],
     *,
     own_head: bool = False,
+    symmetric: bool = False,
     spread: float = 0.03,
     background: float = 1e-3,
 ) -> Float[Array, "*batch h w 2"]:
@@ -107,6 +115,9 @@ def turned_flow(
         right.
       own_head: the head turns as its own joints tell, and not as the trunk does along a limb from neck
         to nose. The skeleton is one that `has_head_frame`.
+      symmetric: a point of the trunk or of a head of its own that has turned away goes to its mirror
+        image, left for right, where that faces the camera; a limb that the source does not show, to
+        that of the other side.
 
     Returns:
       As `skeleton_flow`.
@@ -114,6 +125,9 @@ def turned_flow(
     parts = cylinders(skeleton, own_head)
     there, here = (_body(pose, turn, parts, skeleton, image_size, own_head)
                    for pose, turn in ((source, source_turn), (target, target_turn)))
+    twinned = jnp.zeros_like(there.known, bool)
+    if symmetric:
+        there, twinned = _with_twins(there, parts.twins)
     reach = spread * image_size[0]
     pairs = matched(there.start, there.end, here.start, here.end, there.known * here.known, reach)
     scale = jnp.broadcast_to(pairs.scale, here.radius.shape)
@@ -138,7 +152,13 @@ def turned_flow(
     along = x * per_cell(pairs.target_axis[..., 0]) + y * per_cell(pairs.target_axis[..., 1])
     across = x * per_cell(target_side[..., 0]) + y * per_cell(target_side[..., 1])
     share = jnp.clip(across / target_radius, -_RIM, _RIM)
-    beside = (source_radius * (share * jnp.cos(turn) + jnp.sqrt(1 - share**2) * jnp.sin(turn))
+    around, towards = _on_the_rim(share, turn)
+    if symmetric:
+        # As far around from the middle of the front, on the other side of it.
+        mirrored, faces = _on_the_rim(-share, per_cell(source_angle + target_angle))
+        hidden = per_cell(jnp.asarray(solid > 0)) & (towards < 0) & (faces > _FACES)
+        around = jnp.where(per_cell(twinned) | hidden, mirrored, around)
+    beside = (source_radius * around
               + per_cell(scale) * (across - share * target_radius))  # loose cloth stays as far out
     along = along * per_cell(pairs.stretch)
 
@@ -176,6 +196,24 @@ def _body(pose, turn, parts, skeleton, image_size, own_head) -> _Body:
     return _Body(*(jnp.concatenate([some, one[..., None, :] if i < 2 else one[..., None]],
                                    axis=-2 if i < 2 else -1)
                    for i, (some, one) in enumerate(zip(body, own, strict=True))))
+
+
+def _with_twins(body: _Body, twins: np.ndarray) -> tuple[_Body, Array]:
+    """The limbs that a pose does not show as those of its other side, where it shows these, and which."""
+    order = np.append(twins, np.arange(len(twins), body.known.shape[-1]))
+    twin = _Body(body.start[..., order, :], body.end[..., order, :],
+                 *(part[..., order] for part in (body.known, body.radius, body.turn)))
+    taken = (body.known == 0) & (twin.known > 0)
+    return _Body(*(jnp.where(taken[..., None] if ours.ndim > taken.ndim else taken, theirs, ours)
+                   for ours, theirs in zip(body, twin, strict=True))), taken
+
+
+def _on_the_rim(share, turn):
+    """How far across, and how far towards the camera, in half widths, what was `share` across comes to
+    lie when it goes around by `turn`."""
+    deep = jnp.sqrt(1 - share**2)
+    return (share * jnp.cos(turn) + deep * jnp.sin(turn),
+            deep * jnp.cos(turn) - share * jnp.sin(turn))
 
 
 def _ellipse(turn, depth):
