@@ -199,7 +199,7 @@ def _body(pose, turn, parts, skeleton, image_size, own_head) -> _Body:
 
 
 def _with_twins(body: _Body, twins: np.ndarray) -> tuple[_Body, Array]:
-    """The limbs that a pose does not show as those of its other side, where it shows these, and which."""
+    """A pose whose missing limbs are those of its other side, where it shows these, and which are."""
     order = np.append(twins, np.arange(len(twins), body.known.shape[-1]))
     twin = _Body(body.start[..., order, :], body.end[..., order, :],
                  *(part[..., order] for part in (body.known, body.radius, body.turn)))
