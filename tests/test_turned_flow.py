@@ -12,6 +12,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import examples
 from repose_jax.data.people.renderer import sample_view, trunk_turn
+from repose_jax.models.model_config import check_model
 from repose_jax.models.painting_loss import PaintingObjective
 from repose_jax.models.pose_transfer import RePoseModel
 from repose_jax.models.sample_config import SampleConfig
@@ -45,7 +46,8 @@ def standing(skeleton, turn=0.0, shift=(0.0, 0.0), scale=1.0):
     return pose
 
 
-compiled_flow = jax.jit(turned_flow, static_argnums=(4, 5, 6), static_argnames="own_head")
+compiled_flow = jax.jit(turned_flow, static_argnums=(4, 5, 6),
+                        static_argnames=("own_head", "symmetric"))
 compiled_flat_flow = jax.jit(skeleton_flow, static_argnums=(2, 3, 4))
 facing_of = jax.jit(lambda params, poses: apply(Facing(), params, poses))
 
@@ -55,9 +57,10 @@ WAYS = [(name, own) for name in SKELETONS for own in (False, True)
         if not own or has_head_frame(SKELETONS[name])]
 
 
-def flow(own, skeleton, source, target, source_turn=0.0, target_turn=0.0):
+def flow(own, skeleton, source, target, source_turn=0.0, target_turn=0.0, symmetric=False):
     turned = compiled_flow(*(jnp.asarray(x) for x in (source, target)), jnp.float32(source_turn),
-                           jnp.float32(target_turn), skeleton, SIZE, SIZE, own_head=own)
+                           jnp.float32(target_turn), skeleton, SIZE, SIZE, own_head=own,
+                           symmetric=symmetric)
     return np.asarray(turned) * PIXELS
 
 
@@ -99,6 +102,45 @@ class TestTurnedFlow:
         columns = np.arange(29, 36)
         np.testing.assert_allclose(moved[40, columns, 0], -2 * (columns - 32), atol=0.6)
 
+    def test_a_side_that_has_turned_away_is_the_mirror_image_of_the_other(self, name, own):
+        """A trunk turned by 60 degrees to the picture's right, seen from the front: the outer part of the
+        person's left was hidden. Mirrored, what is at an angle a from the middle of the front is looked
+        for at -a."""
+        skeleton, turn, depth = SKELETONS[name], np.pi / 3, 0.66
+        poses = standing(skeleton, turn), standing(skeleton)
+        plain, moved = (flow(own, skeleton, *poses, turn, 0.0, symmetric)[40, :, 0] + np.arange(SIZE[1])
+                        for symmetric in (False, True))
+        shown, hidden = np.arange(25, 38), np.array([39])  # arms begin beyond
+        np.testing.assert_allclose(moved[shown], plain[shown], atol=1e-4)
+        gone, wide = np.arctan2(depth * np.sin(turn), np.cos(turn)), np.hypot(
+            np.cos(turn), depth * np.sin(turn))
+        share = (hidden - 32) / (100 * cylinders(skeleton, own).radii[0])
+        inside = 1 - 0.15 * np.sin(gone / 2) ** 2
+        expected = 32 + inside * 10 * wide * np.sin(gone - np.arcsin(share))
+        np.testing.assert_allclose(moved[hidden], expected, atol=0.6)
+        assert np.all(np.abs(plain[hidden] - moved[hidden]) > 5)
+
+    def test_of_a_person_seen_from_the_front_no_side_is_hidden(self, name, own):
+        skeleton = SKELETONS[name]
+        for turn in (0.7, 2.0, np.pi):
+            poses = standing(skeleton), standing(skeleton, turn)
+            np.testing.assert_allclose(*(
+                flow(own, skeleton, *poses, 0.0, turn, symmetric) for symmetric in (False, True)),
+                atol=1e-4)
+
+    def test_an_arm_that_is_not_shown_is_the_other_one_mirrored(self, name, own):
+        """The left forearm hangs at x = 44, the right one at 20; the trunk beside it has a say, too."""
+        skeleton = SKELETONS[name]
+        source, target = standing(skeleton), standing(skeleton)
+        for joint in ("left_elbow", "left_wrist"):
+            source[skeleton.index(joint)] = 0
+        rows, columns = np.arange(54, 62), np.arange(44, 48)
+        lost, moved = (flow(own, skeleton, source, target, symmetric=symmetric)[rows][:, columns]
+                       for symmetric in (False, True))
+        np.testing.assert_allclose(columns + moved[..., 0], 64 - columns + 0 * moved[..., 0], atol=3)
+        assert np.all(np.diff(columns + moved[..., 0])[:, :2] < 0)  # mirrored
+        np.testing.assert_allclose([moved[..., 1], lost[..., 0], lost[..., 1]], 0, atol=0.5)
+
     def test_without_a_joint_nothing_moves_and_slopes_are_finite(self, name, own):
         skeleton = SKELETONS[name]
         nobody, pose = np.zeros((len(skeleton.joints), 3), np.float32), standing(skeleton)
@@ -106,7 +148,7 @@ class TestTurnedFlow:
 
         def total(source, turn):
             return jnp.sum(turned_flow(source, jnp.asarray(pose), turn, jnp.float32(0.2), skeleton,
-                                       (16, 8), SIZE, own_head=own) ** 2)
+                                       (16, 8), SIZE, own_head=own, symmetric=True) ** 2)
 
         slopes_of = jax.jit(jax.grad(total, (0, 1)))
         for source in (nobody, pose):
@@ -213,6 +255,12 @@ class TestInAModel:
     def test_it_must_be_of_the_skeleton(self, facing, wrong):
         with pytest.raises(UserError, match=wrong):
             _ = self.experiment(facing).task()._whole
+
+    def test_only_what_turns_has_a_hidden_side(self):
+        rpa = dataclasses.replace(CONFIG.network.rpa, symmetric=True)
+        with pytest.raises(UserError, match="rpa.symmetric"):
+            check_model(dataclasses.replace(
+                CONFIG, network=dataclasses.replace(CONFIG.network, rpa=rpa)))
 
     def test_a_flow_that_starts_flat_asks_for_none(self):
         with pytest.raises(UserError, match="facing: is of no use"):

@@ -156,8 +156,8 @@ def turned_flow(
     if symmetric:
         # As far around from the middle of the front, on the other side of it.
         mirrored, faces = _on_the_rim(-share, per_cell(source_angle + target_angle))
-        hidden = per_cell(jnp.asarray(solid > 0)) & (towards < 0) & (faces > _FACES)
-        around = jnp.where(per_cell(twinned) | hidden, mirrored, around)
+        hidden = (solid > 0)[:, None, None] & (towards < 0) & (faces > _FACES)
+        around = jnp.where(twinned[..., None, None] | hidden, mirrored, around)
     beside = (source_radius * around
               + per_cell(scale) * (across - share * target_radius))  # loose cloth stays as far out
     along = along * per_cell(pairs.stretch)
