@@ -1,4 +1,4 @@
-"""A person's own colours, wherever in the picture they are wanted (docs/method.md, 22a).
+"""A person's own colours, wherever in the picture they are wanted (docs/method.md, 37).
 
 A painter is a convolutional network of few levels: what it paints of a face that the source does not
 show cannot know the colour of the hands. Here the source is read at each joint and in the middle of

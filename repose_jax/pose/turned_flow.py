@@ -1,4 +1,4 @@
-"""The skeleton flow of a body that turns (docs/method.md, equations 5' and 5'')."""
+"""The skeleton flow of a body that turns (docs/method.md, equations 5', 5'' and 36)."""
 
 from __future__ import annotations
 
