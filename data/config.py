@@ -41,7 +41,8 @@ class DataConfig:
         ("person"); only for "people".
       framing: people from head to foot ("whole"), or also parts of them in photos of other aspects
         ("any"); only for "people".
-      cloth: "smooth" without folds, or "creased", and prints of more kinds; only for "people".
+      cloth: "smooth" without folds; "creased", and prints of more kinds; or "loose", creased, in half
+        of all cases wide, and long hair before the shoulders; only for "people".
       heads: "following" the trunk, mostly, or "turning" aside, too; only for "people".
       seed: of the order of the pairs, of the share, and of the rendered people.
     """

@@ -2,7 +2,7 @@
 
 A fold is a slope of the surface, not a change of its outline: normals turn, and light does the rest.
 Folds lie in the garment's own coordinates and are new in each picture, as cloth falls anew in each
-pose.
+pose. What is loose stands off the body, so that the outline is the garment's.
 """
 
 from __future__ import annotations
@@ -81,6 +81,23 @@ def in_print(outfit: Outfit, rng: np.random.Generator) -> Outfit:
         return dataclasses.replace(outfit, top=prints[0], bottom=prints[0]) if top else outfit
     return dataclasses.replace(outfit, top=prints[0] if top else outfit.top,
                                bottom=prints[1] if bottom else outfit.bottom)
+
+
+def loosened(outfit: Outfit, rng: np.random.Generator) -> Outfit:
+    """The outfit, in half of all cases with a wide top or skirt; long hair in half of them before the
+    shoulders. Who wears something wide over trousers does not tuck it in."""
+    wide, falls = rng.random(2) < 0.5
+    drape, flare, locks, hem, length = rng.random(5)
+    looser = dataclasses.replace(
+        outfit, locks=0.08 + 0.22 * locks if falls and outfit.hair == "long" else 0.0)
+    if not wide:
+        return looser
+    looser = dataclasses.replace(looser, drape=0.015 + 0.06 * drape, flare=0.15 * flare)
+    if outfit.bottom_cut == "skirt":
+        return looser
+    if outfit.bottom_cut == "dress":
+        return dataclasses.replace(looser, bottom_length=0.3 + 0.3 * length)
+    return dataclasses.replace(looser, hem=-0.02 - 0.14 * hem)
 
 
 def _sample_print(rng: np.random.Generator) -> Pattern:

@@ -64,7 +64,7 @@ def dress(body: Body, outfit: Outfit, posed: PosedBody) -> Figure:
     distance from its upper end."""
     cones = _Cones()
     _trunk(cones, body, outfit, posed)
-    if outfit.hem < 0.05:
+    if outfit.hem < 0.05 or outfit.drape and outfit.bottom_cut == "dress":
         _hem(cones, body, outfit, posed)
     _head(cones, body, outfit, posed)
     for side, sign in zip(SIDES, (1.0, -1.0)):
@@ -126,21 +126,23 @@ def _trunk(cones, body, outfit, posed):
 
 
 def _hem(cones, body, outfit, posed):
-    """A top worn over the bottom: a sleeve from the ribs, wide enough for the thighs in it."""
+    """A top worn over the bottom, or a dress that hangs from the chest: a sleeve from the ribs, wide
+    enough for the thighs in it."""
     j, chest = posed.joints, posed.joints["chest"]
+    hem = -0.42 * 2 * outfit.bottom_length if outfit.bottom_cut == "dress" else outfit.hem
     k, cloth = body.girth * body.height / 1.72, outfit.looseness
     loose = {"trousers": cloth, "wide": cloth + 0.02, "shorts": cloth}.get(outfit.bottom_cut, 0.004)
-    legs = np.stack([j[f"{side}_hip"] + np.clip(-outfit.hem / 0.42, 0.0, 1.0) * (
+    legs = np.stack([j[f"{side}_hip"] + np.clip(-hem / 0.42, 0.0, 1.0) * (
         j[f"{side}_knee"] - j[f"{side}_hip"]) for side in SIDES])
-    thick = 0.088 * k * (body.hips + 1) / 2 + loose + 0.010
+    thick = 0.088 * k * (body.hips + 1) / 2 + loose + 0.010 + outfit.drape
     low, high = legs.min(axis=0), legs.max(axis=0)
     wide, deep = (high[0] - low[0]) / 2 + thick, max(
         (high[2] - low[2]) / 2 + thick, 0.130 * k * body.hips + cloth)
-    middle = np.array(((low[0] + high[0]) / 2, outfit.hem, (low[2] + high[2]) / 2 - 0.012))
-    rib = 0.144 * k * (body.shoulders + 1) / 2 + cloth
+    middle = np.array(((low[0] + high[0]) / 2, hem, (low[2] + high[2]) / 2 - 0.012))
+    rib = 0.144 * k * (body.shoulders + 1) / 2 + cloth + 0.3 * outfit.drape
     cones.add("torso", chest, middle, rib, max(wide, deep), posed.frames["waist"][:, 2],
               side=min(1.0, wide / deep), depth=min(1.0, max(0.72, deep / wide)), cut=True,
-              v=(0.17 * body.height * body.trunk, outfit.hem), u=_turn(outfit.top, 0.13),
+              v=(0.17 * body.height * body.trunk, hem), u=_turn(outfit.top, 0.13),
               joints=("left_hip", "right_hip"))
 
 
@@ -184,6 +186,12 @@ def _head(cones, body, outfit, posed):
             low = at(sign * 0.074, -0.035 - min(drop, 0.06) * 0.6, -0.022)
             cones.add("hair", at(sign * 0.070, 0.085, -0.008), low, 0.034 * s, 0.030 * s, front,
                       side=0.6, joints=top)
+            if outfit.locks:
+                over = j["neck_base"] + f["chest"] @ (sign * 0.085, -0.02, 0.055)
+                fall = over + f["chest"] @ (-sign * 0.012, -outfit.locks, 0.055)
+                cones.add("hair", at(sign * 0.066, 0.02, 0.0), over, 0.036 * s, 0.038 * s, front,
+                          depth=0.7)
+                cones.add("hair", over, fall, 0.038 * s, 0.020 * s, front, depth=0.7)
     elif outfit.hair == "ponytail":
         hair((0, 0.105, -0.115), (0, 0.090, -0.135), 0.028, 0.030)
         tail = j["neck_base"] + f["chest"] @ (0, 0.06 - outfit.hair_length * 0.5, -0.13)
@@ -202,7 +210,7 @@ def _arm(cones, body, outfit, posed, side, sign):
     turn = _turn(outfit.top, 0.045)
     up, down = (f"{side}_shoulder", f"{side}_elbow"), (f"{side}_elbow", f"{side}_wrist")
     bare = outfit.sleeve != "long"
-    extra = 0.0 if bare else cloth
+    extra = 0.0 if bare else cloth + 0.25 * outfit.drape
     cones.add("skin" if bare else "top", shoulder, elbow, 0.050 * k + extra, 0.040 * k + extra,
               upper[:, 2], u=turn, v=(0, length), joints=up)
     cones.add("skin" if bare else "top", elbow, wrist, 0.041 * k + extra, 0.027 * k + extra,
@@ -210,8 +218,12 @@ def _arm(cones, body, outfit, posed, side, sign):
     if outfit.sleeve in ("short", "elbow"):
         part = 0.52 if outfit.sleeve == "short" else 0.9
         cones.add("top", shoulder, shoulder + part * (elbow - shoulder), 0.053 * k + cloth,
-                  0.050 * k + cloth * 1.6, upper[:, 2], u=turn, v=(0, part * length), cut=True,
-                  joints=up)
+                  0.050 * k + cloth * 1.6 + 0.5 * outfit.drape, upper[:, 2], u=turn,
+                  v=(0, part * length), cut=True, joints=up)
+    elif outfit.drape and not bare:
+        cones.add("top", elbow, elbow + 0.9 * (wrist - elbow), 0.041 * k + extra,
+                  0.029 * k + cloth + 0.5 * outfit.drape, fore[:, 2], u=turn, v=(length, 1.9 * length),
+                  cut=True, joints=down)
     # A mitten: palm and fingers, and the thumb to the front.
     knuckles = wrist + 0.48 * (hand - wrist)
     own = (f"{side}_wrist",)
@@ -303,7 +315,8 @@ def _skirt(cones, body, outfit, posed):
             cones.add("bottom", knee, hems[-1], r_knee, r_knee + 0.01, shin, u=turn,
                       v=(0.42, length), cut=True, joints=joints)
     middle, apart = (hems[0] + hems[1]) / 2, np.abs(hems[0] - hems[1]) / 2
-    wide, deep = apart[0] + 0.11 * k + 0.06 * part, apart[2] + 0.095 * k + 0.06 * part
+    spread = 0.06 * part + outfit.flare * min(1.0, 2 * part)
+    wide, deep = apart[0] + 0.11 * k + spread, apart[2] + 0.095 * k + spread
     r_waist = (0.128 * k if body.bust else 0.140 * k) + cloth + 0.004
     cones.add("bottom", np.array((0.0, waist, 0.0)), middle, r_waist, max(wide, deep),
               f["pelvis"][:, 2], u=turn, v=(-waist, length), side=min(1.0, max(0.8, wide / deep)),

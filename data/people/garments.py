@@ -49,6 +49,10 @@ class Outfit:
       emblem: a picture on the chest, 0 for none or the number of one.
       bottom, bottom_cut, bottom_length: pattern, one of `BOTTOMS`, fraction of the leg it covers.
       looseness: thickness of cloth and air, metres.
+      drape: how far the hem of a top, or of a dress that hangs from the chest, stands off, metres; 0
+        for what is cut to the body. Sleeves get half of it.
+      flare: how far the hem of a skirt stands off, metres.
+      locks: how far long hair falls before the shoulders, metres.
       shoes, shoe, sole, sock: one of `SHOES` and colours.
       hat_colour, bag, bag_colour, belt: further colours; bag is one of `BAGS`.
     """
@@ -79,6 +83,9 @@ class Outfit:
     bag: str
     bag_colour: Colour
     belt: Colour
+    drape: float = 0.0
+    flare: float = 0.0
+    locks: float = 0.0
 
 
 _SKINS = np.array(((0.96, 0.80, 0.69), (0.91, 0.72, 0.58), (0.80, 0.60, 0.45), (0.64, 0.44, 0.31),

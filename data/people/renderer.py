@@ -14,7 +14,7 @@ from repose_jax.data.people.body import (
 from repose_jax.data.people.figure import Figure, dress
 from repose_jax.common.ranges import Cloth
 from repose_jax.data.image.resize import Window, letterbox, shifted, window
-from repose_jax.data.people.cloth import crease, in_print
+from repose_jax.data.people.cloth import crease, in_print, loosened
 from repose_jax.data.people.framing import sample_framing
 from repose_jax.data.people.garments import Outfit, sample_outfit
 from repose_jax.data.people.keypoints import JOINTS, as_skeletons, visible_joints
@@ -107,7 +107,8 @@ class Render:
 def sample_identity(seed: int, identity: int, cloth: Cloth = "smooth") -> Identity:
     """Person number `identity` of a world; both are integers of at least 0.
 
-    With creased cloth some wear prints of more kinds, see `cloth`.
+    With creased cloth some wear prints of more kinds, with loose cloth some wear wide clothes, too,
+    see `cloth`.
     """
     rng = _generator(_IDENTITY, seed=seed, identity=identity)
     femininity = float(np.clip(rng.normal(0.5, 0.45), 0, 1))
@@ -121,8 +122,10 @@ def sample_identity(seed: int, identity: int, cloth: Cloth = "smooth") -> Identi
         belly=max(0.0, about(0.0, 0.02) + 0.3 * max(0.0, girth - 1.1)),
         bust=about(0.052, 0.008) if femininity > 0.55 else 0.0, head=about(1.03, 0.025))
     outfit = sample_outfit(rng, femininity)
-    if cloth == "creased":
-        outfit = in_print(outfit, _generator(_CLOTH, seed=seed, identity=identity))
+    if cloth != "smooth":
+        rng = _generator(_CLOTH, seed=seed, identity=identity)
+        outfit = in_print(outfit, rng)
+        outfit = loosened(outfit, rng) if cloth == "loose" else outfit
     return Identity(body, outfit)
 
 
@@ -140,7 +143,7 @@ def sample_view(seed: int, identity: int, view: int, world: World = World()) -> 
         place = _generator(_SCENE, seed=seed, identity=identity)
         drawn = dataclasses.replace(
             drawn, light=sample_light(place), background=sample_background(place))
-    if world.cloth == "creased":
+    if world.cloth != "smooth":
         rng = _generator(_CLOTH, seed=seed, identity=identity, view=view)
         drawn = dataclasses.replace(drawn, creases=int(rng.integers(1, 2**31)))
     if world.heads == "turning":

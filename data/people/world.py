@@ -17,7 +17,8 @@ class World:
         "person" draws them once for a person, as if all were taken in one.
       framing: "whole" shows people from head to foot, mostly; "any" also parts of them, in photos
         of other aspects, the same for all views of a person, see `framing`.
-      cloth: "smooth", or "creased", with folds that are others in each view, see `cloth`.
+      cloth: "smooth", or "creased", with folds that are others in each view, or "loose", creased and in
+        half of all cases wide, see `cloth`.
       heads: "following" the trunk, mostly, or "turning" up to 60 degrees to either side.
     """
 

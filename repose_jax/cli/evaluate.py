@@ -52,7 +52,8 @@ class EvaluateOptions:
       scene: "view" for light and background that differ between a person's pictures, "person" for
         the same in all; only for "people".
       framing: "whole" for people from head to foot, "any" for parts of them, too; only for "people".
-      cloth: "smooth", or "creased" with folds and more kinds of prints; only for "people".
+      cloth: "smooth"; "creased", with folds and more kinds of prints; or "loose", creased, often
+        wide; only for "people".
       heads: "following" the trunk, mostly, or "turning" aside, too; only for "people".
       all: print all scores; without it the few that decide, the files hold all.
       baselines: also score the trivial baselines.

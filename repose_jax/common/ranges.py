@@ -77,7 +77,7 @@ Side = Annotated[int, Range(1, 8192)]  # of a picture, in pixels
 Width = Annotated[int, Range(1, 2**16)]  # of a layer
 Scene = Literal["view", "person"]  # of rendered people: anew in each picture, or each person's own
 Framing = Literal["whole", "any"]  # of rendered people: from head to foot, or also parts of them
-Cloth = Literal["smooth", "creased"]  # of rendered people
+Cloth = Literal["smooth", "creased", "loose"]  # of rendered people
 Heads = Literal["following", "turning"]  # of rendered people: with the trunk, mostly, or also aside
 Depth = Annotated[int, Range(1, 64)]  # in layers: each is compiled by itself
 
