@@ -9,7 +9,9 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.people.cloth import PRINTS, _CLOTH, _folds, crease, in_print
 from repose_jax.data.people.garments import Pattern, paint
 from repose_jax.data.people.raycast import NOTHING, cast, locate
-from repose_jax.data.people.renderer import render, render_person, sample_identity, sample_view, stand
+from repose_jax.data.people.renderer import (
+    Identity, render, render_person, sample_identity, sample_view, stand)
+from repose_jax.data.people.scene import Occluder
 from repose_jax.data.people.world import World
 
 SIZE = (96, 48)
@@ -89,6 +91,44 @@ def test_who_wears_it_and_where_is_as_it_was():
         assert view.camera == sample_view(0, number, 1).camera
     np.testing.assert_array_equal(render_person(0, 5, 1, (32, 16)).image,
                                   render_person(0, 5, 1, (32, 16), World(cloth="smooth")).image)
+
+
+def test_who_wears_loose_clothes_is_who_wears_tight_ones():
+    """The same people in the same colours and poses; half of them in something wide."""
+    wide, before = 0, 0
+    for number in range(60):
+        tight, loose = (sample_identity(0, number, cloth) for cloth in ("creased", "loose"))
+        assert tight.body == loose.body and tight.outfit.top == loose.outfit.top
+        wide += loose.outfit.drape > 0
+        before += loose.outfit.locks > 0
+        assert loose.outfit.hair == "long" or not loose.outfit.locks
+        if not loose.outfit.drape:
+            assert dataclasses.replace(loose.outfit, locks=0.0) == tight.outfit
+    assert 20 < wide < 40 and 2 < before
+    views = [sample_view(0, 3, 1, World(cloth=cloth)) for cloth in ("creased", "loose")]
+    assert views[0].creases == views[1].creases
+
+
+@pytest.mark.parametrize("wears", [
+    {"bottom_cut": "trousers", "hem": -0.1, "sleeve": "long", "drape": 0.06},
+    {"bottom_cut": "dress", "bottom_length": 0.5, "sleeve": "short", "drape": 0.06},
+    {"bottom_cut": "skirt", "bottom_length": 0.5, "flare": 0.12},
+    {"hat": False, "locks": 0.25}])
+def test_what_is_loose_stands_off(wears):
+    """The outline grows and nothing of it is lost; joints stay where they are."""
+    body = sample_identity(0, 1).body
+    wide = dataclasses.replace(WHO.outfit, bag="none", hair="long", hair_length=0.1, **wears)
+    outfit = dataclasses.replace(wide, drape=0.0, flare=0.0, locks=0.0)
+    view = dataclasses.replace(sample_view(0, 1, 0), occluder=Occluder(), angles=0 * VIEW.angles)
+    camera = dataclasses.replace(view.camera, stature=True, shift=(0.0, 0.0), fill=0.8, yaw=20.0)
+    view = dataclasses.replace(view, camera=camera, aspect=None)
+    tight, loose = (render(Identity(body, clothes), view, (128, 96)) for clothes in (outfit, wide))
+    assert (tight.mask & ~loose.mask).sum() < 0.01 * tight.mask.sum()
+    if "locks" in wears:  # before the shoulders
+        assert np.abs(tight.image.astype(int) - loose.image).max() > 30
+    else:
+        assert loose.mask.sum() > 1.04 * tight.mask.sum()
+    np.testing.assert_array_equal(tight.true_joints["openpose18"], loose.true_joints["openpose18"])
 
 
 def test_cloth_decides_the_data():
