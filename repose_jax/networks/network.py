@@ -158,7 +158,8 @@ class Network(nn.Module):
         features = self.encoder(person)
         alignment = self.alignment(person, features, source_pose, target_pose)
         maps = self._maps(target_pose, source)
-        return self._painted(source, person, features, alignment, source_pose, maps), alignment
+        return self._painted(
+            source, person, features, alignment, source_pose, target_pose, maps), alignment
 
     @nn.nowrap
     def completed(
@@ -183,7 +184,8 @@ class Network(nn.Module):
             return pidm_maps(pose, image_size)
         return pose_maps(pose, self.skeleton, self.config.unet.level_size(0, image_size), image_size)
 
-    def _painted(self, source, person, found, alignment: Alignment, source_pose, maps) -> Painting:
+    def _painted(self, source, person, found, alignment: Alignment, source_pose, target_pose,
+                 maps) -> Painting:
         """What is painted; `found` are the features of `person`, see `_person`."""
         source_maps = self._maps(source_pose, source)
         aligned_maps = warp(source_maps, resize(alignment.flow, maps.shape[1:3]))
@@ -194,7 +196,7 @@ class Network(nn.Module):
         if self.config.painter.scene:
             place = without_person(source, source_pose, self.skeleton, shown)
         if self.config.painter.palette:
-            seen = palette(person, found[-1], source_pose, self.skeleton, maps.shape[1:3])
+            seen = palette(person, found[-1], source_pose, target_pose, self.skeleton, maps.shape[1:3])
         return self.painter(place, alignment.picture, features, maps, source_maps, aligned_maps, seen)
 
     def conditions(
@@ -265,7 +267,7 @@ class Network(nn.Module):
         maps, picture = self._maps(target_pose, source), alignment.picture
         if self.painter is not None:
             picture = self._painted(
-                source, person, features, alignment, source_pose, maps).picture
+                source, person, features, alignment, source_pose, target_pose, maps).picture
         return Context(maps=maps, keys_values=keys_values, injected=injected,
                        picture=picture * cfg.rpa.copy, present=present)
 
