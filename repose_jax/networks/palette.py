@@ -2,9 +2,9 @@
 
 A painter is a convolutional network of few levels: what it paints of a face that the source does not
 show cannot know the colour of the hands. Here the source is read at each joint and in the middle of
-each limb, and every cell that is painted attends to all of these places, at first to those that are near it
-in the target. What it gets are their colours as they are in the photo, whatever the network has seen
-before, and a little of their features.
+each limb, and every cell that is painted attends to all of these places, at first to those that are
+near it in the target. What it gets are their colours as they are in the photo, whatever the network
+has seen before, and a little of their features.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def palette(
     middles = jnp.concatenate([ends[..., :2].mean(axis=2), ends[..., 2:].min(axis=2)], axis=-1)
     places = jnp.concatenate([pose, middles], axis=1)
     image_size = source.shape[1], source.shape[2]
-    starts, stops = (jnp.concatenate([target_pose, target_pose[:, skeleton.limb_indices[:, end]]], axis=1)
+    starts, stops = (jnp.concatenate([target_pose, target_pose[:, skeleton.limb_indices[:, end]]], 1)
                      for end in range(2))
     distance2, _ = segment_coordinates(grid(cells, image_size), starts[..., :2], stops[..., :2])
     there = (jnp.minimum(starts[..., 2], stops[..., 2]) > 0)[..., None, None]
