@@ -60,7 +60,8 @@ class TestLosses:
         price = PaintingObjective(repaint=0.4)
 
         def cost(mask, scene):
-            return float(repaint_term(Painting(picture=picture, mask=mask, scene=scene), weight, price))
+            return float(repaint_term(Painting(
+                picture=picture, mask=mask, scene=scene, palette=0 * mask), weight, price))
 
         assert cost(kept, 0 * kept) == cost(0 * kept, kept) == cost(half, half) == 0
         assert cost(half, 0 * half) == pytest.approx(0.2)

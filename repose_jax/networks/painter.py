@@ -82,11 +82,14 @@ class Painting:
       picture: P, in [-1, 1] units, not clipped.
       mask: m in [0, 1], where the aligned source is kept.
       scene: s in [0, 1], where the place is kept; zeros without `PainterConfig.scene`.
+      palette: share of each pixel in [0, 1] that has colours of the palette; zeros without
+        `PainterConfig.palette`.
     """
 
     picture: Float[Array, "batch height width 3"]
     mask: Float[Array, "batch height width 1"]
     scene: Float[Array, "batch height width 1"]
+    palette: Float[Array, "batch height width 1"]
 
 
 def with_scene(params: dict, patch: int) -> dict:
@@ -200,7 +203,8 @@ class Painter(nn.Module):
             painted = _RANGE * jnp.tanh(painted / _RANGE)
         if cfg.palette:
             colours, share = (resize(x, (painted.shape[1], painted.shape[2])) for x in chosen)
-            painted += nn.sigmoid(share) * (colours - painted)
+            taken = nn.sigmoid(share)
+            painted += taken * (colours - painted)
         # One logit's softmax against a third choice of 0 is its sigmoid.
         shares = nn.softmax(jnp.pad(logits, [(0, 0)] * 3 + [(0, 1)])) if cfg.scene else (
             nn.sigmoid(logits))
@@ -208,4 +212,5 @@ class Painter(nn.Module):
         picture = mask * aligned + (1 - mask - scene) * painted
         if cfg.scene:
             picture += scene * pictures[1]
-        return Painting(picture=picture, mask=mask, scene=scene)
+        of_palette = taken * (1 - mask - scene) if cfg.palette else jnp.zeros_like(mask)
+        return Painting(picture=picture, mask=mask, scene=scene, palette=of_palette)
