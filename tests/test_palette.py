@@ -119,6 +119,11 @@ class TestInAPainter:
         assert bool(jnp.all(picture <= seen.colours.max(axis=1)[:, None, None] + 1e-5))
         assert bool(jnp.all(picture >= seen.colours.min(axis=1)[:, None, None] - 1e-5))
         assert float(jnp.abs(picture - self.painted(given).picture).max()) > 0.1
+        np.testing.assert_allclose(self.painted(taking).palette, 1, atol=1e-6)
+        half = {**taking, "painter": {**taking["painter"], "palette": {
+            **taking["painter"]["palette"], "share": jax.tree.map(jnp.zeros_like, share)}}}
+        half = self.painted(with_shares(half, 0.0, 0.0))  # the three are equal, and half of the last
+        np.testing.assert_allclose(half.palette, 1 / 6, atol=1e-6)
 
     def test_a_painter_can_begin_to_take_them(self, tmp_path):
         """Its first picture is the one it painted before, within the share that colours begin with."""

@@ -16,7 +16,7 @@ CONFIG = PainterExperiment(
     facing="facing-openpose18",
     sample=refining.sample("people", steps=0, head=1.0),
     # Distances of flows are pixels, of which there are twice as many. EfficientNet-Lite0 would take
-    # half of the time. Heads are small, and looked at first. Photos have other colours than rendered people.
+    # half of the time. Heads are small, and looked at first. Photos have colours of their own.
     objective=dataclasses.replace(
         refining.TAUGHT, correspondence=0.025, smooth=0.01, perceived=0.5, head=4.0, close_up=0.2,
         repaint=0.15, own_colours=0.15),
