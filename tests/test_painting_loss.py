@@ -60,18 +60,11 @@ class TestLosses:
         price = PaintingObjective(repaint=0.4)
 
         def cost(mask, scene):
-            return float(repaint_term(Painting(
-                picture=picture, mask=mask, scene=scene, palette=0 * mask), weight, price))
+            return float(repaint_term(Painting(picture=picture, mask=mask, scene=scene), weight, price))
 
         assert cost(kept, 0 * kept) == cost(0 * kept, kept) == cost(half, half) == 0
         assert cost(half, 0 * half) == pytest.approx(0.2)
         assert cost(kept.at[:, 0].set(0), 0 * kept) == pytest.approx(0.4 * 0.75)
-
-        own = PaintingObjective(repaint=0.4, own_colours=0.2)
-        for taken, expected in ((0.0, 0.3), (0.25, 0.25), (0.5, 0.2)):  # of the half that is painted
-            painting = Painting(picture=picture, mask=half, scene=0 * half,
-                                palette=jnp.full_like(half, taken))
-            assert float(repaint_term(painting, weight, own)) == pytest.approx(expected)
 
     @pytest.mark.parametrize("dropped", [0.0, 1.0])
     def test_a_denoiser_may_learn_the_source_s_place(self, dropped):

@@ -12,5 +12,5 @@ CONFIG = ExperimentConfig(
     model=refining.model("openpose18", scene=True, initial="turned", finer=2, photos=True),
     data=refining.LARGER_PEOPLE,
     objective=refining.OBJECTIVE, frozen=PARTS,
-    sample=refining.sample("people", head=1.0),
+    sample=refining.sample("people", head=1.0, palette=0.4),
     train=refining.refiner_train(60_000))

@@ -30,7 +30,7 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
     what real photos need more than rendered ones: heads that turn by themselves, what is hidden looked
     for on the person's other side, legs that go on beyond
     the edge, cloth continued over a plain place, hair and cloth told from the place by their colours,
-    no colour beyond white or black, the photo's own colours where one is painted."""
+    no colour beyond white or black."""
     return ModelConfig(
         network=NetworkConfig(
             image_size=(128 * finer, 64 * finer), skeleton=skeleton, cut_off_legs=photos,
@@ -40,8 +40,7 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
             rpa=RPAConfig(iterations=3, initial=initial, own_head=photos, symmetric=photos,
                           spread=photos, hidden=24, finest=1),
             painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16,
-                                  scene=scene, scene_by_color=photos, in_range=photos,
-                                  palette=photos)),
+                                  scene=scene, scene_by_color=photos, in_range=photos)),
         schedule=Schedule(kind="cosine"), prediction="x0", copy_fades=False)
 
 
@@ -62,13 +61,14 @@ def refiner_train(images: int) -> LoopConfig:
         optimizer=OptimizerConfig(learning_rate=8e-4, warmup_images=1_600, decay="constant"))
 
 
-def sample(domain: str, steps: int = 3, head: float = 0.0) -> SampleConfig:
+def sample(domain: str, steps: int = 3, head: float = 0.0, palette: float = 0.0) -> SampleConfig:
     """The sampler's settings for a domain; 0 steps leave the painted picture as it is.
 
     Chosen on held-out training people of Market-1501 among starts of .15 to .6, 2 to 8 steps and
     strengths 0, 1 and 2 (docs/training-log.md); the temperature on rendered people, where 1 speckles.
     """
-    return SampleConfig(steps=steps, start=0.5, temperature=0.3, head=head, source_weight=1.0,
+    return SampleConfig(steps=steps, start=0.5, temperature=0.3, head=head, palette=palette,
+                        source_weight=1.0,
                         guidance=dataclasses.replace(small.guidance(domain), strength=1.0))
 
 

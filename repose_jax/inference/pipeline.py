@@ -27,7 +27,7 @@ from repose_jax.models.pose_energy import Guide
 from repose_jax.models.pose_energy_file import load_guide
 from repose_jax.models.pose_predictor import PoseReader
 from repose_jax.models.sample_config import SampleConfig
-from repose_jax.models.sampling import generate, kept
+from repose_jax.models.sampling import coloured, generate, kept
 from repose_jax.models.watching import Watch
 from repose_jax.models.weights import PretrainedModel, load_model
 from repose_jax.networks.rpa import Alignment
@@ -303,7 +303,8 @@ class PoseTransfer:
             source, *poses = self._stack(prepared)
             large = np.stack(larger)
             painted = enlarged(
-                self.loaded.model, kept(self.loaded.params, config), painted, source, large, *poses)
+                coloured(self.loaded.model, config), kept(self.loaded.params, config), painted, source,
+                large, *poses)
             if config.head:
                 painted = with_own_head(painted, large, *poses, config.head, skeleton=self.skeleton,
                                         times=large.shape[1] // source.shape[1])

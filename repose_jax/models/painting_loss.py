@@ -54,8 +54,6 @@ class PaintingObjective:
       keep_place: ask for the target's person in the source's place, for pairs taken in two places.
       repaint: of the share of the picture that is neither the aligned source nor its place. What is
         painted anew is smooth, and nearest to the target where the alignment is a pixel off.
-      own_colours: of that part of it whose colours are not of the source's palette. A painter mixes
-        colours well that are like those it was trained on, and muddy ones elsewhere.
     """
 
     gradient: Weight = 0.5
@@ -74,7 +72,6 @@ class PaintingObjective:
     perceived: Annotated[float, Range(0, 1, open_low=True)] = added(1.0)
     head: Weight = added(0.0)
     close_up: Weight = added(0.0)
-    own_colours: Weight = added(0.0)
 
     def __post_init__(self):
         check_fields(self, "objective")
@@ -142,11 +139,8 @@ def picture_terms(
 def repaint_term(
     painting: Painting, weight: Float[Array, "batch height width 1"], objective: PaintingObjective
 ) -> Float[Array, ""]:
-    """Equation 24': what is painted anew, and what of it in colours of the painter's own, as shares of
-    the picture under `pixel_weights`."""
-    anew = 1 - painting.mask - painting.scene
-    price = objective.repaint * anew + objective.own_colours * (anew - painting.palette)
-    return jnp.mean(weight * price)
+    """Equation 24': what is painted anew, as a share of the picture under `pixel_weights`."""
+    return objective.repaint * jnp.mean(weight * (1 - painting.mask - painting.scene))
 
 
 def alignment_terms(

@@ -119,6 +119,8 @@ class SampleConfig:
         what the denoiser has learnt, 0 leaves nothing to chance (docs/method.md, equation 23).
       keep: how much more of the aligned source the painted picture keeps than the painter would: the
         odds of its mask times e^keep; below 0, less.
+      palette: how much of what is painted anew are the photo's own colours, those of the nearest part
+        of the person, and not what the painter mixes (docs/method.md, equation 37).
       head: how much of the head is the source's own, moved as a whole, where both poses show the same
         side of it (docs/method.md, equation 33).
       sampler: "ddim", "ddpm", or of higher order and without noise "dpm++2m", "unipc" or "heun",
@@ -140,6 +142,7 @@ class SampleConfig:
     start: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     temperature: Fraction = added(1.0)
     keep: Finite = added(0.0)
+    palette: Fraction = added(0.0)
     head: Fraction = added(0.0)
     sampler: SamplerName = "ddim"
     times: TimeGrid = added("uniform")
@@ -172,6 +175,9 @@ class SampleConfig:
                             "give 1")
         if self.keep and not paints:
             raise UserError("keep", f"is {self.keep}, but the model paints no picture to refine",
+                            "give 0")
+        if self.palette and not paints:
+            raise UserError("palette", f"is {self.palette}, but the model paints no picture to refine",
                             "give 0")
         if self.head and not has_face(SKELETONS[model.network.skeleton]):
             raise UserError("head", f"is {self.head}, but the model's skeleton has no face", "give 0")

@@ -67,6 +67,7 @@ class SampleOptions:
         than 1 gives smoother pictures, 0 the same one for every seed.
       keep: how much more of the photo the painted picture keeps than the painter would: with 2 prints
         and faces are sharper, and what is aligned wrongly shows; below 0, less.
+      palette: how much of what is painted anew are the photo's own colours, from 0 to 1.
       head: how much of the head is the source's own, where both poses show the same side of it.
       sampler: ddim, ddpm, dpm++2m, unipc or heun.
       times: how the evaluations are spaced: uniform or trailing in time, log-snr or karras.
@@ -83,6 +84,7 @@ class SampleOptions:
     start: Fraction | None = None
     temperature: Fraction | None = None
     keep: Finite | None = None
+    palette: Fraction | None = None
     head: Fraction | None = None
     sampler: SamplerName | None = None
     times: TimeGrid | None = None

@@ -60,14 +60,17 @@ def generate(
       (pictures, the trajectory's segments).
 
     Raises:
-      ValueError: for gradient guidance without a guide; for a head of the source's own (`config.head`)
-        with what is no `RePoseModel`.
+      ValueError: for gradient guidance without a guide; for a head (`config.head`) or colours
+        (`config.palette`) of the source's own with what is no `RePoseModel`.
     """
     numbers = config.guidance.numbers()
     params, head = kept(params, config), config.head
-    if head and not isinstance(model, RePoseModel):
-        raise ValueError("a head of the source's own needs a model with a skeleton")
-    config = dataclasses.replace(config, guidance=config.guidance.structure(), keep=0.0, head=0.0)
+    if head or config.palette:
+        if not isinstance(model, RePoseModel):
+            raise ValueError("a head or colours of the source's own need a model with a skeleton")
+        model = coloured(model, config)
+    config = dataclasses.replace(config, guidance=config.guidance.structure(), keep=0.0, palette=0.0,
+                                 head=0.0)
     if not config.guidance.active:
         guide = None
     elif guide is None:
@@ -95,6 +98,16 @@ def kept(params: Params, config: SampleConfig) -> Params:
     if not config.keep:
         return params
     return {**params, "painter": keeping(params["painter"], config.keep)}
+
+
+def coloured(model: RePoseModel, config: SampleConfig) -> RePoseModel:
+    """The model whose painter takes as much of the source's colours as the settings say."""
+    if not config.palette:
+        return model
+    network = model.config.network
+    painter = dataclasses.replace(network.painter, palette=config.palette)
+    return dataclasses.replace(model, config=dataclasses.replace(
+        model.config, network=dataclasses.replace(network, painter=painter)))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

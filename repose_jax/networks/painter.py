@@ -13,8 +13,7 @@ stands with what is near the person's bones filled in from around, and shares ea
 
   P = m A + s B + (1 - m - s) q.
 
-With `PainterConfig.palette` q may take colours from the photo, wherever in it they are
-(`repose_jax.networks.palette`).
+With `PainterConfig.palette` part of q are the photo's own colours (`repose_jax.networks.palette`).
 """
 
 from __future__ import annotations
@@ -29,11 +28,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from repose_jax.common.fields import added
-from repose_jax.common.ranges import Depth, Width, check_fields
+from repose_jax.common.ranges import Depth, Fraction, Width, check_fields
 from repose_jax.networks.blocks import (
     ResBlock, depth_to_space, group_norm, resample, space_to_depth)
 from repose_jax.networks.conv import Conv
-from repose_jax.networks.palette import Palette, Palettes
 from repose_jax.networks.warp import resize
 
 
@@ -58,7 +56,8 @@ class PainterConfig:
         person too; else the pose alone tells.
       in_range: what is painted stays within the range of pictures, so that P is a mixture of three
         pictures; else a little of a colour beyond white or black may do for much of another.
-      palette: what is painted may take the colours that the source has at its joints and limbs.
+      palette: how much of what is painted are the colours that the source has at its joints and limbs;
+        not in training, see `SampleConfig.palette`.
     """
 
     channels: tuple[Width, ...] = ()
@@ -68,7 +67,7 @@ class PainterConfig:
     scene: bool = added(False)
     scene_by_color: bool = added(False)
     in_range: bool = added(False)
-    palette: bool = added(False)
+    palette: Fraction = added(0.0)
 
     def __post_init__(self):
         check_fields(self, "model.network.painter")
@@ -82,14 +81,11 @@ class Painting:
       picture: P, in [-1, 1] units, not clipped.
       mask: m in [0, 1], where the aligned source is kept.
       scene: s in [0, 1], where the place is kept; zeros without `PainterConfig.scene`.
-      palette: share of each pixel in [0, 1] that has colours of the palette; zeros without
-        `PainterConfig.palette`.
     """
 
     picture: Float[Array, "batch height width 3"]
     mask: Float[Array, "batch height width 1"]
     scene: Float[Array, "batch height width 1"]
-    palette: Float[Array, "batch height width 1"]
 
 
 def with_scene(params: dict, patch: int) -> dict:
@@ -151,7 +147,7 @@ class Painter(nn.Module):
         maps: Float[Array, "batch h w maps"],
         source_maps: Float[Array, "batch h w maps"],
         aligned_maps: Float[Array, "batch h w maps"],
-        seen: Palette | None = None,
+        colours: tuple[Float[Array, "batch h w 3"], Float[Array, "batch"]] | None = None,
     ) -> Painting:
         """Paints.
 
@@ -162,7 +158,8 @@ class Painter(nn.Module):
           maps: of the target pose, at the finest level's resolution.
           source_maps: of the source pose, at the same resolution; as `place`.
           aligned_maps: `source_maps` under the finest flow.
-          seen: the source's colours; not looked at without `PainterConfig.palette`.
+          colours: the source's, of each cell, and whether they are told, see `palette`; not looked at
+            without `PainterConfig.palette`.
         """
         cfg, levels = self.config, len(self.config.channels)
 
@@ -175,8 +172,8 @@ class Painter(nn.Module):
         if cfg.scene:
             assert place is not None  # the network makes it for such a painter
             pictures.append(place)
-        told = [maps, aligned_maps, source_maps] if cfg.scene else [maps, aligned_maps]
-        h = jnp.concatenate([*(space_to_depth(x, self.patch) for x in pictures), *told], axis=-1)
+        seen = [maps, aligned_maps, source_maps] if cfg.scene else [maps, aligned_maps]
+        h = jnp.concatenate([*(space_to_depth(x, self.patch) for x in pictures), *seen], axis=-1)
         h = Conv(cfg.channels[0], (3, 3), name="stem")(h)
         skips = []
         for level in range(levels):
@@ -188,10 +185,6 @@ class Painter(nn.Module):
         for level in reversed(range(levels - 1)):
             h = jnp.concatenate([resample(h, "up"), skips.pop()], axis=-1)
             h = blocks(h, "up", level)
-        if cfg.palette:
-            assert seen is not None  # the network makes it for such a painter
-            more, *chosen = Palettes(cfg.groups, name="palette")(h, seen)
-            h = h + more
         h = nn.silu(group_norm(cfg.channels[0], cfg.groups, "head_norm")(h))
         h = depth_to_space(Conv(cfg.refine * self.patch**2, (3, 3), name="unfold")(h), self.patch)
         h = nn.silu(jnp.concatenate([h, *pictures], axis=-1))
@@ -202,9 +195,9 @@ class Painter(nn.Module):
         if cfg.in_range:
             painted = _RANGE * jnp.tanh(painted / _RANGE)
         if cfg.palette:
-            colours, share = (resize(x, (painted.shape[1], painted.shape[2])) for x in chosen)
-            taken = nn.sigmoid(share)
-            painted += taken * (colours - painted)
+            assert colours is not None  # the network makes them for such a painter
+            own, told = resize(colours[0], (painted.shape[1], painted.shape[2])), colours[1]
+            painted += cfg.palette * told[:, None, None, None] * (own - painted)
         # One logit's softmax against a third choice of 0 is its sigmoid.
         shares = nn.softmax(jnp.pad(logits, [(0, 0)] * 3 + [(0, 1)])) if cfg.scene else (
             nn.sigmoid(logits))
@@ -212,5 +205,4 @@ class Painter(nn.Module):
         picture = mask * aligned + (1 - mask - scene) * painted
         if cfg.scene:
             picture += scene * pictures[1]
-        of_palette = taken * (1 - mask - scene) if cfg.palette else jnp.zeros_like(mask)
-        return Painting(picture=picture, mask=mask, scene=scene, palette=of_palette)
+        return Painting(picture=picture, mask=mask, scene=scene)

@@ -122,7 +122,7 @@ def loss(
         source, target, batch["source_pose"], batch["target_pose"],
         skeleton) if objective.keep_place else (target, 1 - person)
     terms = picture_terms(painting.picture, answer, weight, objective)
-    if objective.repaint or objective.own_colours:
+    if objective.repaint:
         terms["repaint"] = repaint_term(painting, weight, objective)
     if objective.perceptual or objective.style:
         terms |= perceptual_terms(perception, painting.picture, answer, weight, person, seen,

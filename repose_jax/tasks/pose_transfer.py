@@ -32,7 +32,6 @@ from repose_jax.networks.facing import FacingConfig
 from repose_jax.networks.finer_cells import with_finer_cells
 from repose_jax.networks.network import NetworkConfig
 from repose_jax.networks.painter import with_scene
-from repose_jax.networks.palette import fresh_palettes
 from repose_jax.pose.skeleton import SKELETONS
 from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
@@ -218,10 +217,9 @@ def initial(
 ) -> Params:
     """The weights of a model to start from.
 
-    One whose painter keeps no scene may begin one that does (`repose_jax.networks.painter`), one whose
-    painter takes no colours from the photo one that does (`repose_jax.networks.palette`), one whose
-    flow starts flat one whose flow starts turned, and one of smaller pictures one whose cells have so
-    many times the pixels (`repose_jax.networks.finer_cells`).
+    One whose painter keeps no scene may begin one that does (`repose_jax.networks.painter`), one
+    whose flow starts flat one whose flow starts turned, and one of smaller pictures one whose cells
+    have so many times the pixels (`repose_jax.networks.finer_cells`).
 
     Args:
       init: the model, see `model_path`.
@@ -246,10 +244,6 @@ def initial(
     if ours.network.painter.scene and painter.channels and not painter.scene:
         grown = with_scene(params["painter"], theirs.network.unet.patch)
         params = {**params, "painter": grown}
-    if ours.network.painter.palette and painter.channels and not painter.palette:
-        fresh = fresh_palettes(
-            like["painter"]["palette"], ours.network.painter.groups, jax.random.key(0))
-        params = {**params, "painter": {**params["painter"], "palette": fresh}}
     if ours.network.rpa.initial == "turned" and (
             facing or theirs.network.rpa.initial != "turned"):
         params = with_facing(params, ours, facing)
