@@ -41,8 +41,10 @@ class TestPalette:
         """Joints and middles of limbs; beyond the edge it is the last cell's colours."""
         source = pose_of(right_knee=(5, 20), right_ankle=(7, 26), left_knee=(40, 12))
         target = pose_of(right_knee=(4, 2), right_ankle=(4, 14), left_knee=(12, 28))
-        colours, told = read(ramp(), source, target, MARKET14, SIDES)
-        assert told.tolist() == [1.0]
+        colours, reach = read(ramp(), source, target, MARKET14, SIDES)
+        np.testing.assert_allclose(reach[0, [2, 8, 14, 28], [4, 4, 4, 12], 0], 1, atol=1e-5)
+        np.testing.assert_allclose(reach[0, 8, 7, 0], np.exp(-9 / (2 * (0.045 * 32) ** 2)), rtol=1e-4)
+        assert float(reach[0, 31, 0, 0]) < 1e-3
         # At the knee its limb is as near as the joint itself.
         np.testing.assert_allclose(colours[0, 2, 4, :2], (5.5, 21.5), atol=0.4)
         np.testing.assert_allclose(colours[0, 8, 4, :2], (6, 23), atol=0.4)  # the middle of the shin
@@ -60,11 +62,11 @@ class TestPalette:
 
     def test_what_the_source_does_not_tell_has_no_say(self):
         target = pose_of(neck=(4, 4), right_wrist=(12, 28))
-        colours, told = read(ramp(), pose_of(neck=(6, 9)), target, MARKET14, (16, 8))
+        colours, _ = read(ramp(), pose_of(neck=(6, 9)), target, MARKET14, (16, 8))
         np.testing.assert_allclose(
             colours[0, ..., :2].reshape(-1, 2), np.tile((6, 9), (128, 1)), atol=0.3)
-        colours, told = read(ramp(), pose_of(), target, MARKET14, (16, 8))
-        assert told.tolist() == [0.0] and not colours.any()
+        assert not read(ramp(), pose_of(), target, MARKET14, (16, 8))[1].any()
+        assert not read(ramp(), target, pose_of(), MARKET14, (16, 8))[1].any()
 
 
 class TestInAPainter:
@@ -81,9 +83,9 @@ class TestInAPainter:
         own, half, all_of_it = (self.painted(share, -40.0, -40.0) for share in (0.0, 0.5, 1.0))
         np.testing.assert_allclose(half, (own + all_of_it) / 2, atol=1e-5)
         cells = SIZE[0] // 2, SIZE[1] // 2
-        colours, _ = read(SOURCE, poses(2), poses(3), MARKET14, cells)
-        np.testing.assert_allclose(
-            all_of_it, jax.image.resize(colours, (2, *SIZE, 3), "bilinear"), atol=1e-5)
+        colours, reach = (jax.image.resize(x, (2, *SIZE, x.shape[-1]), "bilinear") for x in read(
+            SOURCE, poses(2), poses(3), MARKET14, cells))
+        np.testing.assert_allclose(all_of_it, own + reach * (colours - own), atol=1e-5)
         assert float(jnp.abs(all_of_it - own).max()) > 0.1
 
     def test_what_is_kept_stays(self):

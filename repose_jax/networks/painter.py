@@ -147,7 +147,7 @@ class Painter(nn.Module):
         maps: Float[Array, "batch h w maps"],
         source_maps: Float[Array, "batch h w maps"],
         aligned_maps: Float[Array, "batch h w maps"],
-        colours: tuple[Float[Array, "batch h w 3"], Float[Array, "batch"]] | None = None,
+        colours: tuple[Float[Array, "batch h w 3"], Float[Array, "batch h w 1"]] | None = None,
     ) -> Painting:
         """Paints.
 
@@ -158,8 +158,8 @@ class Painter(nn.Module):
           maps: of the target pose, at the finest level's resolution.
           source_maps: of the source pose, at the same resolution; as `place`.
           aligned_maps: `source_maps` under the finest flow.
-          colours: the source's, of each cell, and whether they are told, see `palette`; not looked at
-            without `PainterConfig.palette`.
+          colours: the source's, of each cell, and how far the person reaches, see `palette`; not
+            looked at without `PainterConfig.palette`.
         """
         cfg, levels = self.config, len(self.config.channels)
 
@@ -196,8 +196,8 @@ class Painter(nn.Module):
             painted = _RANGE * jnp.tanh(painted / _RANGE)
         if cfg.palette:
             assert colours is not None  # the network makes them for such a painter
-            own, told = resize(colours[0], (painted.shape[1], painted.shape[2])), colours[1]
-            painted += cfg.palette * told[:, None, None, None] * (own - painted)
+            own, reach = (resize(x, (painted.shape[1], painted.shape[2])) for x in colours)
+            painted += cfg.palette * reach * (own - painted)
         # One logit's softmax against a third choice of 0 is its sigmoid.
         shares = nn.softmax(jnp.pad(logits, [(0, 0)] * 3 + [(0, 1)])) if cfg.scene else (
             nn.sigmoid(logits))

@@ -29,7 +29,7 @@ def palette(
     target_pose: Float[Array, "batch joints 3"],
     skeleton: Skeleton,
     cells: tuple[int, int],
-) -> tuple[Float[Array, "batch h w 3"], Float[Array, "batch"]]:
+) -> tuple[Float[Array, "batch h w 3"], Float[Array, "batch h w 1"]]:
     """The colours of a source's person in a target pose.
 
     Args:
@@ -41,7 +41,8 @@ def palette(
         are told.
 
     Returns:
-      (colours; 1 where the source's pose tells any place, else 0, with colours of 0).
+      (colours; how far the person reaches, 1 at its bones and 0 away from them, or everywhere if the
+      source's pose tells no place).
     """
     image_size = source.shape[1], source.shape[2]
     start, end = (skeleton.limb_indices[:, i] for i in range(2))
@@ -59,5 +60,5 @@ def palette(
     near = jnp.where(there, -distance2 / (2 * (_NEAR * image_size[0]) ** 2), _AWAY)
     known = places[..., 2] > 0
     weights = nn.softmax(near + jnp.where(known, 0.0, _NEVER)[..., None, None], axis=1)
-    told = known.any(axis=1).astype(jnp.float32)
-    return jnp.einsum("bphw,bpc,b->bhwc", weights, colours, told), told
+    reach = jnp.exp(jnp.where(there, near, -jnp.inf).max(axis=1)) * known.any(axis=1)[:, None, None]
+    return jnp.einsum("bphw,bpc->bhwc", weights, colours), reach[..., None]
