@@ -45,7 +45,7 @@ _INSET = 0.15
 # How much of trunk and of a head of its own counts as their middle, in half widths.
 _SOLID = 0.6
 # How far a mirrored point must face the camera, to be more than a rim (cosine).
-_FACES = 0.3
+_FACES = 0.7
 # A head of its own: from its middle down and up, in half widths, and its depth.
 _DOWN, _UP, _HEAD_DEPTH = 0.5, 0.9, 1.3
 
