@@ -130,6 +130,20 @@ class TestLoss:
             substeps=4, first=(False, False), batch=other)
 
 
+def test_the_first_step_begins_as_sampling_does(teacher):
+    """The painted picture under the settings of the teacher's sampler."""
+    way = jnp.asarray(stops(REFINES.evaluated(COSINE), 4))[jnp.zeros(2, int)]
+
+    def loss(sample):
+        return float(jax.jit(lambda: distilled(
+            RePoseModel(CONFIG), teacher, teacher, BATCH, way, jnp.ones(2, bool),
+            jax.random.split(jax.random.key(0), 2), sample)[0])())
+
+    plain = loss(REFINES)
+    for changed in ({"palette": 0.5}, {"keep": 2.0}):
+        assert loss(dataclasses.replace(REFINES, **changed)) != plain
+
+
 def experiment(teacher, images, **more):
     return DistillExperiment(
         teacher=str(teacher), data=DataConfig(path="people", identities=4, views=3), **more,
@@ -175,6 +189,10 @@ class TestTraining:
         with pytest.raises(UserError, match="predicts noise, which tells no picture"):
             experiment(tmp_path / "noise.safetensors", 8).task()
         save_model(tmp_path / "t.safetensors", CONFIG, teacher, {}, REFINES, np.float32)
+        part = dataclasses.replace(REFINES, source_weight=2.0, classifier_free_interval=(0.0, 0.5))
+        save_model(tmp_path / "part.safetensors", CONFIG, teacher, {}, part, np.float32)
+        with pytest.raises(UserError, match="classifier-free guidance in a part of its steps"):
+            experiment(tmp_path / "part.safetensors", 8).task()
         with pytest.raises(UserError, match="steps: is 900"):
             experiment(tmp_path / "t.safetensors", 8, steps=900).task()
         assert main(["train", "student", "--teacher", "nobody", "--output", str(tmp_path / "r")]) == 2

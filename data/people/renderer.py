@@ -107,8 +107,7 @@ class Render:
 def sample_identity(seed: int, identity: int, cloth: Cloth = "smooth") -> Identity:
     """Person number `identity` of a world; both are integers of at least 0.
 
-    With creased cloth some wear prints of more kinds, with loose cloth some wear wide clothes, too,
-    see `cloth`.
+    With cloth that is not smooth some wear prints of more kinds or wide clothes, see `cloth`.
     """
     rng = _generator(_IDENTITY, seed=seed, identity=identity)
     femininity = float(np.clip(rng.normal(0.5, 0.45), 0, 1))

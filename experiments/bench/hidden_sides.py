@@ -35,19 +35,17 @@ from repose_jax.pose.turned_flow import turned_flow
 _BATCH, _LEAST = 10, 50  # points that a pair must have to be counted
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 3))
 def moved(
-    model: RePoseModel, params: Params, batch: dict[str, Array], symmetric: bool | Array
+    model: RePoseModel, params: Params, batch: dict[str, Array], symmetric: bool
 ) -> tuple[Float[Array, "batch h w 2"], Float[Array, "batch h w"]]:
     """The flow in pixels, and the colour difference of what it moves to the target, of 255."""
     source, target = (to_signal(batch[name]) for name in ("source", "target"))
     poses = [batch[f"{name}_pose"] for name in ("source", "target")]
     size = source.shape[1], source.shape[2]
     turns = [angle(apply(Facing(), params["alignment"]["facing"], pose)) for pose in poses]
-    plain, mirrored = (turned_flow(
-        *poses, *turns, model.network.skeleton, size, size,
-        own_head=model.config.network.rpa.own_head, symmetric=way) for way in (False, True))
-    flow = jnp.where(symmetric, mirrored, plain)
+    flow = turned_flow(*poses, *turns, model.network.skeleton, size, size,
+                       own_head=model.config.network.rpa.own_head, symmetric=symmetric)
     return (flow * jnp.array(size[::-1]),
             127.5 * jnp.abs(warp(source, flow) - target).mean(axis=-1))
 

@@ -143,7 +143,8 @@ class Network(nn.Module):
     ) -> Alignment:
         """Encodes the source and aligns it to the target pose."""
         source_pose, target_pose = self._poses(source, source_pose, target_pose)
-        return self._aligned(source, source_pose, target_pose, dropout_keys)
+        person = self._person(source, source_pose)
+        return self.alignment(person, self.encoder(person, dropout_keys), source_pose, target_pose)
 
     def paint(
         self,
@@ -153,9 +154,10 @@ class Network(nn.Module):
     ) -> tuple[Painting, Alignment]:
         """Aligns the source and paints from it; only with a painter."""
         source_pose, target_pose = self._poses(source, source_pose, target_pose)
-        alignment = self._aligned(source, source_pose, target_pose, None)
+        person = self._person(source, source_pose)
+        alignment = self.alignment(person, self.encoder(person), source_pose, target_pose)
         maps = self._maps(target_pose, source)
-        return self._painted(source, alignment, source_pose, target_pose, maps), alignment
+        return self._painted(source, person, alignment, source_pose, target_pose, maps), alignment
 
     @nn.nowrap
     def completed(
@@ -166,10 +168,6 @@ class Network(nn.Module):
 
     def _poses(self, source, *poses):
         return tuple(self.completed(pose, (source.shape[1], source.shape[2])) for pose in poses)
-
-    def _aligned(self, source, source_pose, target_pose, dropout_keys) -> Alignment:
-        person = self._person(source, source_pose)
-        return self.alignment(person, self.encoder(person, dropout_keys), source_pose, target_pose)
 
     def _person(self, source, pose):
         """What is encoded and aligned; see `RPAConfig.spread`."""
@@ -184,7 +182,8 @@ class Network(nn.Module):
             return pidm_maps(pose, image_size)
         return pose_maps(pose, self.skeleton, self.config.unet.level_size(0, image_size), image_size)
 
-    def _painted(self, source, alignment: Alignment, source_pose, target_pose, maps) -> Painting:
+    def _painted(self, source, person, alignment: Alignment, source_pose, target_pose,
+                 maps) -> Painting:
         source_maps = self._maps(source_pose, source)
         aligned_maps = warp(source_maps, resize(alignment.flow, maps.shape[1:3]))
         features = [alignment.features[k] for k in level_features(self.config.unet)]
@@ -194,7 +193,6 @@ class Network(nn.Module):
         if self.config.painter.scene:
             place = without_person(source, source_pose, self.skeleton, shown)
         if self.config.painter.palette:
-            person = self._person(source, source_pose)
             colours = palette(person, source_pose, target_pose, self.skeleton, maps.shape[1:3])
         return self.painter(
             place, alignment.picture, features, maps, source_maps, aligned_maps, colours)
@@ -266,7 +264,8 @@ class Network(nn.Module):
         keys_values, injected = self.unet.condition(alignment.features)
         maps, picture = self._maps(target_pose, source), alignment.picture
         if self.painter is not None:
-            picture = self._painted(source, alignment, source_pose, target_pose, maps).picture
+            picture = self._painted(
+                source, person, alignment, source_pose, target_pose, maps).picture
         return Context(maps=maps, keys_values=keys_values, injected=injected,
                        picture=picture * cfg.rpa.copy, present=present)
 

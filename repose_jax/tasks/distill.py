@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import pathlib
 from typing import Any
@@ -22,9 +21,10 @@ from repose_jax.diffusion.time_grid import TimeGrid
 from repose_jax.models.model_config import check_place
 from repose_jax.models.pose_transfer import Batch, Params, RePoseModel
 from repose_jax.models.sample_config import SampleConfig
+from repose_jax.models.sampling import coloured, kept
 from repose_jax.models.weights import load_model
 from repose_jax.networks.place import in_place_of
-from repose_jax.tasks.pose_transfer import initial, pair_shapes, sample_picture
+from repose_jax.tasks.pose_transfer import initial, open_pairs, pair_shapes, sample_picture
 from repose_jax.tasks.task import Stream, Task, digest
 from repose_jax.training.config import LoopConfig
 
@@ -65,8 +65,8 @@ def student_sample(teacher: SampleConfig, steps: int, times: TimeGrid) -> Sample
 
     Classifier-free guidance is in what the student has learnt (Meng et al. 2023).
     """
-    return dataclasses.replace(teacher.unweighted(), steps=steps, times=times, sampler="ddim", eta=0.0,
-                               classifier_free_interval=(0.0, 1.0))
+    return dataclasses.replace(teacher.unweighted(), steps=steps, times=times, sampler="ddim",
+                               eta=0.0)
 
 
 class DistillTask(Task):
@@ -80,6 +80,9 @@ class DistillTask(Task):
         if self.config.prediction == "epsilon":
             raise UserError(experiment.teacher, "predicts noise, which tells no picture where there is "
                             "nothing else", "distil a model that predicts v or the picture")
+        if teacher.sample.classifier_free_interval != (0.0, 1.0):
+            raise UserError(experiment.teacher, "has classifier-free guidance in a part of its steps",
+                            "distil a model that has it in all of them, or none")
         check_place(experiment.keep_place, self.config)
         self.model, self._teacher = teacher.model, teacher.sample
         self.sample = student_sample(teacher.sample, experiment.steps, experiment.times)
@@ -94,12 +97,9 @@ class DistillTask(Task):
         return {"unet": self.model.init(key)["unet"]}
 
     def data(self, folder: pathlib.Path) -> Stream:
-        network, data = self.config.network, self.experiment.data
-        self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
-        return Stream(data.batches(self.source, self.loop.batch_size), self.source.identity,
-                      [("data", text) for text in self.source.notes],
-                      functools.partial(data.held_out_batches, self.loop.batch_size,
-                                        skeleton=network.skeleton, size=network.image_size))
+        self.source, stream = open_pairs(
+            self.experiment.data, self.config.network, self.loop.batch_size)
+        return stream
 
     def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
         return pair_shapes(self.config.network, self.loop.batch_size)
@@ -155,6 +155,8 @@ def distilled(
     """
     source, target = (model.encode(teacher, batch[name]) for name in ("source", "target"))
     poses = batch["source_pose"], batch["target_pose"]
+    # What sampling begins with and copies from is painted under the sampler's settings.
+    model, teacher, student = coloured(model, sample), kept(teacher, sample), kept(student, sample)
     (guided,), painted = model.guided_denoisers(teacher, source, *poses, sample.coefficients())
     if keep_place:
         target, _ = in_place_of(source, target, *poses, model.network.skeleton)

@@ -37,7 +37,7 @@ from repose_jax.networks.place import in_place_of
 from repose_jax.pose.head import head_map, head_of
 from repose_jax.pose.maps import map_count, person_map, pose_maps
 from repose_jax.tasks.pose_transfer import (
-    PARTS, initial, pair_shapes, sample_picture, with_facing)
+    PARTS, initial, open_pairs, pair_shapes, sample_picture, with_facing)
 from repose_jax.tasks.task import Stream, Task
 from repose_jax.training.config import LoopConfig
 
@@ -181,17 +181,14 @@ class PainterTask(Task):
         return made
 
     def data(self, folder: pathlib.Path) -> Stream:
-        network, data = self.config.network, self.experiment.data
         if self.experiment.objective.perceives:
             file = efficientnet_lite.published_file()
             self.frozen = efficientnet_lite.params_from_torch(read_state_dict(file), str(file))
-        self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
+        self.source, stream = open_pairs(
+            self.experiment.data, self.config.network, self.loop.batch_size,
+            flow=bool(self.experiment.objective.correspondence))
         self.given = self._trained(self._whole, jax.random.key(self.loop.seed))
-        flow = bool(self.experiment.objective.correspondence)
-        return Stream(data.batches(self.source, self.loop.batch_size, flow=flow),
-                      self.source.identity, [("data", text) for text in self.source.notes],
-                      functools.partial(data.held_out_batches, self.loop.batch_size, flow=flow,
-                                        skeleton=network.skeleton, size=network.image_size))
+        return stream
 
     def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
         shapes = pair_shapes(self.config.network, self.loop.batch_size)

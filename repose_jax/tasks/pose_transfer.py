@@ -108,13 +108,10 @@ class PoseTransferTask(Task):
         if self.config.latent and "first_stage" not in self._parts:
             raise UserError("first-stage", "is not given, and the model diffuses its latents",
                             "give --first-stage FILE, also to go on")
-        network, data = self.config.network, self.experiment.data
-        self.source = data.open("train", skeleton=network.skeleton, size=network.image_size)
-        return Stream(data.batches(self.source, self.loop.batch_size),
-                      self.source.identity | (self.guide.sha256 if self.guide else {}),
-                      [("data", text) for text in self.source.notes],
-                      functools.partial(data.held_out_batches, self.loop.batch_size,
-                                        skeleton=network.skeleton, size=network.image_size))
+        self.source, stream = open_pairs(
+            self.experiment.data, self.config.network, self.loop.batch_size)
+        judged = self.guide.sha256 if self.guide else {}
+        return dataclasses.replace(stream, identity={**stream.identity, **judged})
 
     def batch_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
         return pair_shapes(self.config.network, self.loop.batch_size)
@@ -197,6 +194,22 @@ def pair_shapes(network: NetworkConfig, count: int) -> dict[str, jax.ShapeDtypeS
     picture = jax.ShapeDtypeStruct((count, *network.image_size, 3), np.uint8)
     pose = jax.ShapeDtypeStruct((count, len(SKELETONS[network.skeleton].joints), 3), np.float32)
     return {"source": picture, "target": picture, "source_pose": pose, "target_pose": pose}
+
+
+def open_pairs(
+    data: DataConfig, network: NetworkConfig, count: int, flow: bool = False
+) -> tuple[PairSource, Stream]:
+    """The training pairs of a network, in batches of so many; with `flow` the true one is in them.
+
+    Raises:
+      UserError: the data cannot be used.
+    """
+    size = {"skeleton": network.skeleton, "size": network.image_size}
+    source = data.open("train", **size)
+    return source, Stream(
+        data.batches(source, count, flow=flow), source.identity,
+        [("data", text) for text in source.notes],
+        functools.partial(data.held_out_batches, count, flow=flow, **size))
 
 
 def guide_of(config: ExperimentConfig) -> Guide | None:
