@@ -14,6 +14,7 @@ from repose_jax.common.ranges import (
     Cloth, Framing, Heads, Natural, Positive, Range, Scene, Seed, Workers, check_fields)
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.cameras import by_one_camera
+from repose_jax.data.pairs.joined import joined
 from repose_jax.data.pairs.source import PairSource
 from repose_jax.data.pairs.stream import Batches, batches
 from repose_jax.data.pairs.subset import numbered, share_of
@@ -44,6 +45,9 @@ class DataConfig:
       cloth: "smooth" without folds; "creased", and prints of more kinds; or "loose", creased, in half
         of all cases wide, and long hair before the shoulders; only for "people".
       heads: "following" the trunk, mostly, or "turning" aside, too; only for "people".
+      also: a second source of pairs, "people" or a folder, to mix with `path`: photos with rendered
+        people. What is said here of one kind of data holds for those of the two that are of it.
+      also_share: how many of all pairs are of the second source.
       seed: of the order of the pairs, of the share, and of the rendered people.
     """
 
@@ -61,14 +65,21 @@ class DataConfig:
     framing: Framing = added("whole")
     cloth: Cloth = added("smooth")
     heads: Heads = added("following")
+    also: str = added("")
+    also_share: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = added(0.5)
     seed: Seed = 0
 
     def __post_init__(self):
         check_fields(self, "data")
+        if self.also and self.also == self.path:
+            raise UserError("data.also", f"is {self.also}, as data.path is", "leave it out")
 
     def open(self, split: str, *, skeleton: str | None = None,
              size: tuple[int, int] | None = None) -> PairSource:
         """The pictures and pairs; `skeleton`, `size` and errors are those of `open_dataset`."""
+        if split == "train" and self.also:
+            return joined(*(part.open(split, skeleton=skeleton, size=size) for part in self._parts),
+                          self.also_share, self.seed)
         if self.path == "people" and self.share != 1:
             raise UserError("data.share", "is of no use to rendered people",
                             "give --data.identities")
@@ -84,9 +95,21 @@ class DataConfig:
     def held_out(self, *, skeleton: str | None = None,
                  size: tuple[int, int] | None = None) -> PairSource:
         """The training pictures of those whom training leaves out; see `open`."""
+        if self.also:
+            return joined(*(part.held_out(skeleton=skeleton, size=size) for part in self._parts),
+                          self.also_share, self.seed)
         source = dataclasses.replace(self, share=1.0, hold_out=0).open(
             "train", skeleton=skeleton, size=size)
         return source.only(np.setdiff1d(np.arange(len(source)), self._kept(source)))
+
+    @property
+    def _parts(self) -> tuple[DataConfig, DataConfig]:
+        """What is said of each of the two sources, in the order of their pairs."""
+        one = {"also": "", "also_share": 0.5}
+        return tuple(
+            dataclasses.replace(self, **one, path=path) if path != "people" else
+            dataclasses.replace(self, **one, path=path, share=1.0, one_camera=False)
+            for path in (self.path, self.also))
 
     def _kept(self, source: PairSource) -> np.ndarray:
         """The pictures of those who are not held out, sorted."""
@@ -115,8 +138,8 @@ class DataConfig:
 
     @property
     def name(self) -> str:
-        """What model files call the data: the last part of the path."""
-        return pathlib.Path(self.path).name
+        """What model files call the data: the last part of the path, or of both."""
+        return "+".join(pathlib.Path(path).name for path in (self.path, self.also) if path)
 
     @property
     def people(self) -> dict[str, Any]:
@@ -145,7 +168,8 @@ class DataConfig:
         return ({"augment": self.augment.identity()} if self.augment.active else {}) | (
             {"share": self.share} if self.share != 1 else {}) | (
             {"hold_out": self.hold_out} if self.hold_out else {}) | (
-            {"one_camera": True} if self.one_camera else {}) | self.world.changes()
+            {"one_camera": True} if self.one_camera else {}) | (
+            {"also": self.also_share} if self.also else {}) | self.world.changes()
 
     def refuse_augment(self, what: str) -> None:
         """Raises UserError where augmentation is on, for a training that would ignore it."""
