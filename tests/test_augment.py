@@ -98,7 +98,8 @@ def test_each_epoch_changes_a_pair_in_its_own_way(people):
 def test_what_each_change_touches(people, name):
     before, after = changed(people, AugmentConfig().only(name))
     touched = {key for key in before if not np.array_equal(before[key], after[key])}
-    wanted = {"affine": set(before), "color": {"source", "target"}}.get(name, {"source"})
+    wanted = {"affine": set(before), "color": {"source", "target"},
+              "joints": {"source_pose"}}.get(name, {"source"})
     assert touched == wanted
     assert all(after[key].dtype == before[key].dtype for key in before)
 
@@ -110,6 +111,22 @@ def test_the_source_itself_stays(people):
     for i, (image, pose) in enumerate(zip(before, poses, strict=True)):
         np.testing.assert_array_equal(people.image(i), image)
         np.testing.assert_array_equal(people.pose(i), pose)
+
+
+def test_misplaced_joints_lie_around_their_places(people):
+    config = AugmentConfig(joints=1.0, joints_sigma=0.02)
+    before, after = changed(people, config, seeds=range(200))
+    shown = before["source_pose"][..., 2] > 0
+    gone = (after["source_pose"] - before["source_pose"])[..., :2]
+    np.testing.assert_allclose(gone[shown].std(axis=0), 0.02 * SIZE[0], rtol=0.1)
+    np.testing.assert_allclose(gone[shown].mean(axis=0), 0, atol=0.1)
+    np.testing.assert_array_equal(gone[~shown], 0)
+    np.testing.assert_array_equal(after["source_pose"][..., 2], before["source_pose"][..., 2])
+
+
+def test_estimators_refuse_misplaced_joints():
+    argv = ["train", "estimator-people", "--data.augment.joints", "0.5", "--output", "unused"]
+    assert main(argv) == 2
 
 
 def test_probabilities_are_those(people):
@@ -328,8 +345,8 @@ def test_the_configuration_is_kept_and_decides_the_run(capsys, tmp_path):
 
 def test_data_show(capsys, tmp_path, market):
     for data, options, cells in (
-            (str(market), ["--augment", "--augment.color", "0.5"], (9, 2)),
-            (str(market), ["--augment"], (8, 2)), ("people", ["--size", "32", "16"], (2, 1))):
+            (str(market), ["--augment", "--augment.color", "0.5"], (10, 2)),
+            (str(market), ["--augment"], (9, 2)), ("people", ["--size", "32", "16"], (2, 1))):
         path = tmp_path / "sheet.png"
         assert main(["data", "show", data, "--output", str(path), "--count", "2", *options]) == 0
         assert f"wrote {path}" in capsys.readouterr().out

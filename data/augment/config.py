@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from repose_jax.common.ranges import Fraction, Range, check_fields
 
 # In the order in which they are applied. New ones go to the end: places seed the random numbers.
-NAMES = ("background", "affine", "color", "occlude", "blur", "noise", "jpeg")
+NAMES = ("background", "affine", "color", "occlude", "blur", "noise", "jpeg", "joints")
 # After these a point of the body is elsewhere, or cannot be seen.
 _DISPLACING = ("background", "affine", "occlude")
 
@@ -47,6 +47,8 @@ class AugmentConfig:
       jpeg: probability of a JPEG compression of the source.
       jpeg_quality: the lowest quality, of 1 to 95. Blur, noise and JPEG come in the order of
         Real-ESRGAN's degradation (Wang et al. 2021).
+      joints: probability that the joints of the source's pose are misplaced, as an estimator's are.
+      joints_sigma: standard deviation of x and of y of each of them, in heights.
     """
 
     background: Fraction = 0.0
@@ -71,6 +73,8 @@ class AugmentConfig:
     noise_sigma: Annotated[float, Range(0, 0.5)] = 0.05
     jpeg: Fraction = 0.0
     jpeg_quality: Annotated[int, Range(1, 95)] = 20
+    joints: Fraction = 0.0
+    joints_sigma: Annotated[float, Range(0, 0.05)] = 0.005
 
     def __post_init__(self):
         check_fields(self, "augment")

@@ -116,10 +116,20 @@ def _jpeg(pair, probability, config, rng, skeleton, other):
     return _source_only(pair, rng.random() < probability, lambda image: compressed(image, quality))
 
 
+def _joints(pair, probability, config, rng, skeleton, other):
+    source, target = pair
+    if rng.random() >= probability:
+        return pair
+    pose = source.pose.copy()
+    misplaced = rng.normal(0, config.joints_sigma * source.image.shape[0], pose[:, :2].shape)
+    pose[:, :2] += misplaced * (pose[:, 2:] > 0)
+    return [source._replace(pose=pose), target]
+
+
 def _source_only(pair, happens, change):
     source, target = pair
     return [source._replace(image=change(source.image)) if happens else source, target]
 
 
 _CHANGES = {"background": _background, "affine": _affine, "color": _color, "occlude": _occlude,
-            "blur": _blur, "noise": _noise, "jpeg": _jpeg}
+            "blur": _blur, "noise": _noise, "jpeg": _jpeg, "joints": _joints}

@@ -162,6 +162,9 @@ class EstimatorTask(Task):
 
     def data(self, folder: pathlib.Path) -> Stream:
         data, denoiser = self.experiment.data, self.denoiser
+        if data.augment.joints:
+            raise UserError("data.augment.joints", "would teach an estimator wrong poses",
+                            "leave it out")
         source = data.open("train", skeleton=self.config.skeleton, size=self.config.image_size)
         self.shown = next(Guesses(batches(source, batch_size=self.loop.batch_size, seed=1),
                                   denoiser, self.experiment))
