@@ -66,6 +66,28 @@ class TestLosses:
         assert cost(half, 0 * half) == pytest.approx(0.2)
         assert cost(kept.at[:, 0].set(0), 0 * kept) == pytest.approx(0.4 * 0.75)
 
+    def test_heads_and_what_the_source_hides_may_be_painted_anew(self):
+        """As far as the true flow tells: of photos it is not known."""
+        batch = {"flow": jnp.zeros((1, 2, 2, 2)).at[0, 0].set(3.0),
+                 "seen": jnp.zeros((1, 2, 2), bool).at[0, 0, 0].set(True)}
+        head = jnp.zeros((1, 2, 2, 1)).at[0, 1, 1].set(0.75)
+        np.testing.assert_allclose(painter_task.shown_by(batch, head)[0, ..., 0], [[1, 0], [1, 0.25]])
+        np.testing.assert_allclose(painter_task.shown_by({}, head), 1 - head)
+
+    def test_only_photos_are_asked_for_in_the_source_s_place(self):
+        source, target = normal(1, 2, *SIZE, 3), normal(2, 2, *SIZE, 3)
+        pose = jnp.zeros((2, 14, 3))  # nobody anywhere: all is place
+        person = jnp.zeros((2, *SIZE, 1))
+        poses = {"source_pose": pose, "target_pose": pose}
+        seen = jnp.zeros((2, *SIZE), bool).at[0, 3, 4].set(True)
+        answer, shows = painter_task.answer_in_place(
+            {**poses, "seen": seen}, source, target, person, MARKET14)
+        np.testing.assert_array_equal(answer[0], target[0])
+        np.testing.assert_allclose(answer[1], source[1], atol=1e-5)
+        np.testing.assert_allclose(shows, 1)
+        photos, _ = painter_task.answer_in_place(poses, source, target, person, MARKET14)
+        np.testing.assert_allclose(photos, source, atol=1e-5)
+
     @pytest.mark.parametrize("dropped", [0.0, 1.0])
     def test_a_denoiser_may_learn_the_source_s_place(self, dropped):
         """Where no pose says that anybody stands anywhere, all is place: the answer is the source; and

@@ -51,9 +51,12 @@ class PaintingObjective:
       close_up: of the distance of EfficientNet-Lite0's features of the head alone, seen from nearer.
       perceived: share of height and of width that EfficientNet-Lite0 looks at, at a place drawn for
         each pair; its work grows with the square of it.
-      keep_place: ask for the target's person in the source's place, for pairs taken in two places.
+      keep_place: ask for the target's person in the source's place, for pairs taken in two places;
+        those of rendered people, whose true flow is known, are taken in one.
       repaint: of the share of the picture that is neither the aligned source nor its place. What is
         painted anew is smooth, and nearest to the target where the alignment is a pixel off.
+      spare_hidden: no such price on heads, nor on what the source hides, as far as the true flow tells:
+        what is aligned there is not what the target shows.
     """
 
     gradient: Weight = 0.5
@@ -72,6 +75,7 @@ class PaintingObjective:
     perceived: Annotated[float, Range(0, 1, open_low=True)] = added(1.0)
     head: Weight = added(0.0)
     close_up: Weight = added(0.0)
+    spare_hidden: bool = added(False)
 
     def __post_init__(self):
         check_fields(self, "objective")

@@ -36,6 +36,7 @@ from repose_jax.networks.discriminator import Discriminator
 from repose_jax.networks.place import in_place_of
 from repose_jax.pose.head import head_map, head_of
 from repose_jax.pose.maps import map_count, person_map, pose_maps
+from repose_jax.pose.skeleton import Skeleton
 from repose_jax.tasks.pose_transfer import (
     PARTS, initial, open_pairs, pair_shapes, sample_picture, with_facing)
 from repose_jax.tasks.task import Stream, Task
@@ -114,16 +115,19 @@ def loss(
     painting, alignment = model.paint(params, source, batch["source_pose"], batch["target_pose"])
     person, before = (person_map(batch[f"{name}_pose"], skeleton, image_size)
                       for name in ("target", "source"))
-    head = head_map(batch["target_pose"], skeleton, image_size) if objective.head else (
-        jnp.zeros_like(person))
-    counted = with_head(person, head, objective)
+    head = head_map(batch["target_pose"], skeleton, image_size) if (
+        objective.head or objective.spare_hidden) else jnp.zeros_like(person)
+    counted = with_head(person, head, objective) if objective.head else person
     weight = pixel_weights(counted, before, objective)
-    answer, seen = in_place_of(
-        source, target, batch["source_pose"], batch["target_pose"],
-        skeleton) if objective.keep_place else (target, 1 - person)
+    answer, seen = answer_in_place(
+        batch, source, target, person, skeleton) if objective.keep_place else (
+        target, 1 - person)
     terms = picture_terms(painting.picture, answer, weight, objective)
     if objective.repaint:
-        terms["repaint"] = repaint_term(painting, weight, objective)
+        priced = weight
+        if objective.spare_hidden:
+            priced = pixel_weights(person, before, objective) * shown_by(batch, head)
+        terms["repaint"] = repaint_term(painting, priced, objective)
     if objective.perceptual or objective.style:
         terms |= perceptual_terms(perception, painting.picture, answer, weight, person, seen,
                                   keys, objective.perceptual, objective.style,
@@ -141,6 +145,34 @@ def loss(
         terms |= adversarial_terms(params["discriminator"], painting.picture, target, alignment,
                                    maps, objective)
     return jnp.asarray(sum(terms.values())), terms
+
+
+def answer_in_place(
+    batch: Batch, source: Float[Array, "batch height width 3"],
+    target: Float[Array, "batch height width 3"], person: Float[Array, "batch height width 1"],
+    skeleton: Skeleton,
+) -> tuple[Float[Array, "batch height width 3"], Float[Array, "batch height width 1"]]:
+    """What is asked for where the source's place is to be kept.
+
+    Pairs whose true flow is known were taken in one place: of them the target itself.
+
+    Returns:
+      (the pictures, how far each pixel shows the place).
+    """
+    placed, shows = in_place_of(source, target, batch["source_pose"], batch["target_pose"], skeleton)
+    if "seen" not in batch:
+        return placed, shows
+    one = batch["seen"].any(axis=(1, 2))[:, None, None, None]
+    return jnp.where(one, target, placed), jnp.where(one, 1 - person, shows)
+
+
+def shown_by(batch: Batch, head: Float[Array, "batch height width 1"]) -> Float[
+        Array, "batch height width 1"]:
+    """How far the source shows what is at each pixel, as the true flow tells; nothing of heads."""
+    if "seen" not in batch:
+        return 1 - head
+    hidden = (batch["flow"] != 0).any(axis=-1) & ~batch["seen"]
+    return (1 - head) * ~hidden[..., None]
 
 
 class PainterTask(Task):
