@@ -173,6 +173,7 @@ def test_a_pose_may_come_from_another_photo(service, model):
     ({"target": {"skeleton": "openpose18", "joints": {"nose": [1e999, 0]}}}, "request: is not JSON"),
     ({"target": {"skeleton": "openpose18", "joints": {"tail": [1, 2]}}}, "target pose: "),
     ({"head": 2}, "request.head: is 2; give 0 to 1"),
+    ({"palette": -1}, "request.palette: is -1; give 0 to 1"),
     ({"seed": -1}, "request.seed: is -1; give 0 to 4294967295"),
     ({"steps": 0}, "steps: is 0; give 1 to "), ({"steps": True}, "request.steps: is True"),
     ({"steps": 10**400}, "request.steps: is a huge number"),
@@ -300,12 +301,13 @@ def test_the_pages_have_one_head(address):
     assert urllib.request.urlopen(f"{address}/example.png").headers["Content-Type"] == "image/png"
 
 
-@pytest.mark.parametrize("name", ["people", "market1501"])
+@pytest.mark.parametrize("name", ["people", "people-256", "market1501"])
 def test_the_bundled_models_take_their_own_settings(name):
     """As the page sends them: guidance where there are steps to guide, and none where there are not."""
     service = AppService([name])
     facts, = service.facts()["models"]
     settings = facts["settings"]
+    assert settings["palette"] == {"people-256": 0.4}.get(name, 0)
     assert (settings["head"] is None) == (name == "market1501")  # whose poses have no face
     if not settings["steps"]:
         with pytest.raises(UserError, match="has nothing to guide"):

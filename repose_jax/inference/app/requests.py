@@ -109,7 +109,7 @@ class PaintRequest:
       enlarge: how many times as large as it is painted the picture is to be.
       frame: see `PoseTransfer`.
       seed: the same seed gives the same picture.
-      steps, keep, head, source_weight: of the sampler; the model's own where they are None.
+      steps, keep, palette, head, source_weight: of the sampler; the model's own where they are None.
       target_weight, pif_weight: of the gradient guidance; the model's own where they are None.
       consent: a note on the consent of the person in the photo, which the picture carries.
     """
@@ -124,6 +124,7 @@ class PaintRequest:
     seed: Seed = 0
     steps: Natural | None = None
     keep: Finite | None = None
+    palette: Fraction | None = None
     head: Fraction | None = None
     source_weight: Finite | None = None
     target_weight: Weight | None = None

@@ -102,11 +102,13 @@ class AppService:
     def _facts_of(self, name: str) -> dict[str, Any]:
         transfer = self.transfer(name)
         skeleton, sample = transfer.skeleton, transfer.sample
+        paints = transfer.loaded.model.config.network.paints
         return {
             "name": name, "size": list(transfer.size), "skeleton": skeleton.name,
             "joints": list(skeleton.joints), "limbs": [list(limb) for limb in skeleton.limbs],
             "settings": {"steps": sample.steps,
-                         "keep": sample.keep if transfer.loaded.model.config.network.paints else None,
+                         "keep": sample.keep if paints else None,
+                         "palette": sample.palette if paints else None,
                          "head": sample.head if has_face(skeleton) else None,
                          "source_weight": sample.source_weight,
                          "target_weight": sample.guidance.target,
@@ -248,7 +250,8 @@ class AppService:
         if any(given(options).values()) and not sample.guidance.estimator:
             raise UserError("guidance", "is asked for, but the model names no pose estimator",
                             "give 0")
-        return options.over(sample, **given(request, "steps", "keep", "head", "source_weight"))
+        return options.over(sample, **given(
+            request, "steps", "keep", "palette", "head", "source_weight"))
 
 
 def in_frame(transfer: PoseTransfer, photo: UInt8[np.ndarray, "h w 3"], source: NamedPose,

@@ -1,7 +1,7 @@
 "use strict";
 /* The page: what is chosen, what the server is asked, what is shown. Poses are edited by
    editor.js, pictures are painted and shown by painting.js. */
-const SETTINGS = ["steps", "keep", "head", "source_weight", "target_weight", "pif_weight"];
+const SETTINGS = ["steps", "keep", "palette", "head", "source_weight", "target_weight", "pif_weight"];
 Object.assign(app, { facts: null, model: null, photo: null, size: null, preview: null, shown: null,
   step: null, job: null, stopped: false });
 const editors = {};
@@ -45,7 +45,7 @@ function guidable() {
   const steps = $("steps").value === "" ? app.model.settings.steps : Number($("steps").value);
   for (const name of ["target_weight", "pif_weight"]) $(name).disabled = !app.model.guided || !steps;
   // A model that paints no first picture, and one whose poses have no face.
-  for (const name of ["keep", "head"]) $(name).disabled = app.model.settings[name] === null;
+  for (const name of ["keep", "palette", "head"]) $(name).disabled = app.model.settings[name] === null;
 }
 
 async function usePhoto(photo) {
