@@ -20,9 +20,10 @@ from repose_jax.models.weights import load_facing, save_model
 from repose_jax.networks.apply import apply
 from repose_jax.networks.facing import Facing, FacingConfig, angle, fresh_facing
 from repose_jax.pose.flow import skeleton_flow
+from repose_jax.pose.cylinders import cylinders
 from repose_jax.pose.head_frame import has_head_frame
 from repose_jax.pose.skeleton import SKELETONS
-from repose_jax.pose.turned_flow import cylinders, turned_flow
+from repose_jax.pose.turned_flow import turned_flow
 from repose_jax.tasks.facing import FacingBatches, FacingExperiment
 from repose_jax.tasks.painter import PainterExperiment
 
@@ -255,9 +256,10 @@ class TestInAModel:
         with pytest.raises(UserError, match=wrong):
             _ = self.experiment(facing).task()._whole
 
-    def test_only_what_turns_has_a_hidden_side(self):
-        rpa = dataclasses.replace(CONFIG.network.rpa, symmetric=True)
-        with pytest.raises(UserError, match="rpa.symmetric"):
+    @pytest.mark.parametrize("what", ["symmetric", "layers"])
+    def test_only_what_turns_has_a_hidden_side_and_layers(self, what):
+        rpa = dataclasses.replace(CONFIG.network.rpa, **{what: True})
+        with pytest.raises(UserError, match=f"rpa.{what}"):
             check_model(dataclasses.replace(
                 CONFIG, network=dataclasses.replace(CONFIG.network, rpa=rpa)))
 

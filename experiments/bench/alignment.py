@@ -7,11 +7,11 @@ MODEL knows rendered people (preset people). The renderer knows where each point
 both pictures (repose_jax.data.people.correspondence). Over what both show, test people, a row of the
 Markdown table for no flow at all, for the skeleton flow, flat and of a body whose turn the renderer
 or, where the model's flow begins turned, its own `Facing` tells, without and with heads that turn by
-themselves, for each iteration of each level, coarse to fine, at the picture's resolution, and for the
-finest flow: the mean distance in pixels to the true place in the source with an interval of 95 % over
-people, and the share of pixels less than 2 away. Last, how much nearer the finest flow is than the one
-it began with. With `--within head` over the target's heads alone; with `--heads turning` of people
-whose heads turn aside.
+themselves, and with what the picture tells where the model asks it, for each iteration of each level,
+coarse to fine, at the picture's resolution, and for the finest flow: the mean distance in pixels to
+the true place in the source with an interval of 95 % over people, and the share of pixels less than 2
+away. Last, how much nearer the finest flow is than the one it began with. With `--within head` over
+the target's heads alone; with `--heads turning` of people whose heads turn aside.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from repose_jax.common.signal import to_signal
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import examples
 from repose_jax.data.people.source import RenderedPeople
@@ -34,16 +35,19 @@ from repose_jax.models.pose_transfer import Batch, Params, RePoseModel
 from repose_jax.models.weights import load_model
 from repose_jax.networks.apply import apply
 from repose_jax.networks.facing import Facing, angle
+from repose_jax.networks.place import shows_person
 from repose_jax.networks.warp import resize
 from repose_jax.pose.flow import skeleton_flow
 from repose_jax.pose.head import head_map
 from repose_jax.pose.head_frame import has_head_frame
+from repose_jax.pose.outline import Seen
 from repose_jax.pose.turned_flow import turned_flow
 
 _NEAR, _BATCH = 2.0, 20
 _LAST = "finest, at full resolution"
 # What the recurrence begins with, by `RPAConfig.initial` or, where that is turned, by its `own_head`.
 _BEGUN = {"zero": "none", "skeleton": "skeleton flow"}
+_LAYERED = "turned by the poses and the picture"
 _TURNED = {False: "turned by the poses", True: "turned by the poses, heads by themselves"}
 
 
@@ -68,6 +72,11 @@ def flows(model: RePoseModel, params: Params, batch: Batch,
         told = [angle(facing(pose)) for pose in poses]
         for own in (False, True) if has_head_frame(model.network.skeleton) else (False,):
             found[_TURNED[own]] = _turned(*poses, *told, model.network.skeleton, size, own)
+        if rpa.layers:
+            source = to_signal(jnp.asarray(batch["source"]))
+            seen = Seen(source, shows_person(source, poses[0], model.network.skeleton))
+            found[_LAYERED] = _turned(*poses, *told, model.network.skeleton, size, rpa.own_head,
+                                      rpa.symmetric, seen)
     counts: dict[int, int] = {}
     for step in alignment.trace:
         counts[step.level] = number = counts.get(step.level, 0) + 1
@@ -86,10 +95,11 @@ def _skeleton(source_pose, target_pose, skeleton, size):
     return skeleton_flow(source_pose, target_pose, skeleton, size, size)
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6))
-def _turned(source_pose, target_pose, source_turn, target_turn, skeleton, size, own_head=False):
+@functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))
+def _turned(source_pose, target_pose, source_turn, target_turn, skeleton, size, own_head=False,
+            symmetric=False, seen=None):
     return turned_flow(source_pose, target_pose, source_turn, target_turn, skeleton, size, size,
-                       own_head=own_head)
+                       own_head=own_head, symmetric=symmetric, seen=seen)
 
 
 def errors(model: RePoseModel, params: Params, people: RenderedPeople,
@@ -137,7 +147,8 @@ def main() -> None:
         near = np.mean([(row[name] < _NEAR).mean() for _, row in measured])
         print(f"| {name} | {mean.value:.2f} [{mean.low:.2f}, {mean.high:.2f}] | {near:.3f} |")
     rpa = network.rpa
-    begun = _TURNED[rpa.own_head] if rpa.initial == "turned" else _BEGUN[rpa.initial]
+    turned = _LAYERED if rpa.layers else _TURNED[rpa.own_head]
+    begun = turned if rpa.initial == "turned" else _BEGUN[rpa.initial]
     nearer = bootstrap.mean(np.array([row[begun].mean() - row[_LAST].mean() for _, row in measured]))
     print(f"\nthe finest flow is nearer than {begun!r} by {nearer.value:.2f} "
           f"[{nearer.low:.2f}, {nearer.high:.2f}] pixels")

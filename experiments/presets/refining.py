@@ -28,9 +28,9 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
     """The architecture for a skeleton; `scene` for one that keeps the source's place, `initial` where
     the flow begins, `finer` how many times 128x64 the pictures are, in the same cells, `photos` for
     what real photos need more than rendered ones: heads that turn by themselves, what is hidden looked
-    for on the person's other side, legs that go on beyond
-    the edge, cloth continued over a plain place, hair and cloth told from the place by their colours,
-    no colour beyond white or black."""
+    for on the person's other side, bodies as wide as the photo shows them and arms before or behind
+    them, legs that go on beyond the edge, cloth continued over a plain place, hair and cloth told from
+    the place by their colours, no colour beyond white or black."""
     return ModelConfig(
         network=NetworkConfig(
             image_size=(128 * finer, 64 * finer), skeleton=skeleton, cut_off_legs=photos,
@@ -38,7 +38,7 @@ def model(skeleton: str, scene: bool = False, initial: Initial = "skeleton",
                             refine=16, groups=16, dropout=0.0, resample_blocks=False),
             encoder_channels=(32, 48, 64),
             rpa=RPAConfig(iterations=3, initial=initial, own_head=photos, symmetric=photos,
-                          spread=photos, hidden=24, finest=1),
+                          layers=photos, spread=photos, hidden=24, finest=1),
             painter=PainterConfig(channels=(48, 96, 128), blocks=1, refine=16, groups=16,
                                   scene=scene, scene_by_color=photos, in_range=photos)),
         schedule=Schedule(kind="cosine"), prediction="x0", copy_fades=False)

@@ -131,13 +131,15 @@ def check_model(config: ModelConfig) -> None:
     turns = rpa.initial == "turned" and has_head_frame(SKELETONS[network.skeleton])
     need(not rpa.own_head or turns, "model.network.rpa.own-head", rpa.own_head,
          "leave it out, or give --model.network.rpa.initial turned and a skeleton with nose and ears")
-    need(not rpa.symmetric or rpa.initial == "turned", "model.network.rpa.symmetric", rpa.symmetric,
-         "leave it out, or give --model.network.rpa.initial turned")
+    for name in ("symmetric", "layers"):
+        need(not getattr(rpa, name) or rpa.initial == "turned", f"model.network.rpa.{name}", True,
+             "leave it out, or give --model.network.rpa.initial turned")
     painter = network.painter.channels
     need(len(painter) in (0, levels), "model.network.painter.channels", painter,
          f"give {levels} numbers, as many as the U-Net has levels, or none")
-    need(not (rpa.spread and config.latent), "model.network.rpa.spread", rpa.spread,
-         "leave it out; latents of a first stage have no colours of a place")
+    for name in ("spread", "layers"):
+        need(not (getattr(rpa, name) and config.latent), f"model.network.rpa.{name}", True,
+             "leave it out; latents of a first stage have no colours of a place")
     need(network.painter.scene or not network.painter.scene_by_color,
          "model.network.painter.scene-by-color", network.painter.scene_by_color,
          "leave it out, or give --model.network.painter.scene")

@@ -27,6 +27,7 @@ from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_
 from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.cut_off import with_cut_off_legs
 from repose_jax.pose.maps import pose_maps
+from repose_jax.pose.outline import Seen
 from repose_jax.pose.pidm_maps import pidm_maps
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 
@@ -144,7 +145,8 @@ class Network(nn.Module):
         """Encodes the source and aligns it to the target pose."""
         source_pose, target_pose = self._poses(source, source_pose, target_pose)
         person = self._person(source, source_pose)
-        return self.alignment(person, self.encoder(person, dropout_keys), source_pose, target_pose)
+        return self.alignment(person, self.encoder(person, dropout_keys), source_pose, target_pose,
+                              self._seen(source, source_pose))
 
     def paint(
         self,
@@ -155,7 +157,8 @@ class Network(nn.Module):
         """Aligns the source and paints from it; only with a painter."""
         source_pose, target_pose = self._poses(source, source_pose, target_pose)
         person = self._person(source, source_pose)
-        alignment = self.alignment(person, self.encoder(person), source_pose, target_pose)
+        alignment = self.alignment(person, self.encoder(person), source_pose, target_pose,
+                                   self._seen(source, source_pose))
         maps = self._maps(target_pose, source)
         return self._painted(source, person, alignment, source_pose, target_pose, maps), alignment
 
@@ -174,6 +177,12 @@ class Network(nn.Module):
         if not self.config.rpa.spread:
             return source
         return fill_in(source, shows_person(source, pose, self.skeleton))
+
+    def _seen(self, source, pose):
+        """What the source tells the alignment of its person; None where that does not ask."""
+        if not self.config.rpa.layers:
+            return None
+        return Seen(source, shows_person(source, pose, self.skeleton))
 
     def _maps(self, pose, source):
         """Pose maps at the finest level's resolution."""
@@ -260,7 +269,8 @@ class Network(nn.Module):
         `person` was encoded and is aligned; the place is that of `source`.
         """
         cfg = self.config
-        alignment = self.alignment(person, features, source_pose, target_pose)
+        alignment = self.alignment(person, features, source_pose, target_pose,
+                                   self._seen(source, source_pose))
         keys_values, injected = self.unet.condition(alignment.features)
         maps, picture = self._maps(target_pose, source), alignment.picture
         if self.painter is not None:

@@ -34,6 +34,7 @@ from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.flow import skeleton_flow
 from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.skeleton import Skeleton
+from repose_jax.pose.outline import Seen
 from repose_jax.pose.turned_flow import turned_flow
 
 Initial = Literal["zero", "skeleton", "turned"]
@@ -50,6 +51,9 @@ class RPAConfig:
       own_head: with "turned", heads turn as nose, eyes and ears tell, and not as the trunk does.
       symmetric: with "turned", what a source does not show of a person is looked for on the other side,
         as people and their clothes are mostly the same left and right.
+      layers: with "turned", the source's trunk, limbs and head reach to either side as far as the
+        picture shows the person there, where its place is plain; what an arm hides of the trunk is
+        looked for beside it, and trunk and arms do not mix where one is before the other.
       spread: encode and align the source with the colours of its person continued over a plain place
         around: what is looked for a little beside the body is then cloth and not the wall behind.
       hidden: channels of the recurrent state.
@@ -64,6 +68,7 @@ class RPAConfig:
     initial: Initial = "skeleton"
     own_head: bool = added(False)
     symmetric: bool = added(False)
+    layers: bool = added(False)
     spread: bool = added(False)
     hidden: Width = 32
     finest: Natural = added(0)
@@ -180,6 +185,7 @@ class RecurrentPoseAlignment(nn.Module):
         features: list[Float[Array, "batch _h _w _c"]],
         source_pose: Float[Array, "batch joints 3"],
         target_pose: Float[Array, "batch joints 3"],
+        seen: Seen | None = None,
     ) -> Alignment:
         cfg, image_size = self.config, (source.shape[1], source.shape[2])
         if not cfg.iterations:
@@ -197,7 +203,8 @@ class RecurrentPoseAlignment(nn.Module):
                 return jnp.zeros((source.shape[0], *size, 2), jnp.float32)
             if cfg.initial == "turned":
                 return turned_flow(*poses, *turns, self.skeleton, size, image_size,
-                                   own_head=cfg.own_head, symmetric=cfg.symmetric)
+                                   own_head=cfg.own_head, symmetric=cfg.symmetric,
+                                   seen=seen)
             return skeleton_flow(*poses, self.skeleton, size, image_size)
 
         aligned: dict[int, Array] = {}

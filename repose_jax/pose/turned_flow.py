@@ -1,43 +1,20 @@
-"""The skeleton flow of a body that turns (docs/method.md, equations 5', 5'' and 36)."""
+"""The skeleton flow of a body that turns (docs/method.md, equations 5', 5'', 36, 39 and 40)."""
 
 from __future__ import annotations
-
-import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from repose_jax.pose.axes import quarter_turn, rightwards
+from repose_jax.pose.arms_before import beside_arms, uncovered, without_hidden_arms
+from repose_jax.pose.axes import rightwards
 from repose_jax.pose.cells import grid, per_cell, segment_coordinates
-from repose_jax.pose.head_frame import head_frame
+from repose_jax.pose.cylinders import HEAD_DEPTH, body_of, cylinders, with_twins
 from repose_jax.pose.limb_match import matched
+from repose_jax.pose.outline import Seen, limb_outline, person_outline, to_outline
 from repose_jax.pose.skeleton import Skeleton
-from repose_jax.pose.stature import stature, trunk
 
-
-class Cylinders(NamedTuple):
-    """What a skeleton's body consists of for `turned_flow`: the trunk first, then limbs and head.
-
-    Attributes:
-      limbs: joint numbers of the limbs' ends, [limbs, 2].
-      radii: of trunk and limbs, parts of the stature, [1 + limbs].
-      depths: depth over width, [1 + limbs].
-      twins: which of trunk and limbs is whose mirror image, [1 + limbs].
-    """
-
-    limbs: np.ndarray
-    radii: np.ndarray
-    depths: np.ndarray
-    twins: np.ndarray
-
-
-# Half widths as parts of the stature, by a limb's far end (after the renderer's people, clothed).
-_RADII = {"knee": 0.045, "ankle": 0.03, "elbow": 0.03, "wrist": 0.022, "nose": 0.05, "head_top": 0.05}
-_HEAD = ("nose", "head_top")
-_TRUNK_RADIUS, _TRUNK_DEPTH = 0.1, 0.66
 # At the silhouette a cylinder's surface runs away from the eye: the flow stops short of it.
 _RIM = 0.97
 # The further it turns, the more a point is looked for inside the limb: one that misses shows the place.
@@ -46,48 +23,8 @@ _INSET = 0.15
 _SOLID = 0.6
 # How far a mirrored point must face the camera, to be more than a rim (cosine).
 _FACES = 0.7
-# A head of its own: from its middle down and up, in half widths, and its depth.
-_DOWN, _UP, _HEAD_DEPTH = 0.5, 0.9, 1.3
-
-
-@functools.cache
-def cylinders(skeleton: Skeleton, own_head: bool = False) -> Cylinders:
-    """The limbs that have a thickness; what joins the trunk's corners or the face's joints has none.
-
-    Args:
-      skeleton: names the limbs.
-      own_head: leave the limb out that ends in the head.
-    """
-    chosen = [limb for limb in skeleton.limbs
-              if _part(limb[1]) in _RADII and not (own_head and _part(limb[1]) in _HEAD)]
-    ends = np.array([[skeleton.index(joint) for joint in limb] for limb in chosen], np.int32)
-    twins = [ends.tolist().index(limb) for limb in skeleton.flip_order[ends].tolist()]
-    return Cylinders(
-        ends,
-        np.array([_TRUNK_RADIUS] + [_RADII[_part(limb[1])] for limb in chosen], np.float32),
-        np.array([_TRUNK_DEPTH] + [1.0] * len(chosen), np.float32),
-        np.array([0] + [1 + twin for twin in twins], np.int32))
-
-
-def _part(joint: str) -> str:
-    return joint.removeprefix("left_").removeprefix("right_")
-
-
-class _Body(NamedTuple):
-    """The cylinders of a pose, [*batch, parts], ends with 2 coordinates more.
-
-    Attributes:
-      start, end: of their axes, pixels.
-      known: whether the pose tells.
-      radius: half widths seen from the front, pixels.
-      turn: about their axes, radians.
-    """
-
-    start: Array
-    end: Array
-    known: Array
-    radius: Array
-    turn: Array
+# A limb reaches no further than its colour, but as far as this at least: sleeves have patterns.
+_SLENDER = 0.7
 
 
 def turned_flow(
@@ -101,6 +38,7 @@ def turned_flow(
     *,
     own_head: bool = False,
     symmetric: bool = False,
+    seen: Seen | None = None,
     spread: float = 0.03,
     background: float = 1e-3,
 ) -> Float[Array, "*batch h w 2"]:
@@ -118,16 +56,21 @@ def turned_flow(
       symmetric: a point of the trunk or of a head of its own that has turned away goes to its mirror
         image, left for right, where that faces the camera; a limb that the source does not show, to
         that of the other side.
+      seen: the picture of the source. Trunk, limbs and head reach no further to either side than it
+        shows the person; what an arm before the trunk hides is looked for beside it, and where one
+        covers the target's trunk the trunk has no say. Without, bodies are as wide as most people's
+        and nothing hides anything.
 
     Returns:
       As `skeleton_flow`.
     """
     parts = cylinders(skeleton, own_head)
-    there, here = (_body(pose, turn, parts, skeleton, image_size, own_head)
+    there, here = (body_of(pose, turn, skeleton, image_size, own_head)
                    for pose, turn in ((source, source_turn), (target, target_turn)))
     twinned = jnp.zeros_like(there.known, bool)
     if symmetric:
-        there, twinned = _with_twins(there, parts.twins)
+        shown = there if seen is None else without_hidden_arms(there, source_turn, skeleton, own_head)
+        there, twinned = with_twins(shown, parts.twins)
     reach = spread * image_size[0]
     pairs = matched(there.start, there.end, here.start, here.end, there.known * here.known, reach)
     scale = jnp.broadcast_to(pairs.scale, here.radius.shape)
@@ -137,13 +80,14 @@ def turned_flow(
         head = np.arange(len(depths) + 1) == len(depths)
         scale = jnp.where(head, there.radius / here.radius, scale)
         certain = jnp.where(head, there.known * here.known, certain)
-        depths, solid = np.append(depths, _HEAD_DEPTH), np.append(solid, _SOLID)
+        depths, solid = np.append(depths, HEAD_DEPTH), np.append(solid, _SOLID)
 
     source_wide, source_angle = _ellipse(there.turn, depths)
     target_wide, target_angle = _ellipse(here.turn, depths)
     turn = per_cell(source_angle - target_angle)
     inside = 1 - _INSET * jnp.sin((source_angle - target_angle) / 2) ** 2
-    source_radius = per_cell(inside * here.radius * source_wide * scale)
+    reach_there = here.radius * source_wide * scale
+    source_radius = per_cell(inside * reach_there)
     target_radius = per_cell(here.radius * target_wide)
 
     points = grid(size, image_size)
@@ -158,13 +102,22 @@ def turned_flow(
         mirrored, faces = _on_the_rim(-share, per_cell(source_angle + target_angle))
         hidden = (solid > 0)[:, None, None] & (towards < 0) & (faces > _FACES)
         around = jnp.where(twinned[..., None, None] | hidden, mirrored, around)
+    along = along * per_cell(pairs.stretch)
+    if seen is not None:
+        around = around * _shown_share(seen, there, reach_there, along, around > 0, solid)
     beside = (source_radius * around
               + per_cell(scale) * (across - share * target_radius))  # loose cloth stays as far out
-    along = along * per_cell(pairs.stretch)
 
     distance2, _ = segment_coordinates(points, here.start, here.end)
     distance = jax.nn.relu(jnp.sqrt(distance2 + 1e-6) - per_cell(here.radius * solid))
     weight = per_cell(certain) / (1.0 + distance**2 / reach**2) ** 3
+    if seen is not None:
+        free = beside_arms(seen, there, source_turn, reach_there[..., 0], beside[..., 0, :, :],
+                           along[..., 0, :, :], skeleton, own_head)
+        beside, along = (x.at[..., 0, :, :].set(trunk) for x, trunk in zip(
+            (beside, along), free, strict=True))
+        weight = weight.at[..., 0, :, :].multiply(
+            uncovered(here, target_turn, distance2, skeleton, own_head))
     total = jnp.sum(weight, axis=-3) + background
 
     def moved(axis):
@@ -176,36 +129,12 @@ def turned_flow(
     return jnp.stack([moved(0), moved(1)], axis=-1)
 
 
-def _body(pose, turn, parts, skeleton, image_size, own_head) -> _Body:
-    """The trunk from the hips' middle to the shoulders', the limbs, and a head of its own."""
-    torso = trunk(pose, skeleton)
-    starts, ends = (pose[..., parts.limbs[:, i], :] for i in range(2))
-    known = jnp.concatenate([torso.known[..., None], jnp.minimum(starts[..., 2], ends[..., 2])],
-                            axis=-1)
-    start = jnp.concatenate([torso.hips[..., None, :], starts[..., :2]], axis=-2)
-    end = jnp.concatenate([torso.shoulders[..., None, :], ends[..., :2]], axis=-2)
-    height = stature(pose, skeleton, image_size)
-    # A limb turns about its own axis with the body as far as it is upright.
-    rise = jnp.abs(end - start)[..., 1] / jnp.sqrt(jnp.sum((end - start) ** 2, axis=-1) + 1e-6)
-    body = _Body(start, end, known, parts.radii * height[..., None], turn[..., None] * rise)
-    if not own_head:
-        return body
-    head = head_frame(pose, turn, height, skeleton)
-    up = -head.radius[..., None] * quarter_turn(head.across)
-    own = _Body(head.centre - _DOWN * up, head.centre + _UP * up, head.known, head.radius, head.turn)
-    return _Body(*(jnp.concatenate([some, one[..., None, :] if i < 2 else one[..., None]],
-                                   axis=-2 if i < 2 else -1)
-                   for i, (some, one) in enumerate(zip(body, own, strict=True))))
-
-
-def _with_twins(body: _Body, twins: np.ndarray) -> tuple[_Body, Array]:
-    """A pose whose missing limbs are those of its other side, where it shows these, and which are."""
-    order = np.append(twins, np.arange(len(twins), body.known.shape[-1]))
-    twin = _Body(body.start[..., order, :], body.end[..., order, :],
-                 *(part[..., order] for part in (body.known, body.radius, body.turn)))
-    taken = (body.known == 0) & (twin.known > 0)
-    return _Body(*(jnp.where(taken[..., None] if ours.ndim > taken.ndim else taken, theirs, ours)
-                   for ours, theirs in zip(body, twin, strict=True))), taken
+def _shown_share(seen, body, reach, along, right, solid):
+    """How far of `reach` the picture shows the person and, of limbs, the limb's own colour."""
+    ends = body.start, body.end, reach
+    person = to_outline(person_outline(seen.person, *ends), along, right)
+    limb = to_outline(limb_outline(seen.picture, *ends), along, right)
+    return jnp.minimum(person, jnp.where(solid[:, None, None] > 0, 1.0, jnp.maximum(limb, _SLENDER)))
 
 
 def _on_the_rim(share, turn):

@@ -1,0 +1,203 @@
+"""Arms before the trunk: where they are, and the trunk beside them (docs/method.md, 40).
+
+A photo shows an arm where it hangs before the trunk, and not the cloth behind it. In another pose the
+arm is elsewhere: what it hid is looked for beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from repose_jax.pose.axes import rightwards
+from repose_jax.pose.cells import per_cell
+from repose_jax.pose.cylinders import Body, cylinders
+from repose_jax.pose.outline import Seen, limb_outline, nearest, to_outline
+from repose_jax.pose.skeleton import Skeleton
+
+# Rows along the trunk and places across, at which is told whether an arm lies there.
+_ROWS, _ACROSS = 17, 49
+# An upper arm covers the trunk from so far down on; a hand is so long: parts of upper arm and forearm.
+_SHOULDER, _HAND = 0.3, 0.6
+# How far from its bone an arm is looked for, in half widths of most people's; how wide it is at least,
+# and how much wider than its colour, for its edge.
+_THICK, _THIN, _EDGE = 1.8, 1.1, 0.25
+# Places next to each other of which one is moved so much further than the other, in half widths of the
+# trunk, are moved to two sides.
+_JUMP = 0.15
+# So much of a row must show the trunk, to stand for what an arm hides.
+_LEAST = 0.08
+# An arm that reaches further is of the trunk's colour, or hidden by it, and hides nothing of it.
+_ENDS = 0.95
+# From so far out on an arm beside the trunk is mistaken for it.
+_RIM = 0.5
+# How much further an arm is to the front or back by the side that it is on than by the body's turn.
+_APART = 2.0
+# Half of a trunk's depth, in its half widths: an arm behind no more than this is hidden.
+_DEPTH = 0.66
+# Where an arm of the target covers its trunk, in half widths of most people's.
+_COVER = 1.2
+
+
+class Arms(NamedTuple):
+    """Upper arms and forearms among `Cylinders`.
+
+    Attributes:
+      number: which they are, [arms].
+      side: 1 of the person's right, -1 of the left, [arms].
+      begins, ends: where an arm covers the trunk, parts of its bone from its start, [arms].
+    """
+
+    number: np.ndarray
+    side: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+
+
+@functools.cache
+def _arms(skeleton: Skeleton, own_head: bool) -> Arms:
+    joints = [skeleton.joints[end] for end in cylinders(skeleton, own_head).limbs[:, 1]]
+    chosen = [(1 + i, joint) for i, joint in enumerate(joints) if joint.endswith(("elbow", "wrist"))]
+    fore = np.array([joint.endswith("wrist") for _, joint in chosen])
+    return Arms(np.array([number for number, _ in chosen]),
+                np.array([1.0 if joint.startswith("right") else -1.0 for _, joint in chosen]),
+                np.where(fore, 0.0, _SHOULDER), np.where(fore, 1 + _HAND, 1.0))
+
+
+def _before(turn, arms):
+    """Whether arms are between the camera and the trunk of a body that faces so."""
+    turn = turn[..., None]
+    return jnp.cos(turn) + _APART * arms.side * jnp.sin(turn) > 0
+
+
+def without_hidden_arms(
+    body: Body, turn: Float[Array, "*batch"], skeleton: Skeleton, own_head: bool
+) -> Body:
+    """A body of which the arms that its trunk hides are not known, whatever the pose says: an estimator
+    tells where they are, but the picture does not show them.
+
+    Args:
+      body: of a pose.
+      turn: which way it faces, radians.
+      skeleton, own_head: as for `body_of`.
+    """
+    arms = _arms(skeleton, own_head)
+    start, axis = body.start[..., 0, :], body.end[..., 0, :] - body.start[..., 0, :]
+    middle = (body.start[..., arms.number, :] + body.end[..., arms.number, :]) / 2 - start[..., None, :]
+    length = jnp.sqrt(jnp.sum(axis**2, axis=-1) + 1e-6)
+    side = rightwards(axis / length[..., None])
+    across = jnp.sum(middle * side[..., None, :], axis=-1)
+    along = jnp.sum(middle * (axis / length[..., None])[..., None, :], axis=-1)
+    depth = _DEPTH * body.radius[..., :1]
+    behind = ~_before(turn, arms) & (jnp.abs(across) < depth) & (along > 0)
+    known = body.known[..., arms.number] * ~behind
+    return body._replace(known=body.known.at[..., arms.number].set(known))
+
+
+def uncovered(
+    body: Body, turn: Float[Array, "*batch"], squares: Float[Array, "*batch parts h w"],
+    skeleton: Skeleton, own_head: bool,
+) -> Float[Array, "*batch h w"]:
+    """How far each cell shows the trunk and not an arm before it, in [0, 1].
+
+    Args:
+      body: of a pose.
+      turn: which way it faces, radians.
+      squares: of the distances of the cells to its cylinders' axes, pixels^2.
+      skeleton, own_head: as for `body_of`.
+    """
+    arms = _arms(skeleton, own_head)
+    reach = per_cell(_COVER * body.radius[..., arms.number])
+    near = jnp.exp(-(squares[..., arms.number, :, :] / reach**2) ** 2)
+    there = _before(turn, arms) * body.known[..., arms.number]
+    return 1 - jnp.max(per_cell(there) * near, axis=-3)
+
+
+def beside_arms(
+    seen: Seen, body: Body, turn: Float[Array, "*batch"], reach: Float[Array, "*batch"],
+    across: Float[Array, "*batch h w"], along: Float[Array, "*batch h w"], skeleton: Skeleton,
+    own_head: bool,
+) -> tuple[Float[Array, "*batch h w"], Float[Array, "*batch h w"]]:
+    """Moves places on the trunk that an arm hides to the nearest in their row that it does not.
+
+    Args:
+      seen: the picture of the person.
+      body: of the person's pose.
+      turn: which way it faces, radians.
+      reach: half width of the trunk as it is turned, pixels.
+      across: of the places, to the picture's right of the trunk's axis, pixels.
+      along: from the trunk's start, pixels.
+      skeleton, own_head: as for `body_of`.
+
+    Returns:
+      `across` and `along`, changed for these alone.
+    """
+    start, axis = body.start[..., 0, :], body.end[..., 0, :] - body.start[..., 0, :]
+    length = jnp.sqrt(jnp.sum(axis**2, axis=-1) + 1e-6)
+    side = rightwards(axis / length[..., None])
+    shares = jnp.linspace(-1.0, 1.0, _ACROSS)
+    places = (start[..., None, None, :]
+              + jnp.linspace(0.0, 1.0, _ROWS)[:, None, None] * axis[..., None, None, :]
+              + (shares[:, None] * reach[..., None, None])[..., None, :, :] * side[..., None, None, :])
+    hidden = _on_arms(seen, body, turn, places, jnp.abs(shares) > _RIM, _arms(skeleton, own_head))
+    free = ~hidden & (nearest(seen.person, places)[0][..., 0] > 0.5)
+    # The nearest free place of its row, or of the nearest row that has enough of them, if any has.
+    rows, gaps = jnp.arange(_ROWS), jnp.abs(shares[:, None] - shares) + 1e3 * ~free[..., None, :]
+    nearest_free = shares[jnp.argmin(gaps, axis=-1)]
+    enough = jnp.mean(free, axis=-1) > _LEAST
+    row = jnp.argmin(jnp.abs(rows[:, None] - rows) + 1e3 * ~enough[..., None, :], axis=-1)
+    elsewhere = hidden & jnp.any(enough, axis=-1)[..., None, None]
+    to = jnp.where(elsewhere, jnp.take_along_axis(nearest_free, row[..., None], axis=-2), shares)
+    down = jnp.where(elsewhere, (row - rows)[..., None] / (_ROWS - 1), 0.0)
+    place = (jnp.clip(along / per_cell(length), 0.0, 1.0) * (_ROWS - 1),
+             (across / per_cell(reach) + 1) / 2 * (_ACROSS - 1))
+    inside = (place[1] >= 0) & (place[1] <= _ACROSS - 1)
+    to, down = _between(jnp.stack([to, jnp.broadcast_to(down, to.shape)]), *place)
+    return (jnp.where(inside, per_cell(reach) * to, across),
+            jnp.where(inside, along + per_cell(length) * down, along))
+
+
+def _on_arms(seen, body, turn, places, outside, arms) -> Bool[Array, "*batch rows across"]:
+    """Whether places lie on an arm that is before the trunk or, where they are `outside`, beside it."""
+    bones = (body.start[..., arms.number, :], body.end[..., arms.number, :])
+    begin, end = (bones[0] + part[:, None] * (bones[1] - bones[0]) for part in (arms.begins, arms.ends))
+    radius = body.radius[..., arms.number]
+    bone = end - begin
+    length = jnp.sqrt(jnp.sum(bone**2, axis=-1) + 1e-6)
+    direction = bone / length[..., None]
+    offset = places[..., None, :, :, :] - begin[..., None, None, :]
+    along, right = (jnp.sum(offset * way[..., None, None, :], axis=-1)
+                    for way in (direction, rightwards(direction)))
+    share = to_outline(limb_outline(seen.picture, begin, end, _THICK * radius), along, right > 0)
+    beyond = along - jnp.clip(along, 0.0, per_cell(length))
+    distance = jnp.sqrt(right**2 + beyond**2)
+    wide = jnp.maximum(_THICK * share, _THIN) + _EDGE
+    on = distance < per_cell(radius) * jnp.where(share < _ENDS, wide, 0.0)
+    there = _before(turn, arms)[..., None, None] | outside
+    return jnp.any(on & there & (body.known[..., arms.number] > 0)[..., None, None], axis=-3)
+
+
+def _between(tables, row, column):
+    """Two tables [2, *batch, rows, across] at rows and columns [*batch, h, w], linear between their
+    places, but for those between which one jumps, as from one side of an arm to the other: there the
+    nearest."""
+    rows, columns = tables.shape[-2:]
+    flat = tables.reshape(*tables.shape[:-2], -1)
+
+    def at(i, j):
+        number = (jnp.clip(i, 0, rows - 1) * columns + jnp.clip(j, 0, columns - 1)).astype(jnp.int32)
+        number = jnp.broadcast_to(number, (2, *number.shape))
+        found = jnp.take_along_axis(flat, number.reshape(*number.shape[:-2], -1), axis=-1)
+        return found.reshape(number.shape)
+
+    low, left = jnp.floor(row), jnp.floor(column)
+    down, right = row - low, column - left
+    corners = [at(low + i, left + j) for i in (0, 1) for j in (0, 1)]
+    shares = [(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right]
+    linear = sum(share * corner for share, corner in zip(shares, corners, strict=True))
+    apart = jnp.max(jnp.stack(corners), axis=0) - jnp.min(jnp.stack(corners), axis=0)
+    return jnp.where(jnp.max(apart, axis=0) < _JUMP, linear, at(jnp.round(row), jnp.round(column)))
