@@ -44,7 +44,8 @@ class DataConfig:
         ("any"); only for "people".
       cloth: "smooth" without folds; "creased", and prints of more kinds; or "loose", creased, in half
         of all cases wide, and long hair before the shoulders; only for "people".
-      heads: "following" the trunk, mostly, or "turning" aside, too; only for "people".
+      heads: "following" the trunk, mostly; "turning" aside, too; or "lifelike", turning, with faces as
+        photos have them; only for "people".
       also: a second source of pairs, "people" or a folder, to mix with `path`: photos with rendered
         people. What is said here of one kind of data holds for those of the two that are of it.
       also_share: how many of all pairs are of the second source.

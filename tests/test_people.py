@@ -9,6 +9,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.people import (
     body, garments, keypoints, poses, raycast, render, render_person, sample_identity, sample_view,
     scene)
+from repose_jax.data.people.face import face_colours
 from repose_jax.data.people.renderer import render_background
 from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
@@ -63,6 +64,32 @@ def test_heads_turn_and_nothing_else_is_drawn_anew():
     assert np.abs(drawn).max() <= 60 and np.abs(drawn).mean() > 20
     following = [sample_view(0, 5, view).angles[twist] for view in range(40)]
     assert np.abs(following).mean() < 15
+
+
+def test_a_lifelike_face_changes_nothing_but_the_head():
+    """And is mirrored about its middle; the same head has it whatever else is drawn."""
+    seen = 0
+    for number in range(8):
+        view = sample_view(0, number, 0, World(heads="lifelike"))
+        drawn, lifelike = (render(sample_identity(0, number, heads=heads), view, (128, 64))
+                           for heads in ("turning", "lifelike"))
+        np.testing.assert_array_equal(drawn.mask, lifelike.mask)
+        np.testing.assert_array_equal(drawn.poses["openpose18"], lifelike.poses["openpose18"])
+        differs = (drawn.image != lifelike.image).any(axis=-1)
+        y, x = np.nonzero(differs)
+        nose = drawn.true_joints["openpose18"][0]
+        if len(y):
+            seen += 1
+            assert np.hypot(x - nose[0], y - nose[1]).max() < 0.09 * 128
+    assert seen > 2
+    outfit = sample_identity(0, 0, heads="lifelike").outfit
+    angle, v = np.meshgrid(np.linspace(-0.9, 0.9, 31), np.linspace(0, 0.1, 21))
+    colours = face_colours(outfit, angle.ravel(), v.ravel()).reshape(*angle.shape, 3)
+    np.testing.assert_allclose(colours, colours[:, ::-1], atol=1e-6)
+    assert colours.min() >= 0 and colours.max() <= 1
+    eye = colours[np.argmin(np.abs(v[:, 0] - 0.07)), np.argmin(np.abs(angle[0] - 0.37))]
+    assert eye.max() < 0.5 * max(outfit.skin)
+
 
 
 def test_one_scene_for_all_views_of_a_person():

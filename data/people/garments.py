@@ -53,6 +53,7 @@ class Outfit:
         for what is cut to the body. Sleeves get half of it.
       flare: how far the hem of a skirt stands off, metres.
       locks: how far long hair falls before the shoulders, metres.
+      lifelike: whether the face is shaded as on photos, see `face`, or of flat shapes.
       shoes, shoe, sole, sock: one of `SHOES` and colours.
       hat_colour, bag, bag_colour, belt: further colours; bag is one of `BAGS`.
     """
@@ -86,6 +87,7 @@ class Outfit:
     drape: float = 0.0
     flare: float = 0.0
     locks: float = 0.0
+    lifelike: bool = False
 
 
 _SKINS = np.array(((0.96, 0.80, 0.69), (0.91, 0.72, 0.58), (0.80, 0.60, 0.45), (0.64, 0.44, 0.31),

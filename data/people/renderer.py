@@ -12,7 +12,7 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.people.body import (
     ANGLES, Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
 from repose_jax.data.people.figure import Figure, dress
-from repose_jax.common.ranges import Cloth
+from repose_jax.common.ranges import Cloth, Heads
 from repose_jax.data.image.resize import Window, letterbox, shifted, window
 from repose_jax.data.people.cloth import crease, in_print, loosened
 from repose_jax.data.people.framing import sample_framing
@@ -104,10 +104,13 @@ class Render:
         return np.concatenate([points * known, known], axis=-1).astype(np.float32)
 
 
-def sample_identity(seed: int, identity: int, cloth: Cloth = "smooth") -> Identity:
+def sample_identity(
+    seed: int, identity: int, cloth: Cloth = "smooth", heads: Heads = "following"
+) -> Identity:
     """Person number `identity` of a world; both are integers of at least 0.
 
-    With cloth that is not smooth some wear prints of more kinds or wide clothes, see `cloth`.
+    With cloth that is not smooth some wear prints of more kinds or wide clothes, see `cloth`; lifelike
+    heads have faces with shades, see `face`.
     """
     rng = _generator(_IDENTITY, seed=seed, identity=identity)
     femininity = float(np.clip(rng.normal(0.5, 0.45), 0, 1))
@@ -125,7 +128,7 @@ def sample_identity(seed: int, identity: int, cloth: Cloth = "smooth") -> Identi
         rng = _generator(_CLOTH, seed=seed, identity=identity)
         outfit = in_print(outfit, rng)
         outfit = loosened(outfit, rng) if cloth == "loose" else outfit
-    return Identity(body, outfit)
+    return Identity(body, dataclasses.replace(outfit, lifelike=heads == "lifelike"))
 
 
 def sample_view(seed: int, identity: int, view: int, world: World = World()) -> View:
@@ -145,7 +148,7 @@ def sample_view(seed: int, identity: int, view: int, world: World = World()) -> 
     if world.cloth != "smooth":
         rng = _generator(_CLOTH, seed=seed, identity=identity, view=view)
         drawn = dataclasses.replace(drawn, creases=int(rng.integers(1, 2**31)))
-    if world.heads == "turning":
+    if world.heads != "following":
         rng = _generator(_HEADS, seed=seed, identity=identity, view=view)
         angles = drawn.angles.copy()
         angles[ANGLES.index("neck_twist")] = rng.uniform(-_ASIDE, _ASIDE)
@@ -168,7 +171,7 @@ def _generator(purpose: int, **numbers: int) -> np.random.Generator:
 def render_person(seed: int, identity: int, view: int, size: tuple[int, int],
                   world: World = World()) -> Render:
     """Renders a sampled view (see `sample_view`) of a sampled person at a size (height, width)."""
-    return render(sample_identity(seed, identity, world.cloth),
+    return render(sample_identity(seed, identity, world.cloth, world.heads),
                   sample_view(seed, identity, view, world), size)
 
 

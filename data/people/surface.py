@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from repose_jax.data.people.face import bearded, face_colours
 from repose_jax.data.people.figure import MATERIALS, Figure
 from repose_jax.data.people.garments import Outfit, emblem_mask, paint
 from repose_jax.data.people.raycast import Hits
@@ -97,20 +98,8 @@ def _paint_yoke(outfit, u, v, angle, neck):
 
 
 def _paint_head(outfit, u, v, angle, neck):
-    skin, hair = np.asarray(outfit.skin, np.float32), np.asarray(outfit.hair_colour, np.float32)
     side = np.abs(angle)
-    colours = np.broadcast_to(skin, (len(v), 3)).copy()
-    cheeks = (side - 0.55) ** 2 / 0.09 + (v - 0.035) ** 2 / 6e-4 < 1
-    colours[cheeks] *= (1.0, 0.93, 0.92)
-    if outfit.beard:
-        colours[(v < 0.030) & (side < 1.5) & ((v < 0.012) | (side > 0.38) | (v > 0.022))] = hair
-    mouth = (side < 0.30) & (np.abs(v - 0.014) < 0.0055)
-    colours[mouth] = skin * (0.72, 0.45, 0.45)
-    white = ((side - 0.37) / 0.17) ** 2 + ((v - 0.070) / 0.0095) ** 2 < 1
-    colours[white] = 0.93
-    colours[((side - 0.37) / 0.085) ** 2 + ((v - 0.070) / 0.0085) ** 2 < 1] = 0.08
-    brow = (np.abs(side - 0.38) < 0.22) & (np.abs(v - 0.091 + 0.012 * (side - 0.38) ** 2) < 0.0045)
-    colours[brow] = hair * 0.8
+    colours = (face_colours if outfit.lifelike else _drawn_face)(outfit, angle, v)
     if outfit.glasses:
         ring = ((side - 0.37) / 0.26) ** 2 + ((v - 0.070) / 0.019) ** 2
         colours[(ring < 1.25) & (ring > 0.72)] = 0.05
@@ -119,7 +108,26 @@ def _paint_head(outfit, u, v, angle, neck):
     if outfit.hair == "bald":
         return colours
     hairline = 0.132 - 0.055 * np.clip(side - 0.55, 0, 1.0) - 0.11 * np.clip(side - 1.25, 0, 0.6)
-    colours[v > hairline] = hair
+    colours[v > hairline] = np.asarray(outfit.hair_colour, np.float32)
+    return colours
+
+
+def _drawn_face(outfit, angle, v):
+    """A face of flat shapes, as of a doll."""
+    skin, hair = np.asarray(outfit.skin, np.float32), np.asarray(outfit.hair_colour, np.float32)
+    side = np.abs(angle)
+    colours = np.broadcast_to(skin, (len(v), 3)).copy()
+    cheeks = (side - 0.55) ** 2 / 0.09 + (v - 0.035) ** 2 / 6e-4 < 1
+    colours[cheeks] *= (1.0, 0.93, 0.92)
+    if outfit.beard:
+        colours[bearded(side, v)] = hair
+    mouth = (side < 0.30) & (np.abs(v - 0.014) < 0.0055)
+    colours[mouth] = skin * (0.72, 0.45, 0.45)
+    white = ((side - 0.37) / 0.17) ** 2 + ((v - 0.070) / 0.0095) ** 2 < 1
+    colours[white] = 0.93
+    colours[((side - 0.37) / 0.085) ** 2 + ((v - 0.070) / 0.0085) ** 2 < 1] = 0.08
+    brow = (np.abs(side - 0.38) < 0.22) & (np.abs(v - 0.091 + 0.012 * (side - 0.38) ** 2) < 0.0045)
+    colours[brow] = hair * 0.8
     return colours
 
 

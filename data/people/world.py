@@ -19,7 +19,8 @@ class World:
         of other aspects, the same for all views of a person, see `framing`.
       cloth: "smooth", or "creased", with folds that are others in each view, or "loose", creased and in
         half of all cases wide, see `cloth`.
-      heads: "following" the trunk, mostly, or "turning" up to 60 degrees to either side.
+      heads: "following" the trunk, mostly; "turning" up to 60 degrees to either side; or "lifelike",
+        turning and with faces as photos have them, see `face`.
     """
 
     scene: Scene = "view"

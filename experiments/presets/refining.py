@@ -80,6 +80,6 @@ TAUGHT = dataclasses.replace(PAINTING, vacated=3.0, correspondence=0.05)
 PEOPLE = DataConfig(path="people", identities=3000, views=6, scene="person")
 # Of those who are no longer small in their pictures many are seen in part.
 LARGER_PEOPLE = dataclasses.replace(PEOPLE, identities=8000, views=4, framing="any", cloth="loose",
-                                    heads="turning",
+                                    heads="lifelike",
                                     augment=AugmentConfig(color=0.6, color_strength=0.25))
 OBJECTIVE = ObjectiveConfig(drop_source=0.0, draws=2, noise=NOISE)

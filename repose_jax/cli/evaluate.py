@@ -54,7 +54,8 @@ class EvaluateOptions:
       framing: "whole" for people from head to foot, "any" for parts of them, too; only for "people".
       cloth: "smooth"; "creased", with folds and more kinds of prints; or "loose", creased, often
         wide; only for "people".
-      heads: "following" the trunk, mostly, or "turning" aside, too; only for "people".
+      heads: "following" the trunk, mostly; "turning" aside, too; or "lifelike", turning, with faces as
+        photos have them; only for "people".
       all: print all scores; without it the few that decide, the files hold all.
       baselines: also score the trivial baselines.
       output: report as JSON; tables (.md, .tex), a page (.html) and the scores of each picture

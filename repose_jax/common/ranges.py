@@ -78,7 +78,8 @@ Width = Annotated[int, Range(1, 2**16)]  # of a layer
 Scene = Literal["view", "person"]  # of rendered people: anew in each picture, or each person's own
 Framing = Literal["whole", "any"]  # of rendered people: from head to foot, or also parts of them
 Cloth = Literal["smooth", "creased", "loose"]  # of rendered people
-Heads = Literal["following", "turning"]  # of rendered people: with the trunk, mostly, or also aside
+# Of rendered people: with the trunk, mostly; also aside; also aside, with faces that have shades.
+Heads = Literal["following", "turning", "lifelike"]
 Depth = Annotated[int, Range(1, 64)]  # in layers: each is compiled by itself
 
 
