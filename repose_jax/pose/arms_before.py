@@ -34,7 +34,7 @@ _LEAST = 0.08
 # An arm that reaches further is of the trunk's colour, or hidden by it, and hides nothing of it.
 _ENDS = 0.95
 # From so far out on an arm beside the trunk is mistaken for it.
-_RIM = 0.5
+_RIM = 0.25
 # How much further an arm is to the front or back by the side that it is on than by the body's turn.
 _APART = 2.0
 # Half of a trunk's depth, in its half widths: an arm behind no more than this is hidden.
