@@ -5,15 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from repose_jax.pose.arms_before import beside_arms, uncovered, without_hidden_arms
 from repose_jax.pose.cells import grid, segment_coordinates
-from repose_jax.pose.cylinders import body_of, cylinders
-from repose_jax.pose.outline import Seen, limb_outline, nearest, person_outline, to_outline
+from repose_jax.pose.cylinders import cylinders
+from repose_jax.pose.layers import (
+    Seen, arms_of, beside_arms, limb_outline, nearest, person_outline, to_outline, uncovered,
+    without_hidden_arms)
 from repose_jax.pose.skeleton import SKELETONS
-from repose_jax.pose.turned_flow import turned_flow
+from repose_jax.pose.turned_flow import body_of, turned_flow
 from test_turned_flow import PIXELS, SIZE, standing
 
 SKELETON = SKELETONS["openpose18"]
+ENDS = tuple(SKELETON.joints[end] for end in cylinders(SKELETON).limbs[:, 1])
+ARMS = arms_of(ENDS)
 EVERYWHERE = np.ones((*SIZE, 1), np.float32)
 CLOTH, SKIN = (-0.8, -0.2, 0.6), (0.7, 0.4, 0.2)
 
@@ -157,7 +160,7 @@ class TestArms:
         """Of the cells on the right upper arm and on the left one, from the side."""
         body, turn = self.body(turn)
         squares, _ = segment_coordinates(grid(SIZE, SIZE), body.start, body.end)
-        return np.asarray(uncovered(body, turn, squares, SKELETON, False))
+        return np.asarray(uncovered(body, turn, squares, ARMS))
 
     def test_the_near_arm_covers_the_trunk_and_the_far_one_does_not(self):
         """Facing the picture's right the person's right side is near; without their right arm nothing
@@ -171,7 +174,7 @@ class TestArms:
             turn = jnp.float32(np.pi / 2)
             body = body_of(jnp.asarray(one), turn, SKELETON, SIZE)
             squares, _ = segment_coordinates(grid(SIZE, SIZE), body.start, body.end)
-            found = np.asarray(uncovered(body, turn, squares, SKELETON, False))
+            found = np.asarray(uncovered(body, turn, squares, ARMS))
             assert (found[40, 32] > 0.99) == shown
             assert (found[40, 32] < 0.05) != shown
 
@@ -189,15 +192,14 @@ class TestArms:
                     pose[SKELETON.index(joint), 0] = x
             turn = jnp.float32(np.pi / 2)
             body = body_of(jnp.asarray(pose), turn, SKELETON, SIZE)
-            found = without_hidden_arms(body, turn, SKELETON, False)
-            ends = [SKELETON.joints[end] for end in cylinders(SKELETON).limbs[:, 1]]
-            numbers = np.array([1 + ends.index(joint) for joint in left])
+            found = without_hidden_arms(body, turn, ARMS)
+            numbers = np.array([1 + ENDS.index(joint) for joint in left])
             np.testing.assert_array_equal(found.known[numbers], known)
-            rest = np.delete(np.arange(len(ends) + 1), numbers)
+            rest = np.delete(np.arange(len(ENDS) + 1), numbers)
             np.testing.assert_array_equal(found.known[rest], body.known[rest])
         body, turn = self.body(0.0)
         np.testing.assert_array_equal(
-            without_hidden_arms(body, turn, SKELETON, False).known, body.known)
+            without_hidden_arms(body, turn, ARMS).known, body.known)
 
     def test_places_that_no_arm_hides_stay(self):
         """The right arm lies along the trunk's axis; its colour is skin."""
@@ -206,7 +208,7 @@ class TestArms:
         rows, columns = np.mgrid[0.0:12:1, -9:10:1]
         along, across = jnp.asarray(20.0 - rows), jnp.asarray(columns)
         moved, rows = beside_arms(with_skin(hidden), body, turn, jnp.float32(10.0), across, along,
-                                  SKELETON, False)
+                                  ARMS)
         np.testing.assert_allclose(rows, along, atol=1e-4)
         moved = np.asarray(moved)
         free = np.abs(columns) > 4.2
@@ -220,7 +222,7 @@ class TestArms:
         body, turn = self.body(0.0, ((32, 38), (32, 48)))
         across = jnp.arange(-9.0, 10.0)[None] * jnp.ones((3, 1))
         along = jnp.full(across.shape, 12.0)
-        moved = beside_arms(plain(), body, turn, jnp.float32(10.0), across, along, SKELETON, False)
+        moved = beside_arms(plain(), body, turn, jnp.float32(10.0), across, along, ARMS)
         np.testing.assert_allclose(moved, [across, along], atol=1e-5)
 
     def test_where_a_row_is_all_arm_the_nearest_other_is_looked_at(self):
@@ -230,7 +232,7 @@ class TestArms:
         columns = jnp.arange(-6.0, 7.0)[None] * jnp.ones((2, 1))
         along = jnp.array([[57.0 - 46], [57.0 - 48]]) * jnp.ones(columns.shape)
         moved, rows = beside_arms(with_skin(hidden), body, turn, jnp.float32(10.0), columns, along,
-                                  SKELETON, False)
+                                  ARMS)
         np.testing.assert_allclose(moved, columns, atol=0.3)
         y = 57 - np.asarray(rows)
         assert not hidden[np.rint(y).astype(int)].any() and np.all(np.abs(y - 47) < 5.5)

@@ -40,7 +40,7 @@ from repose_jax.networks.warp import resize
 from repose_jax.pose.flow import skeleton_flow
 from repose_jax.pose.head import head_map
 from repose_jax.pose.head_frame import has_head_frame
-from repose_jax.pose.outline import Seen
+from repose_jax.pose.layers import Seen
 from repose_jax.pose.turned_flow import turned_flow
 
 _NEAR, _BATCH = 2.0, 20

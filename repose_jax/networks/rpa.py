@@ -34,7 +34,7 @@ from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.flow import skeleton_flow
 from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.skeleton import Skeleton
-from repose_jax.pose.outline import Seen
+from repose_jax.pose.layers import Seen
 from repose_jax.pose.turned_flow import turned_flow
 
 Initial = Literal["zero", "skeleton", "turned"]

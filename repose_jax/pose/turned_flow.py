@@ -7,13 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from repose_jax.pose.arms_before import beside_arms, uncovered, without_hidden_arms
-from repose_jax.pose.axes import rightwards
+from repose_jax.pose.axes import quarter_turn, rightwards
+from repose_jax.pose.body import Body, with_twins
 from repose_jax.pose.cells import grid, per_cell, segment_coordinates
-from repose_jax.pose.cylinders import HEAD_DEPTH, body_of, cylinders, with_twins
+from repose_jax.pose.cylinders import cylinders
+from repose_jax.pose.head_frame import head_frame
+from repose_jax.pose.layers import (
+    Seen, arms_of, beside_arms, limb_outline, person_outline, to_outline, uncovered,
+    without_hidden_arms)
 from repose_jax.pose.limb_match import matched
-from repose_jax.pose.outline import Seen, limb_outline, person_outline, to_outline
 from repose_jax.pose.skeleton import Skeleton
+from repose_jax.pose.stature import stature, trunk
 
 # At the silhouette a cylinder's surface runs away from the eye: the flow stops short of it.
 _RIM = 0.97
@@ -23,6 +27,8 @@ _INSET = 0.15
 _SOLID = 0.6
 # How far a mirrored point must face the camera, to be more than a rim (cosine).
 _FACES = 0.7
+# A head of its own: from its middle down and up, in half widths, and its depth.
+_DOWN, _UP, _HEAD_DEPTH = 0.5, 0.9, 1.3
 # A limb reaches no further than its colour, but as far as this at least: sleeves have patterns.
 _SLENDER = 0.7
 
@@ -65,11 +71,12 @@ def turned_flow(
       As `skeleton_flow`.
     """
     parts = cylinders(skeleton, own_head)
+    arms = arms_of(tuple(skeleton.joints[end] for end in parts.limbs[:, 1]))
     there, here = (body_of(pose, turn, skeleton, image_size, own_head)
                    for pose, turn in ((source, source_turn), (target, target_turn)))
     twinned = jnp.zeros_like(there.known, bool)
     if symmetric:
-        shown = there if seen is None else without_hidden_arms(there, source_turn, skeleton, own_head)
+        shown = there if seen is None else without_hidden_arms(there, source_turn, arms)
         there, twinned = with_twins(shown, parts.twins)
     reach = spread * image_size[0]
     pairs = matched(there.start, there.end, here.start, here.end, there.known * here.known, reach)
@@ -80,7 +87,7 @@ def turned_flow(
         head = np.arange(len(depths) + 1) == len(depths)
         scale = jnp.where(head, there.radius / here.radius, scale)
         certain = jnp.where(head, there.known * here.known, certain)
-        depths, solid = np.append(depths, HEAD_DEPTH), np.append(solid, _SOLID)
+        depths, solid = np.append(depths, _HEAD_DEPTH), np.append(solid, _SOLID)
 
     source_wide, source_angle = _ellipse(there.turn, depths)
     target_wide, target_angle = _ellipse(here.turn, depths)
@@ -113,11 +120,11 @@ def turned_flow(
     weight = per_cell(certain) / (1.0 + distance**2 / reach**2) ** 3
     if seen is not None:
         free = beside_arms(seen, there, source_turn, reach_there[..., 0], beside[..., 0, :, :],
-                           along[..., 0, :, :], skeleton, own_head)
+                           along[..., 0, :, :], arms)
         beside, along = (x.at[..., 0, :, :].set(trunk) for x, trunk in zip(
             (beside, along), free, strict=True))
         weight = weight.at[..., 0, :, :].multiply(
-            uncovered(here, target_turn, distance2, skeleton, own_head))
+            uncovered(here, target_turn, distance2, arms))
     total = jnp.sum(weight, axis=-3) + background
 
     def moved(axis):
@@ -127,6 +134,40 @@ def turned_flow(
                 / image_size[1 - axis])
 
     return jnp.stack([moved(0), moved(1)], axis=-1)
+
+
+def body_of(
+    pose: Float[Array, "*batch joints 3"], turn: Float[Array, "*batch"], skeleton: Skeleton,
+    image_size: tuple[int, int], own_head: bool = False,
+) -> Body:
+    """The trunk from the hips' middle to the shoulders', the limbs, and a head of its own.
+
+    Args:
+      pose: x, y in pixels, visibility.
+      turn: which way the trunk faces, radians: 0 the camera, pi / 2 the picture's right.
+      skeleton: of the pose.
+      image_size: (height, width) of the picture.
+      own_head: whether the last cylinder is a head that turns as its own joints tell.
+    """
+    parts = cylinders(skeleton, own_head)
+    torso = trunk(pose, skeleton)
+    starts, ends = (pose[..., parts.limbs[:, i], :] for i in range(2))
+    known = jnp.concatenate([torso.known[..., None], jnp.minimum(starts[..., 2], ends[..., 2])],
+                            axis=-1)
+    start = jnp.concatenate([torso.hips[..., None, :], starts[..., :2]], axis=-2)
+    end = jnp.concatenate([torso.shoulders[..., None, :], ends[..., :2]], axis=-2)
+    height = stature(pose, skeleton, image_size)
+    # A limb turns about its own axis with the body as far as it is upright.
+    rise = jnp.abs(end - start)[..., 1] / jnp.sqrt(jnp.sum((end - start) ** 2, axis=-1) + 1e-6)
+    body = Body(start, end, known, jnp.asarray(parts.radii) * height[..., None], turn[..., None] * rise)
+    if not own_head:
+        return body
+    head = head_frame(pose, turn, height, skeleton)
+    up = -head.radius[..., None] * quarter_turn(head.across)
+    own = Body(head.centre - _DOWN * up, head.centre + _UP * up, head.known, head.radius, head.turn)
+    return Body(*(jnp.concatenate([some, one[..., None, :] if i < 2 else one[..., None]],
+                                  axis=-2 if i < 2 else -1)
+                  for i, (some, one) in enumerate(zip(body, own, strict=True))))
 
 
 def _shown_share(seen, body, reach, along, right, solid):

@@ -1,7 +1,8 @@
-"""Arms before the trunk: where they are, and the trunk beside them (docs/method.md, 40).
+"""How wide a photo shows a person, and arms before the trunk (docs/method.md, 39 and 40).
 
-A photo shows an arm where it hangs before the trunk, and not the cloth behind it. In another pose the
-arm is elsewhere: what it hid is looked for beside it.
+A pose says where bones are, not how thick a person is around them, nor that a spine lies at the back
+of a trunk that is seen from the side. And a photo shows an arm where it hangs before the trunk, not the
+cloth behind it: in another pose, what it hid is looked for beside it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from repose_jax.pose.axes import rightwards
+from repose_jax.pose.body import Body
 from repose_jax.pose.cells import per_cell
-from repose_jax.pose.cylinders import Body, cylinders
-from repose_jax.pose.outline import Seen, limb_outline, nearest, to_outline
-from repose_jax.pose.skeleton import Skeleton
 
+# At how many places along a bone, and how often on the way out from there, the picture is asked.
+_ALONG, _OUT = 9, 12
+# What differs from the bone's own colour by more than this, in [-1, 1], is no longer the limb.
+_ALIKE = 0.3
 # Rows along the trunk and places across, at which is told whether an arm lies there.
 _ROWS, _ACROSS = 17, 49
 # An upper arm covers the trunk from so far down on; a hand is so long: parts of upper arm and forearm.
@@ -43,6 +46,113 @@ _DEPTH = 0.66
 _COVER = 1.2
 
 
+class Seen(NamedTuple):
+    """What a picture tells of a person beside their pose.
+
+    Attributes:
+      picture: in [-1, 1].
+      person: how far each pixel shows the person, in [0, 1].
+    """
+
+    picture: Float[Array, "*batch height width channels"]
+    person: Float[Array, "*batch height width 1"]
+
+
+class Outline(NamedTuple):
+    """How far a picture shows a person, or one limb, beside each bone.
+
+    Attributes:
+      share: of the way out that was asked for, in [0, 1], at places along the bone from its start to
+        its end; the last axis is left and right, [*batch, bones, places, 2].
+      length: of the bone, pixels, [*batch, bones].
+    """
+
+    share: Float[Array, "*batch bones places 2"]
+    length: Float[Array, "*batch bones"]
+
+
+def person_outline(
+    person: Float[Array, "*batch height width 1"], start: Float[Array, "*batch bones 2"],
+    end: Float[Array, "*batch bones 2"], radius: Float[Array, "*batch bones"],
+) -> Outline:
+    """Goes out from the bones to both sides until the person ends.
+
+    Args:
+      person: how far each pixel shows the person, in [0, 1].
+      start, end: of the bones, pixels.
+      radius: how far to go, pixels. Beyond the picture's edge a person goes on.
+    """
+    _, out, inside = _asked(person, start, end, radius)
+    return _outline(jnp.where(inside, out[..., 0], 1.0), start, end)
+
+
+def limb_outline(
+    picture: Float[Array, "*batch height width channels"], start: Float[Array, "*batch bones 2"],
+    end: Float[Array, "*batch bones 2"], radius: Float[Array, "*batch bones"],
+) -> Outline:
+    """Goes out from the bones to both sides as long as the colour is the bone's own.
+
+    Args:
+      picture: in [-1, 1].
+      start, end, radius: as for `person_outline`.
+    """
+    own, out, inside = _asked(picture, start, end, radius)
+    apart = jnp.mean(jnp.abs(out - own), axis=-1)
+    return _outline((inside & (apart < _ALIKE)).astype(picture.dtype), start, end)
+
+
+def _outline(shown, start, end) -> Outline:
+    return Outline(jnp.mean(jnp.cumprod(shown, axis=-1), axis=-1), _length(end - start))
+
+
+def _length(bone):
+    return jnp.sqrt(jnp.sum(bone**2, axis=-1) + 1e-6)
+
+
+def _asked(values, start, end, radius):
+    """Values on the bones [*batch, bones, places, 1, 1, c], those on the way out [*batch, bones,
+    places, 2, steps, c], and whether the latter lie inside the picture."""
+    bone = end - start
+    out = (jnp.arange(_OUT) + 0.5) / _OUT * radius[..., None]
+    both = jnp.stack([-out, out], axis=-2)[..., None, :, :, None]
+    along = jnp.linspace(0.0, 1.0, _ALONG)[:, None] * bone[..., None, :] + start[..., None, :]
+    along = along[..., None, None, :]
+    side = rightwards(bone / _length(bone)[..., None])[..., None, None, None, :]
+    return (nearest(values, along)[0], *nearest(values, along + both * side))
+
+
+def nearest(
+    values: Float[Array, "*batch height width c"], places: Float[Array, "*batch *places 2"]
+) -> tuple[Float[Array, "*batch *places c"], Bool[Array, "*batch *places"]]:
+    """The nearest pixels of places, those of the edge for what lies outside, and what lies inside."""
+    *batch, height, width, channels = values.shape
+    x, y = (jnp.round(places[..., i]).astype(jnp.int32) for i in (0, 1))
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    number = jnp.clip(y, 0, height - 1) * width + jnp.clip(x, 0, width - 1)
+    found = jnp.take_along_axis(values.reshape(*batch, height * width, channels),
+                                number.reshape(*batch, -1, 1), axis=-2)
+    return found.reshape(*number.shape, channels), inside
+
+
+def to_outline(
+    seen: Outline, along: Float[Array, "*batch bones h w"], right: Bool[Array, "*batch bones h w"]
+) -> Float[Array, "*batch bones h w"]:
+    """The share of the way out at places along the bones, linear between those that were asked.
+
+    Args:
+      seen: of a person.
+      along: how far from a bone's start, pixels; before it and beyond its end as at these.
+      right: to which side.
+    """
+    place = jnp.clip(along / per_cell(seen.length), 0.0, 1.0) * (_ALONG - 1)
+    total = jnp.zeros_like(place)
+    for number in range(_ALONG):
+        left_share, right_share = (per_cell(seen.share[..., number, side]) for side in (0, 1))
+        near = jnp.maximum(1 - jnp.abs(place - number), 0.0)
+        total += near * jnp.where(right, right_share, left_share)
+    return total
+
+
 class Arms(NamedTuple):
     """Upper arms and forearms among `Cylinders`.
 
@@ -59,9 +169,9 @@ class Arms(NamedTuple):
 
 
 @functools.cache
-def _arms(skeleton: Skeleton, own_head: bool) -> Arms:
-    joints = [skeleton.joints[end] for end in cylinders(skeleton, own_head).limbs[:, 1]]
-    chosen = [(1 + i, joint) for i, joint in enumerate(joints) if joint.endswith(("elbow", "wrist"))]
+def arms_of(ends: tuple[str, ...]) -> Arms:
+    """The arms among a trunk's cylinder and others, by the joints at these others' far ends."""
+    chosen = [(1 + i, joint) for i, joint in enumerate(ends) if joint.endswith(("elbow", "wrist"))]
     fore = np.array([joint.endswith("wrist") for _, joint in chosen])
     return Arms(np.array([number for number, _ in chosen]),
                 np.array([1.0 if joint.startswith("right") else -1.0 for _, joint in chosen]),
@@ -75,7 +185,7 @@ def _before(turn, arms):
 
 
 def without_hidden_arms(
-    body: Body, turn: Float[Array, "*batch"], skeleton: Skeleton, own_head: bool
+    body: Body, turn: Float[Array, "*batch"], arms: Arms
 ) -> Body:
     """A body of which the arms that its trunk hides are not known, whatever the pose says: an estimator
     tells where they are, but the picture does not show them.
@@ -83,9 +193,8 @@ def without_hidden_arms(
     Args:
       body: of a pose.
       turn: which way it faces, radians.
-      skeleton, own_head: as for `body_of`.
+      arms: among its cylinders.
     """
-    arms = _arms(skeleton, own_head)
     start, axis = body.start[..., 0, :], body.end[..., 0, :] - body.start[..., 0, :]
     middle = (body.start[..., arms.number, :] + body.end[..., arms.number, :]) / 2 - start[..., None, :]
     length = jnp.sqrt(jnp.sum(axis**2, axis=-1) + 1e-6)
@@ -99,8 +208,7 @@ def without_hidden_arms(
 
 
 def uncovered(
-    body: Body, turn: Float[Array, "*batch"], squares: Float[Array, "*batch parts h w"],
-    skeleton: Skeleton, own_head: bool,
+    body: Body, turn: Float[Array, "*batch"], squares: Float[Array, "*batch parts h w"], arms: Arms,
 ) -> Float[Array, "*batch h w"]:
     """How far each cell shows the trunk and not an arm before it, in [0, 1].
 
@@ -108,9 +216,8 @@ def uncovered(
       body: of a pose.
       turn: which way it faces, radians.
       squares: of the distances of the cells to its cylinders' axes, pixels^2.
-      skeleton, own_head: as for `body_of`.
+      arms: among its cylinders.
     """
-    arms = _arms(skeleton, own_head)
     reach = per_cell(_COVER * body.radius[..., arms.number])
     near = jnp.exp(-(squares[..., arms.number, :, :] / reach**2) ** 2)
     there = _before(turn, arms) * body.known[..., arms.number]
@@ -119,8 +226,7 @@ def uncovered(
 
 def beside_arms(
     seen: Seen, body: Body, turn: Float[Array, "*batch"], reach: Float[Array, "*batch"],
-    across: Float[Array, "*batch h w"], along: Float[Array, "*batch h w"], skeleton: Skeleton,
-    own_head: bool,
+    across: Float[Array, "*batch h w"], along: Float[Array, "*batch h w"], arms: Arms,
 ) -> tuple[Float[Array, "*batch h w"], Float[Array, "*batch h w"]]:
     """Moves places on the trunk that an arm hides to the nearest in their row that it does not.
 
@@ -131,7 +237,7 @@ def beside_arms(
       reach: half width of the trunk as it is turned, pixels.
       across: of the places, to the picture's right of the trunk's axis, pixels.
       along: from the trunk's start, pixels.
-      skeleton, own_head: as for `body_of`.
+      arms: among its cylinders.
 
     Returns:
       `across` and `along`, changed for these alone.
@@ -143,7 +249,7 @@ def beside_arms(
     places = (start[..., None, None, :]
               + jnp.linspace(0.0, 1.0, _ROWS)[:, None, None] * axis[..., None, None, :]
               + (shares[:, None] * reach[..., None, None])[..., None, :, :] * side[..., None, None, :])
-    hidden = _on_arms(seen, body, turn, places, jnp.abs(shares) > _RIM, _arms(skeleton, own_head))
+    hidden = _on_arms(seen, body, turn, places, jnp.abs(shares) > _RIM, arms)
     free = ~hidden & (nearest(seen.person, places)[0][..., 0] > 0.5)
     # The nearest free place of its row, or of the nearest row that has enough of them, if any has.
     rows, gaps = jnp.arange(_ROWS), jnp.abs(shares[:, None] - shares) + 1e3 * ~free[..., None, :]
