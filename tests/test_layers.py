@@ -201,6 +201,12 @@ class TestArms:
         np.testing.assert_array_equal(
             without_hidden_arms(body, turn, ARMS).known, body.known)
 
+    def test_of_a_trunk_that_is_not_known_nothing_is_hidden(self):
+        body, turn = self.body(np.pi / 2)
+        body = body._replace(known=body.known.at[0].set(0))
+        np.testing.assert_array_equal(
+            without_hidden_arms(body, turn, ARMS).known, body.known)
+
     def test_places_that_no_arm_hides_stay(self):
         """The right arm lies along the trunk's axis; its colour is skin."""
         (body, turn), hidden = self.body(0.0, ((32, 38), (32, 48))), np.zeros(SIZE, bool)

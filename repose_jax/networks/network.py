@@ -26,8 +26,8 @@ from repose_jax.networks.source_encoder import SourceEncoder
 from repose_jax.networks.unet import UNet, UNetConfig, attended_features, level_features
 from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.cut_off import with_cut_off_legs
-from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.layers import Seen
+from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.pidm_maps import pidm_maps
 from repose_jax.pose.skeleton import SKELETONS, Skeleton
 

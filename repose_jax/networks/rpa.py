@@ -32,9 +32,9 @@ from repose_jax.networks.facing import Facing, angle
 from repose_jax.networks.unet import UNetConfig
 from repose_jax.networks.warp import resize, warp
 from repose_jax.pose.flow import skeleton_flow
+from repose_jax.pose.layers import Seen
 from repose_jax.pose.maps import pose_maps
 from repose_jax.pose.skeleton import Skeleton
-from repose_jax.pose.layers import Seen
 from repose_jax.pose.turned_flow import turned_flow
 
 Initial = Literal["zero", "skeleton", "turned"]

@@ -102,22 +102,25 @@ def limb_outline(
 
 
 def _outline(shown, start, end) -> Outline:
-    return Outline(jnp.mean(jnp.cumprod(shown, axis=-1), axis=-1), _length(end - start))
+    return Outline(jnp.mean(jnp.cumprod(shown, axis=-1), axis=-1), _frame(start, end)[0])
 
 
-def _length(bone):
-    return jnp.sqrt(jnp.sum(bone**2, axis=-1) + 1e-6)
+def _frame(start, end):
+    """How long a bone is, where it goes, and what lies to the picture's right of it."""
+    bone = end - start
+    length = jnp.sqrt(jnp.sum(bone**2, axis=-1) + 1e-6)
+    direction = bone / length[..., None]
+    return length, direction, rightwards(direction)
 
 
 def _asked(values, start, end, radius):
     """Values on the bones [*batch, bones, places, 1, 1, c], those on the way out [*batch, bones,
     places, 2, steps, c], and whether the latter lie inside the picture."""
-    bone = end - start
     out = (jnp.arange(_OUT) + 0.5) / _OUT * radius[..., None]
     both = jnp.stack([-out, out], axis=-2)[..., None, :, :, None]
-    along = jnp.linspace(0.0, 1.0, _ALONG)[:, None] * bone[..., None, :] + start[..., None, :]
+    along = jnp.linspace(0.0, 1.0, _ALONG)[:, None] * (end - start)[..., None, :] + start[..., None, :]
     along = along[..., None, None, :]
-    side = rightwards(bone / _length(bone)[..., None])[..., None, None, None, :]
+    side = _frame(start, end)[2][..., None, None, None, :]
     return (nearest(values, along)[0], *nearest(values, along + both * side))
 
 
@@ -195,14 +198,12 @@ def without_hidden_arms(
       turn: which way it faces, radians.
       arms: among its cylinders.
     """
-    start, axis = body.start[..., 0, :], body.end[..., 0, :] - body.start[..., 0, :]
+    start, end = body.start[..., 0, :], body.end[..., 0, :]
     middle = (body.start[..., arms.number, :] + body.end[..., arms.number, :]) / 2 - start[..., None, :]
-    length = jnp.sqrt(jnp.sum(axis**2, axis=-1) + 1e-6)
-    side = rightwards(axis / length[..., None])
-    across = jnp.sum(middle * side[..., None, :], axis=-1)
-    along = jnp.sum(middle * (axis / length[..., None])[..., None, :], axis=-1)
+    along, across = (jnp.sum(middle * way[..., None, :], axis=-1) for way in _frame(start, end)[1:])
     depth = _DEPTH * body.radius[..., :1]
-    behind = ~_before(turn, arms) & (jnp.abs(across) < depth) & (along > 0)
+    behind = (~_before(turn, arms) & (jnp.abs(across) < depth) & (along > 0)
+              & (body.known[..., :1] > 0))
     known = body.known[..., arms.number] * ~behind
     return body._replace(known=body.known.at[..., arms.number].set(known))
 
@@ -242,12 +243,11 @@ def beside_arms(
     Returns:
       `across` and `along`, changed for these alone.
     """
-    start, axis = body.start[..., 0, :], body.end[..., 0, :] - body.start[..., 0, :]
-    length = jnp.sqrt(jnp.sum(axis**2, axis=-1) + 1e-6)
-    side = rightwards(axis / length[..., None])
+    start, end = body.start[..., 0, :], body.end[..., 0, :]
+    length, _, side = _frame(start, end)
     shares = jnp.linspace(-1.0, 1.0, _ACROSS)
     places = (start[..., None, None, :]
-              + jnp.linspace(0.0, 1.0, _ROWS)[:, None, None] * axis[..., None, None, :]
+              + jnp.linspace(0.0, 1.0, _ROWS)[:, None, None] * (end - start)[..., None, None, :]
               + (shares[:, None] * reach[..., None, None])[..., None, :, :] * side[..., None, None, :])
     hidden = _on_arms(seen, body, turn, places, jnp.abs(shares) > _RIM, arms)
     free = ~hidden & (nearest(seen.person, places)[0][..., 0] > 0.5)
@@ -272,12 +272,10 @@ def _on_arms(seen, body, turn, places, outside, arms) -> Bool[Array, "*batch row
     bones = (body.start[..., arms.number, :], body.end[..., arms.number, :])
     begin, end = (bones[0] + part[:, None] * (bones[1] - bones[0]) for part in (arms.begins, arms.ends))
     radius = body.radius[..., arms.number]
-    bone = end - begin
-    length = jnp.sqrt(jnp.sum(bone**2, axis=-1) + 1e-6)
-    direction = bone / length[..., None]
+    length, *ways = _frame(begin, end)
     offset = places[..., None, :, :, :] - begin[..., None, None, :]
     along, right = (jnp.sum(offset * way[..., None, None, :], axis=-1)
-                    for way in (direction, rightwards(direction)))
+                    for way in ways)
     share = to_outline(limb_outline(seen.picture, begin, end, _THICK * radius), along, right > 0)
     beyond = along - jnp.clip(along, 0.0, per_cell(length))
     distance = jnp.sqrt(right**2 + beyond**2)
