@@ -11,7 +11,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.common.fields import added
 from repose_jax.common.ranges import (
-    Cloth, Framing, Heads, Natural, Positive, Range, Scene, Seed, Workers, check_fields)
+    Bodies, Cloth, Framing, Heads, Natural, Positive, Range, Scene, Seed, Workers, check_fields)
 from repose_jax.data.augment.config import AugmentConfig
 from repose_jax.data.pairs.cameras import by_one_camera
 from repose_jax.data.pairs.joined import joined
@@ -46,6 +46,8 @@ class DataConfig:
         of all cases wide, and long hair before the shoulders; only for "people".
       heads: "following" the trunk, mostly; "turning" aside, too; or "lifelike", turning, with faces as
         photos have them; only for "people".
+      bodies: of "cones", or of "makehuman": MakeHuman's mesh, with faces and hands, which the extra
+        `bodies` brings; only for "people".
       also: a second source of pairs, "people" or a folder, to mix with `path`: photos with rendered
         people. What is said here of one kind of data holds for those of the two that are of it.
       also_share: how many of all pairs are of the second source.
@@ -66,6 +68,7 @@ class DataConfig:
     framing: Framing = added("whole")
     cloth: Cloth = added("smooth")
     heads: Heads = added("following")
+    bodies: Bodies = added("cones")
     also: str = added("")
     also_share: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = added(0.5)
     seed: Seed = 0
@@ -153,7 +156,8 @@ class DataConfig:
     @property
     def world(self) -> World:
         """How rendered people are shown."""
-        return World(scene=self.scene, framing=self.framing, cloth=self.cloth, heads=self.heads)
+        return World(scene=self.scene, framing=self.framing, cloth=self.cloth, heads=self.heads,
+                     bodies=self.bodies)
 
     def identity(self) -> dict[str, Any]:
         """What decides the batches of pairs; where they lie and how they are read does not.

@@ -9,9 +9,11 @@ from repose_jax.data.config import DataConfig
 from repose_jax.data.people.cloth import PRINTS, _CLOTH, _folds, crease, in_print
 from repose_jax.data.people.garments import Pattern, paint
 from repose_jax.data.people.raycast import NOTHING, cast, locate
-from repose_jax.data.people.renderer import (
-    Identity, render, render_person, sample_identity, sample_view, stand)
+from repose_jax.data.people.renderer import render, render_person
+from repose_jax.data.people.standing import stand
+from repose_jax.data.people.view import Identity, sample_identity, sample_view
 from repose_jax.data.people.scene import Occluder
+from repose_jax.data.people.surface import surface_place
 from repose_jax.data.people.world import World
 
 SIZE = (96, 48)
@@ -32,11 +34,12 @@ def test_slopes_are_those_of_the_height():
 
 
 def test_creased_normals_are_unit_face_the_viewer_and_leave_skin_alone():
-    _, figure, cones, _ = stand(WHO, VIEW, *SIZE)
+    _, figure, cones, _, _ = stand(WHO, VIEW, *SIZE)
     depth, ids = cast(cones, *SIZE)
     y, x = np.nonzero(ids != NOTHING)
     hits = locate(cones, ids[y, x], x.astype(np.float32), y.astype(np.float32), depth[y, x])
-    normal, shade = crease(hits, figure, cones, 7)
+    normal, shade = crease(hits.normal, cones.axes.astype(np.float32)[hits.cone, 1],
+                           figure.material[hits.cone], *surface_place(figure, hits), 7)
     np.testing.assert_allclose(np.linalg.norm(normal, axis=1), 1, atol=1e-5)
     assert (normal[:, 2] >= -1e-6).all() and 0.8 < shade.min() < 1 < shade.max() < 1.07
     bare = ~_CLOTH[figure.material[hits.cone]]
@@ -84,7 +87,8 @@ def test_a_dress_is_of_one_print():
 
 def test_who_wears_it_and_where_is_as_it_was():
     for number in range(4):
-        smooth, creased = (sample_identity(0, number, cloth) for cloth in ("smooth", "creased"))
+        smooth, creased = (
+            sample_identity(0, number, World(cloth=cloth)) for cloth in ("smooth", "creased"))
         assert smooth.body == creased.body and smooth.outfit.skin == creased.outfit.skin
         view = sample_view(0, number, 1, World(cloth="creased"))
         assert view.creases > 0 and sample_view(0, number, 1).creases == 0
@@ -97,7 +101,8 @@ def test_who_wears_loose_clothes_is_who_wears_tight_ones():
     """The same people in the same colours and poses; half of them in something wide."""
     wide, before = 0, 0
     for number in range(60):
-        tight, loose = (sample_identity(0, number, cloth) for cloth in ("creased", "loose"))
+        tight, loose = (
+            sample_identity(0, number, World(cloth=cloth)) for cloth in ("creased", "loose"))
         assert tight.body == loose.body and tight.outfit.top == loose.outfit.top
         wide += loose.outfit.drape > 0
         before += loose.outfit.locks > 0

@@ -9,8 +9,9 @@ from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.data.people.correspondence import correspondence
 from repose_jax.data.people.framing import Framing, sample_framing
-from repose_jax.data.people.renderer import (
-    photo_window, pixels_per_metre, render, render_person, sample_identity, sample_view)
+from repose_jax.data.people.renderer import render, render_person
+from repose_jax.data.people.standing import photo_window, pixels_per_metre
+from repose_jax.data.people.view import sample_identity, sample_view
 from repose_jax.data.people.scene import Camera
 from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS

@@ -19,8 +19,8 @@ from repose_jax.common.errors import UserError
 from repose_jax.common.fields import from_dict, identity, to_dict
 from repose_jax.common.signal import to_image, to_signal
 from repose_jax.data.config import DataConfig
-from repose_jax.data.people.renderer import (
-    render, render_background, render_person, sample_identity, sample_view)
+from repose_jax.data.people.renderer import render, render_background, render_person
+from repose_jax.data.people.view import sample_identity, sample_view
 from repose_jax.data.people.scene import Background, Occluder
 from repose_jax.diffusion.prediction import from_x0, interpret, precondition
 from repose_jax.diffusion.samplers import DDIM, Segment, initial_noise, sample

@@ -71,7 +71,7 @@ def test_a_lifelike_face_changes_nothing_but_the_head():
     seen = 0
     for number in range(8):
         view = sample_view(0, number, 0, World(heads="lifelike"))
-        drawn, lifelike = (render(sample_identity(0, number, heads=heads), view, (128, 64))
+        drawn, lifelike = (render(sample_identity(0, number, World(heads=heads)), view, (128, 64))
                            for heads in ("turning", "lifelike"))
         np.testing.assert_array_equal(drawn.mask, lifelike.mask)
         np.testing.assert_array_equal(drawn.poses["openpose18"], lifelike.poses["openpose18"])
@@ -82,7 +82,7 @@ def test_a_lifelike_face_changes_nothing_but_the_head():
             seen += 1
             assert np.hypot(x - nose[0], y - nose[1]).max() < 0.09 * 128
     assert seen > 2
-    outfit = sample_identity(0, 0, heads="lifelike").outfit
+    outfit = sample_identity(0, 0, World(heads="lifelike")).outfit
     angle, v = np.meshgrid(np.linspace(-0.9, 0.9, 31), np.linspace(0, 0.1, 21))
     colours = face_colours(outfit, angle.ravel(), v.ravel()).reshape(*angle.shape, 3)
     np.testing.assert_allclose(colours, colours[:, ::-1], atol=1e-6)

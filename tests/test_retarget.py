@@ -14,7 +14,9 @@ from PIL import Image
 
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
-from repose_jax.data.people.renderer import pixels_per_metre, render, sample_identity, sample_view
+from repose_jax.data.people.renderer import render
+from repose_jax.data.people.standing import pixels_per_metre
+from repose_jax.data.people.view import sample_identity, sample_view
 from repose_jax.inference.pipeline import PoseTransfer
 from repose_jax.pose.detectors import LAYOUTS
 from repose_jax.pose.draw import draw_skeleton

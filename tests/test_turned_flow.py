@@ -11,7 +11,8 @@ from painter_parts import CONFIG, SIZE as SIZES, random_params
 from repose_jax.common.errors import UserError
 from repose_jax.data.config import DataConfig
 from repose_jax.data.pairs.stream import examples
-from repose_jax.data.people.renderer import sample_view, trunk_turn
+from repose_jax.data.people.standing import trunk_turn
+from repose_jax.data.people.view import sample_view
 from repose_jax.models.model_config import check_model
 from repose_jax.models.painting_loss import PaintingObjective
 from repose_jax.models.pose_transfer import RePoseModel

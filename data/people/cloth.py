@@ -10,12 +10,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float32, Int
 
-from repose_jax.data.people.figure import MATERIALS, Figure
+from repose_jax.data.people.figure import MATERIALS
 from repose_jax.data.people.garments import Outfit, Pattern, sample_colour
-from repose_jax.data.people.raycast import Cones, Hits
-from repose_jax.data.people.surface import surface_place
 
 PRINTS = ("painted", "camouflage", "letters")
 """Kinds of pattern beside `garments.PATTERNS`."""
@@ -26,24 +24,32 @@ _WAVES = 7
 _LONGEST, _SHORTEST = 0.22, 0.05
 
 
-def crease(hits: Hits, figure: Figure, cones: Cones, seed: int) -> tuple[
-        Float[np.ndarray, "hits 3"], Float[np.ndarray, "hits"]]:
+def is_cloth(material: Int[np.ndarray, "points"]) -> Bool[np.ndarray, "points"]:
+    """Which of these numbers into `MATERIALS` are cloth."""
+    return _CLOTH[material]
+
+
+def crease(normal: Float32[np.ndarray, "points 3"], axis: Float32[np.ndarray, "points 3"],
+           material: Int[np.ndarray, "points"], u: Float[np.ndarray, "points"],
+           v: Float[np.ndarray, "points"], seed: int) -> tuple[
+        Float[np.ndarray, "points 3"], Float[np.ndarray, "points"]]:
     """Normals of creased cloth, and how bright it is between the folds.
 
     Args:
-      hits: points on the cones.
-      figure, cones: the person in space and on the screen.
+      normal: unit normals on the screen.
+      axis: unit directions on the screen in which v grows.
+      material: numbers into `MATERIALS`.
+      u, v: place on the garment, metres.
       seed: of the folds.
 
     Returns:
-      Unit normals, as `hits` has them where there is no cloth, and factors on the colour: what lies
-      deep in a fold gets less light.
+      Unit normals, as given where there is no cloth, and factors on the colour: what lies deep in a
+      fold gets less light.
     """
-    normal, shade = hits.normal.copy(), np.ones(len(hits.normal), np.float32)
-    chosen = np.flatnonzero(_CLOTH[figure.material[hits.cone]])
-    u, v = (place[chosen] for place in surface_place(figure, hits))
-    height, along_u, along_v = _folds(u, v, seed)
-    axis = cones.axes.astype(np.float32)[hits.cone[chosen], 1]
+    normal, shade = normal.copy(), np.ones(len(normal), np.float32)
+    chosen = np.flatnonzero(is_cloth(material))
+    height, along_u, along_v = _folds(u[chosen], v[chosen], seed)
+    axis = axis[chosen]
     around = np.cross(axis, normal[chosen])
     bent = normal[chosen] - along_u[:, None] * around - along_v[:, None] * axis
     bent /= np.linalg.norm(bent, axis=1, keepdims=True)

@@ -1,7 +1,8 @@
 """Where each point of a rendered person is in another picture of the same person: the true flow.
 
 A point of a cone's surface is the same point in every view: the same part of the way along the axis,
-the same angle around it. What the renderer knows exactly, an alignment can be judged by, and taught.
+the same angle around it; a point of a mesh lies in the same triangle. What the renderer knows
+exactly, an alignment can be judged by, and taught.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import numpy as np
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import TrueFlow
-from repose_jax.data.people.raycast import NOTHING, Cones, cast
-from repose_jax.data.people.renderer import Identity, View, mount, photo_window, stand
+from repose_jax.data.people.appearance import show
+from repose_jax.data.people.raycast import NOTHING, Cones
 from repose_jax.data.people.scene import paint_occluder
+from repose_jax.data.people.standing import mount, photo_window, stand
+from repose_jax.data.people.view import Identity, View
 
 # How far a point may lie behind what a pixel shows and count as shown, in heights: a pixel's slope.
 _BEHIND = 0.015
@@ -35,24 +38,32 @@ def correspondence(identity: Identity, source: View, target: View,
     if photo_window(source, size) != inner:
         raise UserError("correspondence", "is between photos of two aspects",
                         "give views that are framed alike")
-    here, there = (stand(identity, view, height, width).cones for view in (target, source))
-    if len(here.start) != len(there.start):  # the clothes decide the cones, never the pose
+    here, there = (stand(identity, view, height, width) for view in (target, source))
+    if len(here.cones.start) != len(there.cones.start):  # the clothes decide the cones, never the pose
         raise UserError("correspondence", "has two figures with different parts", "report it")
-    depth, ids = cast(here, height, width)
-    ids = _uncovered(ids, target, (height, width))
-    y, x = np.nonzero(ids != NOTHING)
-    cone = ids[y, x].astype(np.intp)
-    place = _carried(np.stack([x, y, depth[y, x]], axis=1).astype(np.float64), cone, here, there)
+    shown = show(here.cones, here.worn, height, width)
+    ids = _uncovered(shown.ids, target, (height, width)).ravel()
+    of_cone = np.flatnonzero((ids != NOTHING) & (ids < len(here.cones.start)))
+    y, x = np.divmod(of_cone, width)
+    points = np.stack([x, y, shown.depth.ravel()[of_cone]], axis=1).astype(np.float64)
+    at, place = [of_cone], [_carried(points, ids[of_cone].astype(np.intp), here.cones, there.cones)]
+    if shown.fragments is not None:
+        open_ = ids[shown.fragments.at] != NOTHING
+        corners = there.worn.points[there.worn.layers.triangles[shown.fragments.triangle[open_]]]
+        at.append(shown.fragments.at[open_])
+        place.append(np.einsum("ni,nij->nj", shown.fragments.shares[open_], corners))
+    (y, x), place = np.divmod(np.concatenate(at), width), np.concatenate(place)
 
-    depth, ids = cast(there, height, width)
-    depth = np.where(_uncovered(ids, source, (height, width)) == NOTHING, np.float32(np.inf), depth)
+    shown = show(there.cones, there.worn, height, width)
+    hidden = _uncovered(shown.ids, source, (height, width)) == NOTHING
+    depth = np.where(hidden, np.float32(np.inf), shown.depth)
     column, row = (np.rint(place[:, axis]).astype(int) for axis in (0, 1))
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    shown = depth[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
+    nearest = depth[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
     flow, seen, body = (np.zeros((height, width, 2), np.float32), np.zeros((height, width), bool),
                         np.zeros((height, width), bool))
     flow[y, x] = place[:, :2] - np.stack([x, y], axis=1)
-    seen[y, x] = inside & (place[:, 2] > shown - _BEHIND * height)
+    seen[y, x] = inside & (place[:, 2] > nearest - _BEHIND * height)
     body[y, x] = True
     return TrueFlow(*(mount(values, inner, size, 0) for values in (flow, seen, body)))
 

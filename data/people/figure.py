@@ -10,7 +10,8 @@ from repose_jax.data.people.body import SIDES, Body, PosedBody, head_scale
 from repose_jax.data.people.garments import Outfit, Pattern, whole_turns
 
 MATERIALS = (
-    "skin", "head", "hair", "torso", "yoke", "top", "bottom", "shoe", "bag", "hat", "sock")
+    "skin", "head", "hair", "torso", "yoke", "top", "bottom", "shoe", "bag", "hat", "sock", "face",
+    "eye", "strands")
 _MATERIAL = {name: i for i, name in enumerate(MATERIALS)}
 
 
@@ -53,7 +54,7 @@ class _Cones:
         self.joints.append(joints)
 
     def figure(self) -> Figure:
-        t = np.array(self.rows, np.float64)
+        t = np.array(self.rows, np.float64).reshape(-1, 19)
         return Figure(start=t[:, 0:3], end=t[:, 3:6], front=t[:, 6:9], radii=t[:, 9:11],
                       squeeze=t[:, 11:13], texture=t[:, 13:17], cut=t[:, 17] > 0,
                       material=t[:, 18].astype(np.intp), joints=tuple(self.joints))
@@ -72,6 +73,16 @@ def dress(body: Body, outfit: Outfit, posed: PosedBody) -> Figure:
         _leg(cones, body, outfit, posed, side, sign)
     if outfit.bottom_cut in ("skirt", "dress"):
         _skirt(cones, body, outfit, posed)
+    _bag(cones, body, outfit, posed)
+    return cones.figure()
+
+
+def worn(body: Body, outfit: Outfit, posed: PosedBody) -> Figure:
+    """The cones of what MakeHuman's mesh does not have: hat, long hair, bag."""
+    cones = _Cones()
+    if outfit.hat:
+        _hat(cones, body, posed)
+    _long_hair(cones, body, outfit, posed, "strands")
     _bag(cones, body, outfit, posed)
     return cones.figure()
 
@@ -146,13 +157,16 @@ def _hem(cones, body, outfit, posed):
               joints=("left_hip", "right_hip"))
 
 
+def _on_head(cones, body, posed):
+    """Adds cones in the axes and the size of the head."""
+    s, axes = head_scale(body), posed.frames["head"]
+    at = lambda x, y, z: posed.joints["head"] + axes @ (x * s, y * s, z * s)
+    return lambda material, start, end, r1, r2, **more: cones.add(
+        material, at(*start), at(*end), r1 * s, r2 * s, axes[:, 2], **more)
+
+
 def _head(cones, body, outfit, posed):
-    j, f, s = posed.joints, posed.frames, head_scale(body)
-    axes = f["head"]
-    at = lambda x, y, z: j["head"] + axes @ (x * s, y * s, z * s)
-    front = axes[:, 2]
-    ball = lambda material, start, end, r1, r2, **more: cones.add(
-        material, at(*start), at(*end), r1 * s, r2 * s, front, **more)
+    ball = _on_head(cones, body, posed)
     ball("head", (0, 0.004, 0.032), (0, 0.088, 0.006), 0.054, 0.090, side=0.86, depth=1.06,
          v=(0.004, 0.088), joints=("head_top", "left_eye", "right_eye", "nose"))
     ball("head", (0, 0.062, 0.090), (0, 0.037, 0.100), 0.009, 0.0150, v=(0.06, 0.036),
@@ -161,43 +175,56 @@ def _head(cones, body, outfit, posed):
         ball("skin", (sign * 0.077, 0.066, -0.004), (sign * 0.074, 0.040, 0.002), 0.018, 0.012,
              side=0.55, joints=(f"{side}_ear",))
     if outfit.hat:
-        ball("hat", (0, 0.105, -0.006), (0, 0.108, -0.004), 0.094, 0.092, side=0.92, depth=1.08,
-             joints=("head_top",))
-        ball("hat", (0, 0.112, 0.05), (0, 0.100, 0.125), 0.062, 0.050, depth=0.18)
+        _hat(cones, body, posed)
     if outfit.hair == "bald":
         return
-    hair = lambda start, end, r1, r2, **more: ball("hair", start, end, r1, r2, **more)
     top = ("head_top",)
     volume = {"short": 0.0, "curls": 0.022}.get(outfit.hair, 0.006)
     if not outfit.hat:
         back = 1.4 * volume if outfit.hair == "curls" else 0.0
-        hair((0, 0.070 + back, -0.026 - back), (0, 0.096 + back, -0.010 - back), 0.088 + volume,
+        ball("hair", (0, 0.070 + back, -0.026 - back), (0, 0.096 + back, -0.010 - back), 0.088 + volume,
              0.090 + volume, side=0.88, depth=1.02, joints=top)
         if outfit.hair == "curls":
-            hair((0, 0.148, 0.020), (0, 0.14, -0.03), 0.066, 0.10, joints=top)
+            ball("hair", (0, 0.148, 0.020), (0, 0.14, -0.03), 0.066, 0.10, joints=top)
     else:
-        hair((0, 0.040, -0.030), (0, 0.070, -0.020), 0.074, 0.088, side=0.9, joints=top)
+        ball("hair", (0, 0.040, -0.030), (0, 0.070, -0.020), 0.074, 0.088, side=0.9, joints=top)
+    _long_hair(cones, body, outfit, posed)
+
+
+def _hat(cones, body, posed):
+    ball = _on_head(cones, body, posed)
+    ball("hat", (0, 0.105, -0.006), (0, 0.108, -0.004), 0.094, 0.092, side=0.92, depth=1.08,
+         joints=("head_top",))
+    ball("hat", (0, 0.112, 0.05), (0, 0.100, 0.125), 0.062, 0.050, depth=0.18)
+
+
+def _long_hair(cones, body, outfit, posed, material="hair"):
+    """What falls from the head or is tied up behind it."""
+    j, f, s = posed.joints, posed.frames, head_scale(body)
+    axes = f["head"]
+    at = lambda x, y, z: j["head"] + axes @ (x * s, y * s, z * s)
+    front, top = axes[:, 2], ("head_top",)
     if outfit.hair in ("bob", "long"):
         drop = 0.02 if outfit.hair == "bob" else outfit.hair_length
         nape = j["neck_base"] + f["chest"] @ (0, 0.075 * s - drop, -0.100 * s - 0.12 * drop)
-        cones.add("hair", at(0, 0.06, -0.042), nape, 0.092 * s, 0.080 * s, front, side=1.0,
+        cones.add(material, at(0, 0.06, -0.042), nape, 0.092 * s, 0.080 * s, front, side=1.0,
                   depth=0.46, joints=top)
         for sign in (1.0, -1.0):
             low = at(sign * 0.074, -0.035 - min(drop, 0.06) * 0.6, -0.022)
-            cones.add("hair", at(sign * 0.070, 0.085, -0.008), low, 0.034 * s, 0.030 * s, front,
+            cones.add(material, at(sign * 0.070, 0.085, -0.008), low, 0.034 * s, 0.030 * s, front,
                       side=0.6, joints=top)
             if outfit.locks:
                 over = j["neck_base"] + f["chest"] @ (sign * 0.085, -0.02, 0.055)
                 fall = over + f["chest"] @ (-sign * 0.012, -outfit.locks, 0.055)
-                cones.add("hair", at(sign * 0.066, 0.02, 0.0), over, 0.036 * s, 0.038 * s, front,
+                cones.add(material, at(sign * 0.066, 0.02, 0.0), over, 0.036 * s, 0.038 * s, front,
                           depth=0.7)
-                cones.add("hair", over, fall, 0.038 * s, 0.020 * s, front, depth=0.7)
+                cones.add(material, over, fall, 0.038 * s, 0.020 * s, front, depth=0.7)
     elif outfit.hair == "ponytail":
-        hair((0, 0.105, -0.115), (0, 0.090, -0.135), 0.028, 0.030)
+        cones.add(material, at(0, 0.105, -0.115), at(0, 0.090, -0.135), 0.028 * s, 0.030 * s, front)
         tail = j["neck_base"] + f["chest"] @ (0, 0.06 - outfit.hair_length * 0.5, -0.13)
-        cones.add("hair", at(0, 0.095, -0.130), tail, 0.032 * s, 0.018 * s, front)
+        cones.add(material, at(0, 0.095, -0.130), tail, 0.032 * s, 0.018 * s, front)
     elif outfit.hair == "bun":
-        hair((0, 0.150, -0.085), (0, 0.158, -0.090), 0.044, 0.042)
+        cones.add(material, at(0, 0.150, -0.085), at(0, 0.158, -0.090), 0.044 * s, 0.042 * s, front)
 
 
 def _arm(cones, body, outfit, posed, side, sign):

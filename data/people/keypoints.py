@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from repose_jax.data.people.figure import Figure
 from repose_jax.pose.skeleton import SKELETONS
 
 #: Every joint that some skeleton names.
@@ -22,7 +21,7 @@ _DEPTH = {"shoulder": 0.15, "elbow": 0.18, "wrist": 0.16, "hip": 0.22, "knee": 0
 _ALLOWED = np.array([_DEPTH[joint.split("_")[-1]] for joint in JOINTS])
 
 
-def visible_joints(figure: Figure, joints: Float[np.ndarray, "joints 3"],
+def visible_joints(clothed: tuple[tuple[str, ...], ...], joints: Float[np.ndarray, "joints 3"],
                    depth: Float[np.ndarray, "height width"], ids: np.ndarray,
                    scale: float) -> Bool[np.ndarray, "joints"]:
     """Says which of `JOINTS` the picture shows.
@@ -31,10 +30,10 @@ def visible_joints(figure: Figure, joints: Float[np.ndarray, "joints 3"],
     of the cloth around it: no other part of the body, no occluder is before it.
 
     Args:
-      figure: knows which cones clothe which joint.
+      clothed: the joints that each surface clothes.
       joints: x, y, z in samples.
       depth: z of the nearest surface.
-      ids: the nearest cone; negative where the person does not show.
+      ids: the nearest surface; negative where the person does not show.
       scale: samples per metre.
     """
     height, width = ids.shape
@@ -43,7 +42,7 @@ def visible_joints(figure: Figure, joints: Float[np.ndarray, "joints 3"],
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     front = ids[y, x]
-    own = np.array([name in figure.joints[cone] for name, cone in zip(JOINTS, front.tolist())])
+    own = np.array([name in clothed[surface] for name, surface in zip(JOINTS, front.tolist())])
     near = depth[y, x] - joints[:, 2] <= _ALLOWED * scale
     return inside & (front >= 0) & own & near
 

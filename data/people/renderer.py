@@ -3,66 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
-from repose_jax.common.errors import UserError
-from repose_jax.data.people.body import (
-    ANGLES, Body, PosedBody, pose_body, rotation_x, rotation_y, rotation_z)
-from repose_jax.data.people.figure import Figure, dress
-from repose_jax.common.ranges import Cloth, Heads
-from repose_jax.data.image.resize import Window, letterbox, shifted, window
-from repose_jax.data.people.cloth import crease, in_print, loosened
-from repose_jax.data.people.framing import sample_framing
-from repose_jax.data.people.garments import Outfit, sample_outfit
+from repose_jax.data.image.resize import Window, letterbox, shifted
+from repose_jax.data.people.appearance import clothed_joints, painted, show
+from repose_jax.data.people.body import PosedBody
 from repose_jax.data.people.keypoints import JOINTS, as_skeletons, visible_joints
-from repose_jax.data.people.poses import sample_angles
-from repose_jax.data.people.raycast import NOTHING, Cones, cast, locate, make_cones
-from repose_jax.data.people.scene import (
-    Background, Camera, Light, Occluder, paint_background, paint_occluder, sample_background,
-    sample_camera, sample_light, sample_occluder)
-from repose_jax.data.people.surface import colour_surface, light_surface
+from repose_jax.data.people.raycast import NOTHING
+from repose_jax.data.people.scene import paint_background, paint_occluder
+from repose_jax.data.people.standing import Projection, checked_size, mount, photo_window, stand
+from repose_jax.data.people.surface import light_surface
+from repose_jax.data.people.view import Identity, View, sample_identity, sample_view
 from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
 
-SMALLEST, LARGEST = (32, 16), (1024, 1024)
 # Samples per pixel side; coverage of half a pixel's samples makes the mask.
 _FINE = 2
-_IDENTITY, _VIEW, _SCENE, _FRAMING, _CLOTH, _HEADS = 1, 2, 3, 4, 5, 6
-_ASIDE = 60.0  # degrees that a head that turns turns at most
-
-
-@dataclasses.dataclass(frozen=True)
-class Identity:
-    """Who it is: what all views of a person share."""
-
-    body: Body
-    outfit: Outfit
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """How a person is shown: what differs between two pictures of them.
-
-    Attributes:
-      angles: joint angles, degrees, in the order of `body.ANGLES`.
-      camera, light, background, occluder: see `scene`.
-      aspect: width of the photo by its height; None is the picture's own, see `framing`.
-      creases: seed of the folds of the clothes, see `cloth`; 0 for smooth ones.
-      beyond: whether joints of trunk and limbs are known that lie outside of the photo, as those of
-        a pose are that was taken over from another picture.
-    """
-
-    angles: np.ndarray
-    camera: Camera
-    light: Light
-    background: Background
-    occluder: Occluder
-    aspect: float | None = None
-    creases: int = 0
-    beyond: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,74 +61,10 @@ class Render:
         return np.concatenate([points * known, known], axis=-1).astype(np.float32)
 
 
-def sample_identity(
-    seed: int, identity: int, cloth: Cloth = "smooth", heads: Heads = "following"
-) -> Identity:
-    """Person number `identity` of a world; both are integers of at least 0.
-
-    With cloth that is not smooth some wear prints of more kinds or wide clothes, see `cloth`; lifelike
-    heads have faces with shades, see `face`.
-    """
-    rng = _generator(_IDENTITY, seed=seed, identity=identity)
-    femininity = float(np.clip(rng.normal(0.5, 0.45), 0, 1))
-    about = lambda mean, deviation, spread=2.2: float(
-        mean + deviation * np.clip(rng.standard_normal(), -spread, spread))
-    girth = about(1.02, 0.09) - 0.05 * femininity
-    body = Body(
-        height=about(1.78 - 0.13 * femininity, 0.06), legs=about(1.0, 0.025), arms=about(1.0, 0.02),
-        trunk=about(1.0, 0.02), shoulders=about(1.06 - 0.12 * femininity, 0.03),
-        hips=about(0.97 + 0.1 * femininity, 0.03), girth=girth,
-        belly=max(0.0, about(0.0, 0.02) + 0.3 * max(0.0, girth - 1.1)),
-        bust=about(0.052, 0.008) if femininity > 0.55 else 0.0, head=about(1.03, 0.025))
-    outfit = sample_outfit(rng, femininity)
-    if cloth != "smooth":
-        rng = _generator(_CLOTH, seed=seed, identity=identity)
-        outfit = in_print(outfit, rng)
-        outfit = loosened(outfit, rng) if cloth == "loose" else outfit
-    return Identity(body, dataclasses.replace(outfit, lifelike=heads == "lifelike"))
-
-
-def sample_view(seed: int, identity: int, view: int, world: World = World()) -> View:
-    """View number `view` of a person: pose, camera, light, background and occluder.
-
-    Args:
-      seed, identity, view: integers of at least 0.
-      world: how people are shown; what it changes is drawn after all else, which stays.
-    """
-    rng = _generator(_VIEW, seed=seed, identity=identity, view=view)
-    drawn = View(sample_angles(rng), sample_camera(rng), sample_light(rng), sample_background(rng),
-                 sample_occluder(rng))
-    if world.scene == "person":
-        place = _generator(_SCENE, seed=seed, identity=identity)
-        drawn = dataclasses.replace(
-            drawn, light=sample_light(place), background=sample_background(place))
-    if world.cloth != "smooth":
-        rng = _generator(_CLOTH, seed=seed, identity=identity, view=view)
-        drawn = dataclasses.replace(drawn, creases=int(rng.integers(1, 2**31)))
-    if world.heads != "following":
-        rng = _generator(_HEADS, seed=seed, identity=identity, view=view)
-        angles = drawn.angles.copy()
-        angles[ANGLES.index("neck_twist")] = rng.uniform(-_ASIDE, _ASIDE)
-        drawn = dataclasses.replace(drawn, angles=angles)
-    if world.framing == "whole":
-        return drawn
-    framed = sample_framing(_generator(_FRAMING, seed=seed, identity=identity))
-    rng = _generator(_FRAMING, seed=seed, identity=identity, view=view)
-    return dataclasses.replace(drawn, camera=framed.apply(drawn.camera, rng),
-                               aspect=framed.aspect, beyond=bool(rng.random() < 0.5))
-
-
-def _generator(purpose: int, **numbers: int) -> np.random.Generator:
-    for name, number in numbers.items():
-        if number < 0:
-            raise UserError(name, f"is {number}", "give an integer of at least 0")
-    return np.random.default_rng([purpose, *numbers.values()])
-
-
 def render_person(seed: int, identity: int, view: int, size: tuple[int, int],
                   world: World = World()) -> Render:
     """Renders a sampled view (see `sample_view`) of a sampled person at a size (height, width)."""
-    return render(sample_identity(seed, identity, world.cloth, world.heads),
+    return render(sample_identity(seed, identity, world),
                   sample_view(seed, identity, view, world), size)
 
 
@@ -190,20 +83,9 @@ def render(identity: Identity, view: View, size: tuple[int, int]) -> Render:
     Raises:
       UserError: for a size that is not within these bounds.
     """
-    size = _checked(size)
+    size = checked_size(size)
     inner = photo_window(view, size)
     return _mounted(_taken(identity, view, inner.size), inner, size)
-
-
-def photo_window(view: View, size: tuple[int, int]) -> Window:
-    """Where the photo lies within a picture of that size."""
-    return window(size if view.aspect is None else (1, view.aspect), size)
-
-
-def mount(values: np.ndarray, inner: Window, size: tuple[int, int], fill: float) -> np.ndarray:
-    """Values of a photo's pixels [height, width, ...] in a picture of a size, `fill` around them."""
-    around = (*inner.margins(size), *[(0, 0)] * (values.ndim - 2))
-    return np.pad(values, around, constant_values=fill)
 
 
 def _mounted(taken: Render, inner: Window, size: tuple[int, int]) -> Render:
@@ -224,23 +106,17 @@ def _taken(identity: Identity, view: View, size: tuple[int, int]) -> Render:
     """The photo alone."""
     height, width = size
     fine_height, fine_width = height * _FINE, width * _FINE
-    posed, figure, cones, project = stand(identity, view, fine_height, fine_width)
-    depth, ids = cast(cones, fine_height, fine_width)
+    posed, figure, cones, project, worn = stand(identity, view, fine_height, fine_width)
+    shown = show(cones, worn, fine_height, fine_width)
+    depth, ids = shown.depth, shown.ids
 
     fine = np.zeros((fine_height * fine_width, 4), np.float32)
-    flat = np.flatnonzero(ids.ravel() != NOTHING)
-    y, x = np.divmod(flat, fine_width)
-    hits = locate(cones, ids.ravel()[flat], x.astype(np.float32), y.astype(np.float32),
-                  depth.ravel()[flat])
     neck = 0.286 * identity.body.height * identity.body.trunk
-    colours = colour_surface(figure, identity.outfit, hits, neck)
-    normal = hits.normal
-    if view.creases:
-        normal, shade = crease(hits, figure, cones, view.creases)
-        colours = colours * shade[:, None]
-    colours = light_surface(colours, normal, figure.material[hits.cone], view.light)
-    fine[flat, :3] = colours * _contact(depth, fine_height).ravel()[flat, None]
-    fine[flat, 3] = 1
+    at, colours, normal, material = painted(
+        shown, figure, cones, worn, identity.outfit, neck, view.creases)
+    colours = light_surface(colours, normal, material, view.light)
+    fine[at, :3] = colours * _contact(depth, fine_height).ravel()[at, None]
+    fine[at, 3] = 1
     occluder = paint_occluder(view.occluder, fine_height, fine_width)
     if occluder is not None:
         hidden, paint = occluder
@@ -260,7 +136,7 @@ def _taken(identity: Identity, view: View, size: tuple[int, int]) -> Render:
 
     joints = project(np.stack([posed.joints[name] for name in JOINTS]))
     scale = project.scale
-    visible = visible_joints(figure, joints, depth, ids, scale)
+    visible = visible_joints(clothed_joints(figure, worn), joints, depth, ids, scale)
     points = (joints[:, :2] + 0.5) / _FINE - 0.5
     poses, true_joints = as_skeletons(points, visible)
     near = depth.reshape(height, _FINE, width, _FINE).max(axis=(1, 3))
@@ -271,54 +147,6 @@ def _taken(identity: Identity, view: View, size: tuple[int, int]) -> Render:
         true_joints=true_joints,
         known=(-np.inf, -np.inf, np.inf, np.inf) if view.beyond else (
             -0.5, -0.5, width - 0.5, height - 0.5))
-
-
-def trunk_turn(view: View) -> float:
-    """Which way the middle of the trunk faces, radians: 0 the camera, pi / 2 the picture's right."""
-    return float(np.radians(view.camera.yaw + view.angles[ANGLES.index("spine_twist")] / 2))
-
-
-def head_turn(identity: Identity, view: View) -> float:
-    """Which way the head faces, radians, as `trunk_turn`."""
-    head = pose_body(identity.body, view.angles).frames["head"]
-    forward = _seen_by(view.camera) @ head[:, 2]
-    return float(np.arctan2(forward[0], forward[2]))
-
-
-def _seen_by(camera: Camera) -> Float[np.ndarray, "3 3"]:
-    """From the body's axes to the picture's, and towards the viewer."""
-    return rotation_z(camera.roll) @ rotation_x(camera.pitch) @ rotation_y(camera.yaw)
-
-
-class Standing(NamedTuple):
-    """A person before a camera: the posed body, its cones in space and on the screen, the projection
-    from the one to the other."""
-
-    posed: PosedBody
-    figure: Figure
-    cones: Cones
-    project: _Projection
-
-
-def stand(identity: Identity, view: View, height: int, width: int) -> Standing:
-    """A person as a view shows them on a screen, the whole photo, of so many samples."""
-    posed = pose_body(identity.body, view.angles)
-    figure = dress(identity.body, identity.outfit, posed)
-    return Standing(posed, figure, *_frame(
-        figure, view.camera, identity.body.height, height, width))
-
-
-def pixels_per_metre(identity: Identity, view: View, size: tuple[int, int]) -> float:
-    """How large `render` shows what is as far from the camera as the middle of the hips."""
-    return stand(identity, view, *photo_window(view, _checked(size)).size).project.scale
-
-
-def _checked(size: tuple[int, int]) -> tuple[int, int]:
-    height, width = (int(n) for n in size)
-    if not (SMALLEST[0] <= height <= LARGEST[0] and SMALLEST[1] <= width <= LARGEST[1]):
-        raise UserError("size", f"{height}x{width} cannot be rendered",
-                        "give height x width between 32x16 and 1024x1024")
-    return height, width
 
 
 def render_background(view: View, size: tuple[int, int], shadow: np.ndarray | float = 1.0) -> (
@@ -345,49 +173,7 @@ def _contact(depth: np.ndarray, height: int) -> np.ndarray:
     return 1 - np.float32(0.25) * darkness
 
 
-class _Projection:
-    """Perspective to samples: x right, y down, z towards the viewer from the body's origin."""
-
-    def __init__(self, turn: np.ndarray, distance: float, scale: float, offset: np.ndarray):
-        self.turn, self.distance, self.scale, self.offset = turn, distance, scale, offset
-
-    def near(self, points: np.ndarray) -> np.ndarray:
-        """How much larger than at the origin things appear, [points]."""
-        return 1 / (1 - points @ self.turn[2] / self.distance)
-
-    def __call__(self, points: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 3"]:
-        turned = points @ self.turn.T
-        near = 1 / (1 - turned[:, 2] / self.distance)
-        flat = self.offset + self.scale * turned[:, :2] * near[:, None] * (1, -1)
-        return np.concatenate([flat, self.scale * turned[:, 2:]], axis=1)
-
-
-def _frame(figure: Figure, camera: Camera, stature: float, height: int, width: int) -> tuple[
-        Cones, _Projection]:
-    turn = _seen_by(camera)
-    project = _Projection(turn, camera.distance, 1.0, np.zeros(2))
-    points = np.concatenate([figure.start, figure.end])
-    flat = project(points)[:, :2]
-    radii = (figure.radii.T.ravel() * project.near(points))[:, None]
-    low, high = (flat - radii).min(axis=0), (flat + radii).max(axis=0)
-    middle = np.array((width, height)) / 2 - 0.5 + height * np.array(camera.shift)
-    if camera.stature:
-        scale = camera.fill * height / stature
-    else:
-        span_x, span_y = high - low
-        scale = camera.fill * height / span_y
-        # Arms stretched out may leave a narrow picture, but only so far.
-        scale = min(scale, max(1.02 * width / span_x, 0.72 * scale))
-        middle = middle - scale * (low + high) / 2
-    project = _Projection(turn, camera.distance, scale, middle)
-    start, end = project(figure.start), project(figure.end)
-    radii = scale * figure.radii * np.stack(
-        [project.near(figure.start), project.near(figure.end)], axis=1)
-    front = figure.front @ turn.T * (1, -1, 1)
-    return make_cones(start, end, radii, front, figure.squeeze, figure.cut), project
-
-
-def _ground_shadow(posed: PosedBody, project: _Projection, view: View, size: tuple[int, int]):
+def _ground_shadow(posed: PosedBody, project: Projection, view: View, size: tuple[int, int]):
     """A soft patch under the feet, [height, width, 1], or 1 where the light has none."""
     if view.light.shadow == 0:
         return 1.0

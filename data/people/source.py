@@ -11,8 +11,9 @@ from jaxtyping import Float, UInt8
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import PairSource, TrueFlow
 from repose_jax.data.people.correspondence import correspondence
-from repose_jax.data.people.renderer import (
-    View, head_turn, render_person, sample_identity, sample_view, trunk_turn)
+from repose_jax.data.people.renderer import render_person
+from repose_jax.data.people.standing import head_turn, trunk_turn
+from repose_jax.data.people.view import View, sample_identity, sample_view
 from repose_jax.data.people.world import World
 from repose_jax.pose.skeleton import SKELETONS
 
@@ -81,7 +82,8 @@ class RenderedPeople(PairSource):
         (number, first), (other, second) = (self._view(i) for i in (source, target))
         if number != other:
             raise ValueError(f"pictures {source} and {target} show two people")
-        return correspondence(sample_identity(self._seed, number), first, second, self.size)
+        who = sample_identity(self._seed, number, self._world)
+        return correspondence(who, first, second, self.size)
 
     def turn(self, index: int) -> float:
         """Which way the trunk of picture `index` faces, radians; see `trunk_turn`."""
@@ -90,7 +92,7 @@ class RenderedPeople(PairSource):
     def head_turn(self, index: int) -> float:
         """Which way the head of picture `index` faces, radians."""
         number, view = self._view(index)
-        return head_turn(sample_identity(self._seed, number), view)
+        return head_turn(sample_identity(self._seed, number, self._world), view)
 
     def _view(self, index: int) -> tuple[int, View]:
         """The person's number and the view of picture `index`."""

@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from repose_jax.data.people import portrait
 from repose_jax.data.people.face import bearded, face_colours
 from repose_jax.data.people.figure import MATERIALS, Figure
 from repose_jax.data.people.garments import Outfit, emblem_mask, paint
 from repose_jax.data.people.raycast import Hits
 from repose_jax.data.people.scene import Light
 
-_SKIN, _HEAD, _HAIR, _TORSO, _YOKE, _TOP, _BOTTOM, _SHOE, _BAG, _HAT, _SOCK = range(len(MATERIALS))
+(_SKIN, _HEAD, _HAIR, _TORSO, _YOKE, _TOP, _BOTTOM, _SHOE, _BAG, _HAT, _SOCK, _FACE,
+ _EYE, _STRANDS) = range(len(MATERIALS))
 
 
-def colour_surface(figure: Figure, outfit: Outfit, hits: Hits, neck: float) -> Float[
-        np.ndarray, "hits 3"]:
+def colour_material(outfit: Outfit, material: Int[np.ndarray, "points"],
+                    u: Float[np.ndarray, "points"], v: Float[np.ndarray, "points"],
+                    angle: Float[np.ndarray, "points"], neck: float) -> Float[np.ndarray, "points 3"]:
     """Colours in [0, 1] before lighting.
 
     Args:
-      figure: the person's cones.
       outfit: colours and patterns.
-      hits: points on the cones.
+      material: numbers into `MATERIALS`.
+      u, v: place on the garment, around and along it, metres.
+      angle: around the limb or the head from the front, radians.
       neck: v of the trunk at the base of the neck, metres.
     """
-    material = figure.material[hits.cone]
-    u, v = surface_place(figure, hits)
     colours = np.empty((len(v), 3), np.float32)
     for number, paint_material in _PAINTERS.items():
         chosen = np.flatnonzero(material == number)
         if len(chosen):
             colours[chosen] = paint_material(
-                outfit, u[chosen], v[chosen], hits.angle[chosen], neck)
+                outfit, u[chosen], v[chosen], angle[chosen], neck)
     return colours
 
 
@@ -50,6 +52,12 @@ def _flat(name):
 def _paint_hair(outfit, u, v, angle, neck):
     strands = 1 + 0.14 * np.sin(angle * 23 + v * 14)
     return np.asarray(outfit.hair_colour, np.float32) * strands[:, None]
+
+
+def _paint_strands(outfit, u, v, angle, neck):
+    fine = 1 + 0.07 * np.sin(angle * 41 + 9 * np.sin(v * 31)) + 0.06 * np.sin(angle * 97 - v * 40) + (
+        0.05 * np.sin(angle * 13 + v * 55))
+    return np.asarray(outfit.hair_colour, np.float32) * fine[:, None]
 
 
 def _paint_torso(outfit, u, v, angle, neck):
@@ -151,10 +159,13 @@ _PAINTERS = {
     _TOP: lambda outfit, u, v, angle, neck: paint(outfit.top, u, -v),
     _BOTTOM: lambda outfit, u, v, angle, neck: paint(outfit.bottom, u, v),
     _SHOE: _paint_shoe, _BAG: _flat("bag_colour"), _HAT: _flat("hat_colour"),
-    _SOCK: _flat("sock")}
+    _SOCK: _flat("sock"), _FACE: lambda outfit, u, v, angle, neck: portrait.face_colours(outfit, u, v),
+    _STRANDS: _paint_strands,
+    _EYE: lambda outfit, u, v, angle, neck: portrait.eye_colours(outfit, u, v)}
 
 _GLOSS = np.zeros(len(MATERIALS), np.float32)
-_GLOSS[[_SKIN, _HEAD, _HAIR, _SHOE, _BAG]] = 0.06, 0.06, 0.14, 0.12, 0.08
+_GLOSS[[_SKIN, _HEAD, _HAIR, _SHOE, _BAG, _FACE, _EYE, _STRANDS]] = (
+    0.06, 0.06, 0.14, 0.12, 0.08, 0.06, 0.3, 0.12)
 
 
 def light_surface(colours: Float[np.ndarray, "hits 3"], normal: Float[np.ndarray, "hits 3"],

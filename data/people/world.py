@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from repose_jax.common.ranges import Cloth, Framing, Heads, Scene, check_fields
+from repose_jax.common.ranges import Bodies, Cloth, Framing, Heads, Scene, check_fields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,12 +21,14 @@ class World:
         half of all cases wide, see `cloth`.
       heads: "following" the trunk, mostly; "turning" up to 60 degrees to either side; or "lifelike",
         turning and with faces as photos have them, see `face`.
+      bodies: of "cones", or of "makehuman", a mesh with faces and hands, see `makehuman`.
     """
 
     scene: Scene = "view"
     framing: Framing = "whole"
     cloth: Cloth = "smooth"
     heads: Heads = "following"
+    bodies: Bodies = "cones"
 
     def __post_init__(self):
         check_fields(self)

@@ -28,8 +28,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from repose_jax.data.people.renderer import (
-    Identity, View, pixels_per_metre, render, sample_identity, sample_view)
+from repose_jax.data.people.renderer import render
+from repose_jax.data.people.standing import pixels_per_metre
+from repose_jax.data.people.view import Identity, View, sample_identity, sample_view
 from repose_jax.data.people.source import FIRST_TEST_IDENTITY
 from repose_jax.evaluation.metrics.pose_accuracy import pose_error
 from repose_jax.evaluation.statistics.bootstrap import Bootstrap

@@ -13,7 +13,8 @@ import tyro
 from repose_jax.cli.provenance_options import ProvenanceOptions, seal_of
 from repose_jax.cli.terminal import Terminal, parse, say, use_compilation_cache
 from repose_jax.common.errors import UserError
-from repose_jax.common.ranges import Cloth, Finite, Framing, Heads, Natural, Positive, Scene, Seed
+from repose_jax.common.ranges import (
+    Bodies, Cloth, Finite, Framing, Heads, Natural, Positive, Scene, Seed)
 from repose_jax.models.sample_overrides import SampleOptions
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class EvaluateOptions:
         wide; only for "people".
       heads: "following" the trunk, mostly; "turning" aside, too; or "lifelike", turning, with faces as
         photos have them; only for "people".
+      bodies: of "cones", or of "makehuman", MakeHuman's mesh (extra `bodies`); only for "people".
       all: print all scores; without it the few that decide, the files hold all.
       baselines: also score the trivial baselines.
       output: report as JSON; tables (.md, .tex), a page (.html) and the scores of each picture
@@ -90,6 +92,7 @@ class EvaluateOptions:
     framing: Framing = "whole"
     cloth: Cloth = "smooth"
     heads: Heads = "following"
+    bodies: Bodies = "cones"
     all: bool = False
     baselines: bool = True
     sheet: pathlib.Path | None = None
@@ -138,7 +141,7 @@ def evaluate(argv: Sequence[str]) -> int:
         raise UserError("--detections", f"is only for --protocol {_HUMAN_ART}", "leave it out")
     data = DataConfig(path=options.data, identities=options.identities, views=options.views,
                       scene=options.scene, framing=options.framing, cloth=options.cloth,
-                      heads=options.heads, hold_out=options.held_out)
+                      heads=options.heads, bodies=options.bodies, hold_out=options.held_out)
     scores = {"model": _pictures, "estimator": _estimator, "field": _field, "reid": _reid,
               "first-stage": _first_stage}
     if kind not in scores:

@@ -80,6 +80,7 @@ Framing = Literal["whole", "any"]  # of rendered people: from head to foot, or a
 Cloth = Literal["smooth", "creased", "loose"]  # of rendered people
 # Of rendered people: with the trunk, mostly; also aside; also aside, with faces that have shades.
 Heads = Literal["following", "turning", "lifelike"]
+Bodies = Literal["cones", "makehuman"]  # of rendered people: see `data.people.makehuman`
 Depth = Annotated[int, Range(1, 64)]  # in layers: each is compiled by itself
 
 
