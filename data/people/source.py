@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import PairSource, TrueFlow
+from repose_jax.data.people import makehuman
 from repose_jax.data.people.correspondence import correspondence
 from repose_jax.data.people.renderer import render_person
 from repose_jax.data.people.standing import head_turn, trunk_turn
@@ -145,5 +146,7 @@ def rendered_people(seed: int = 0, identities: int = 64, views: int = 6,
         raise UserError("split", f"is {split}", "choose train or test")
     if skeleton not in SKELETONS:
         raise UserError("skeleton", f"is {skeleton}", f"choose one of {', '.join(SKELETONS)}")
+    if world.bodies == "makehuman":
+        makehuman.folder()  # said now, not by a process that renders
     return RenderedPeople(seed=seed, identities=identity_numbers(split, identities), views=views,
                           size=size, skeleton=skeleton, world=world, cache=cache)
