@@ -75,39 +75,53 @@ def painted(shown: Shown, figure: Figure, cones: Cones, worn: Worn | None, outfi
     Returns:
       The samples' numbers and three rows for each.
     """
-    height, width = shown.ids.shape
-    ids = shown.ids.ravel()
+    samples = _of_cones(shown, figure, cones)
+    if shown.fragments is not None:
+        mesh = _of_mesh(shown.fragments, worn, creases > 0)
+        samples = _Samples(*(np.concatenate(pair) for pair in zip(samples, mesh)))
+    at, material, u, v, angle, normal, axis, tint = samples
+    colours = colour_material(outfit, material, u, v, angle, neck) * tint
+    if creases:
+        normal, shade = crease(normal, axis, material, u, v, creases)
+        colours = colours * shade[:, None]
+    return at, colours, normal, material
+
+
+class _Samples(NamedTuple):
+    """Samples of surfaces: their numbers, materials, places and angles on them, unit normals,
+    directions in which v grows, factors of their colours; a row each."""
+
+    at: np.ndarray
+    material: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    angle: np.ndarray
+    normal: np.ndarray
+    axis: np.ndarray
+    tint: np.ndarray
+
+
+def _of_cones(shown: Shown, figure: Figure, cones: Cones) -> _Samples:
+    width, ids = shown.ids.shape[1], shown.ids.ravel()
     at = np.flatnonzero((ids != NOTHING) & (ids < len(cones.start)))
     y, x = np.divmod(at, width)
     hits = locate(cones, ids[at], x.astype(np.float32), y.astype(np.float32), shown.depth.ravel()[at])
-    material, (u, v) = figure.material[hits.cone], surface_place(figure, hits)
-    colours = colour_material(outfit, material, u, v, hits.angle, neck)
-    normal = hits.normal
-    if creases:
-        axis = cones.axes.astype(np.float32)[hits.cone, 1]
-        normal, shade = crease(normal, axis, material, u, v, creases)
-        colours = colours * shade[:, None]
-    if shown.fragments is None:
-        return at, colours, normal, material
-    mesh = _paint_mesh(shown.fragments, worn, outfit, neck, creases)
-    return tuple(np.concatenate(pair) for pair in zip((at, colours, normal, material), mesh))
+    return _Samples(at, figure.material[hits.cone], *surface_place(figure, hits), hits.angle,
+                    hits.normal, cones.axes.astype(np.float32)[hits.cone, 1],
+                    np.ones((len(at), 3), np.float32))
 
 
-def _paint_mesh(found, worn, outfit, neck, creases):
+def _of_mesh(found: Fragments, worn: Worn, creased: bool) -> _Samples:
     layers, triangles = worn.layers, worn.layers.triangles[found.triangle]
     mean = lambda values: np.einsum("ni,nij->nj", found.shares, values)
     u, v = mean(layers.place[found.triangle]).T
-    material = layers.material[found.triangle]
     upright = worn.points * (1, -1, 1)
     normal = mean((normals(upright, layers.triangles) * (1, -1, 1))[triangles]).astype(np.float32)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
     normal[:, 2] = np.abs(normal[:, 2])
-    colours = colour_material(outfit, material, u, v, u, neck) * mean(layers.tint[triangles])
-    if creases:
-        axis = _down(worn.points, layers, found.triangle).astype(np.float32)
-        normal, shade = crease(normal, axis, material, u, v, creases)
-        colours = colours * shade[:, None]
-    return found.at, colours.astype(np.float32), normal, material
+    axis = _down(worn.points, layers, found.triangle) if creased else np.zeros_like(normal)
+    return _Samples(found.at, layers.material[found.triangle], u, v, u, normal,
+                    axis.astype(np.float32), mean(layers.tint[triangles]))
 
 
 def _down(points, layers, triangle):

@@ -139,8 +139,13 @@ def rotation_z(degrees: float) -> Float[np.ndarray, "3 3"]:
 # Segment lengths and joint offsets as parts of the stature, after Drillis and Contini (1966).
 _THIGH, _SHIN, _FOOT_HEIGHT, _FOOT = 0.245, 0.246, 0.039, 0.152
 _UPPER_ARM, _FOREARM, _HAND = 0.178, 0.146, 0.102
-_WAIST, _CHEST, _NECK, _SHOULDER_DROP = 0.062, 0.170, 0.286, 0.020
+WAIST, CHEST, NECK, SHOULDER_DROP = 0.062, 0.170, 0.286, 0.020
 _HIP_BREADTH, _SHOULDER_BREADTH = 0.052, 0.098
+
+
+def neck_height(body: Body) -> float:
+    """How far the base of the neck of an upright body lies above the hips, metres."""
+    return NECK * body.height * body.trunk
 
 
 def pose_body(body: Body, angles: Float[np.ndarray, "angles"]) -> PosedBody:
@@ -162,9 +167,9 @@ def pose_body(body: Body, angles: Float[np.ndarray, "angles"]) -> PosedBody:
             @ rotation_x(a["spine_flexion"] / 2))
     frames["waist"] = half
     frames["chest"] = chest = half @ half
-    joints["waist"] = np.array((0.0, _WAIST * trunk, 0.0))
-    joints["chest"] = joints["waist"] + half @ (0.0, (_CHEST - _WAIST) * trunk, 0.0)
-    joints["neck_base"] = joints["chest"] + chest @ (0.0, (_NECK - _CHEST) * trunk, 0.0)
+    joints["waist"] = np.array((0.0, WAIST * trunk, 0.0))
+    joints["chest"] = joints["waist"] + half @ (0.0, (CHEST - WAIST) * trunk, 0.0)
+    joints["neck_base"] = joints["chest"] + chest @ (0.0, (NECK - CHEST) * trunk, 0.0)
     half_neck = (rotation_y(a["neck_twist"] / 2) @ rotation_z(-a["neck_bend"] / 2)
                  @ rotation_x(a["neck_flexion"] / 2))
     frames["neck"] = chest @ half_neck
@@ -197,7 +202,7 @@ def head_scale(body: Body) -> float:
 def _pose_arm(body, a, side, sign, joints, frames):
     size, chest = body.height * body.arms, frames["chest"]
     shoulder = joints["neck_base"] + chest @ (
-        sign * _SHOULDER_BREADTH * body.height * body.shoulders, -_SHOULDER_DROP * body.height, 0.0)
+        sign * _SHOULDER_BREADTH * body.height * body.shoulders, -SHOULDER_DROP * body.height, 0.0)
     # A raised arm lifts the shoulder with it.
     lift = max(0.0, a[f"{side}_shoulder_abduction"] - 60.0, a[f"{side}_shoulder_flexion"] - 60.0)
     shoulder = shoulder + chest @ (-sign * lift * 2e-4, lift * 5e-4, 0.0)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from repose_jax.data.people.body import SIDES, Body, PosedBody, head_scale
+from repose_jax.data.people.body import CHEST, SIDES, Body, PosedBody, head_scale, neck_height
 from repose_jax.data.people.garments import Outfit, Pattern, whole_turns
 
 MATERIALS = (
@@ -98,7 +98,7 @@ def _trunk(cones, body, outfit, posed):
     hip, rib = 0.158 * k * body.hips, 0.150 * k * (body.shoulders + 1) / 2
     middle = (0.128 * k if body.bust else 0.140 * k) + body.belly * 0.5
     top_of = lambda v: {"v": v, "u": _turn(outfit.top, 0.13)}
-    w, c, n = j["waist"][1], 0.17 * body.height * body.trunk, 0.286 * body.height * body.trunk
+    w, c, n = j["waist"][1], CHEST * body.height * body.trunk, neck_height(body)
     hips = ("left_hip", "right_hip")
     shoulders = ("left_shoulder", "right_shoulder", "neck")
     cones.add("torso", j["pelvis"] + pelvis @ (0, 0.0, -0.016), j["waist"], hip + cloth / 2,
@@ -153,7 +153,7 @@ def _hem(cones, body, outfit, posed):
     rib = 0.144 * k * (body.shoulders + 1) / 2 + cloth + 0.3 * outfit.drape
     cones.add("torso", chest, middle, rib, max(wide, deep), posed.frames["waist"][:, 2],
               side=min(1.0, wide / deep), depth=min(1.0, max(0.72, deep / wide)), cut=True,
-              v=(0.17 * body.height * body.trunk, hem), u=_turn(outfit.top, 0.13),
+              v=(CHEST * body.height * body.trunk, hem), u=_turn(outfit.top, 0.13),
               joints=("left_hip", "right_hip"))
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float32
 
 from repose_jax.data.image.resize import Window, letterbox, shifted
 from repose_jax.data.people.appearance import clothed_joints, painted, show
-from repose_jax.data.people.body import PosedBody
+from repose_jax.data.people.body import PosedBody, neck_height
 from repose_jax.data.people.keypoints import JOINTS, as_skeletons, visible_joints
 from repose_jax.data.people.raycast import NOTHING
 from repose_jax.data.people.scene import paint_background, paint_occluder
@@ -111,9 +111,8 @@ def _taken(identity: Identity, view: View, size: tuple[int, int]) -> Render:
     depth, ids = shown.depth, shown.ids
 
     fine = np.zeros((fine_height * fine_width, 4), np.float32)
-    neck = 0.286 * identity.body.height * identity.body.trunk
     at, colours, normal, material = painted(
-        shown, figure, cones, worn, identity.outfit, neck, view.creases)
+        shown, figure, cones, worn, identity.outfit, neck_height(identity.body), view.creases)
     colours = light_surface(colours, normal, material, view.light)
     fine[at, :3] = colours * _contact(depth, fine_height).ravel()[at, None]
     fine[at, 3] = 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from repose_jax.data.people.body import SIDES, Body, PosedBody, head_scale
+from repose_jax.data.people.body import (
+    CHEST, NECK, SHOULDER_DROP, SIDES, WAIST, Body, PosedBody, head_scale, neck_height)
 from repose_jax.data.people.makehuman import Mesh
 
 # Which of our frames carries each of the mesh's bones. Between waist and chest the spine bends evenly.
@@ -17,8 +18,6 @@ _TRUNK = {"pelvis": "pelvis", "Root": "pelvis", "spine_01": "waist", "spine_02":
           "spine_03": "chest", "neck_01": "neck", "head": "head"}
 _LIMBS = {"clavicle": "collar", "upperarm": "upper_arm", "lowerarm": "forearm", "thigh": "thigh",
           "calf": "shin", "foot": "foot", "ball": "foot"}
-# Heights of the trunk's joints from the hips to the base of the neck, as parts of it: as in `body`.
-_WAIST, _CHEST = 0.062 / 0.286, 0.170 / 0.286
 
 
 def carrier(bone: str) -> str:
@@ -41,13 +40,12 @@ class Rig:
         at = {name: points[around].mean(0) for name, around in mesh.landmarks.items()}
         hips = (at["l-upper-leg"] + at["r-upper-leg"]) / 2
         shoulders = (at["l-shoulder"] + at["r-shoulder"]) / 2
-        # `body` has the shoulders a fiftieth of the stature below the base of the neck.
         stature = points[:, 1].max() - at["ground"][1]
-        neck = np.array((0.0, shoulders[1] + 0.02 * stature, hips[2]))
+        neck = np.array((0.0, shoulders[1] + SHOULDER_DROP * stature, hips[2]))
         between = lambda share: hips + share * (neck - hips)
         eyes = (at["l-eye"] + at["r-eye"]) / 2
         self.stature = stature
-        self.origins = {"pelvis": hips, "waist": between(_WAIST), "chest": between(_CHEST),
+        self.origins = {"pelvis": hips, "waist": between(WAIST / NECK), "chest": between(CHEST / NECK),
                         "neck": neck, "head": eyes - (0.0, 0.072, 0.090)}
         self.lengths = {"trunk": neck[1] - hips[1]}
         self.axes = dict.fromkeys(self.origins, np.eye(3))
@@ -87,7 +85,7 @@ class Rig:
         """The affine map by the frame's name: from the shaped mesh to the posed body."""
         thick = body.height / self.stature
         joints, frames = posed.joints, posed.frames
-        trunk = 0.286 * body.height * body.trunk / self.lengths["trunk"]
+        trunk = neck_height(body) / self.lengths["trunk"]
         found = {}
 
         def carry(name, joint, frame, scale):

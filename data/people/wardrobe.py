@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from repose_jax.data.people import makehuman
-from repose_jax.data.people.body import SIDES, Body
+from repose_jax.data.people.body import SIDES, Body, neck_height
 from repose_jax.data.people.figure import MATERIALS
 from repose_jax.data.people.garments import Outfit, whole_turns
 from repose_jax.data.people.makehuman import Mesh
@@ -31,6 +31,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         ("collar", ("shoulder",)), ("upper_arm", ("shoulder", "elbow")),
         ("forearm", ("elbow", "wrist")), ("hand", ("wrist",)), ("thigh", ("hip", "knee")),
         ("shin", ("knee", "ankle")), ("foot", ("ankle",)), ("ear", ("ear",)))}
+# Where sleeves end, the elbow being 1 and the wrist 2; a vest has none.
+_SLEEVE_ENDS = {"short": 0.52, "elbow": 0.95, "long": 1.93}
 _PART = {name: i for i, name in enumerate(PARTS)}
 
 
@@ -68,11 +70,12 @@ class _Tailor:
                                  for frame in self.frames], 1)
         self.main = np.array(self.frames)[self.weights.argmax(1)]
         hips = rig.origins["pelvis"]
-        metres = 0.286 * body.height * body.trunk / rig.lengths["trunk"]
+        metres = neck_height(body) / rig.lengths["trunk"]
         self.height = (points[:, 1] - hips[1]) * metres
         self.around = np.arctan2(points[:, 0], points[:, 2] - hips[2])
         self.head = points - rig.origins["head"]
         self.layers: list[tuple] = []
+        self.outward: dict[tuple[str, bool], np.ndarray] = {}  # normals by group, relaxed or not
 
     def along(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """How far down a limb the points lie, in its lengths, and their angle from its front."""
@@ -88,6 +91,12 @@ class _Tailor:
     def of(self, *names: str) -> np.ndarray:
         """The points that these frames carry most."""
         return np.isin(self.main, names)
+
+    def arm(self, side: str) -> np.ndarray:
+        return self.of(*(f"{side}_{name}" for name in ("upper_arm", "forearm", "hand")))
+
+    def leg(self, side: str) -> np.ndarray:
+        return self.of(*(f"{side}_{name}" for name in ("thigh", "shin", "foot")))
 
     def cut(self, group, material, *, off=0.0, keep=None, angle=None, turn=1.0, v=None, u=None,
             part=None, tint=None, points=None, within=None):
@@ -113,8 +122,10 @@ class _Tailor:
         moved = base[used]
         if np.any(off):
             # By all of the group, so that layers of one meet without a gap.
-            outward = normals(base, whole)[used]
-            moved = moved + outward * (off if np.ndim(off) == 0 else off[used][:, None])
+            key = group, points is not None
+            if key not in self.outward:
+                self.outward[key] = normals(base, whole)
+            moved = moved + self.outward[key][used] * (off if np.ndim(off) == 0 else off[used][:, None])
         self.layers.append((moved, self.weights[used], keep[used],
                             np.ones((len(used), 3)) if tint is None else tint[used],
                             where.reshape(triangles.shape),
@@ -132,7 +143,7 @@ def dressed(mesh: Mesh, points: Float[np.ndarray, "points 3"], rig: Rig, body: B
             outfit: Outfit) -> Layers:
     """Skin and clothes of a shaped mesh; `surface` says what u and v are."""
     tailor = _Tailor(mesh, points, rig, body)
-    neck = 0.286 * body.height * body.trunk
+    neck = neck_height(body)
     top, bottom = _top_ends(tailor, outfit, neck), _bottom_ends(tailor, outfit)
     _skin(tailor, outfit, np.maximum(top, bottom))
     _hair(tailor, outfit)
@@ -198,10 +209,10 @@ def _top_ends(tailor, outfit, neck):
     throat = np.maximum(np.where(ahead > 0, neck - deep + 1.2 * side, neck - 0.005) - v,
                         np.hypot(side, 0.7 * np.minimum(ahead, 0)) - 0.068 - 0.15 * outfit.neckline)
     keep = np.where(tailor.of(*_TRUNK), np.minimum(throat, v - min(outfit.hem, 0.06)), -1.0)
-    end = {"none": None, "short": 0.52, "elbow": 0.95, "long": 1.93}[outfit.sleeve]
+    end = _SLEEVE_ENDS.get(outfit.sleeve)
     for side in SIDES:
         t, _ = tailor.limb(side, "upper_arm", "forearm")
-        arm = tailor.of(*(f"{side}_{name}" for name in ("upper_arm", "forearm", "hand")))
+        arm = tailor.arm(side)
         if end is None:
             # A vest ends on the shoulder.
             shoulder = 0.145 - np.abs(tailor.points[:, 0])
@@ -226,11 +237,10 @@ def _top(tailor, outfit, keep):
     for side in SIDES:
         t, angle = tailor.limb(side, "upper_arm", "forearm")
         length = tailor.rig.lengths[f"{side}_upper_arm"]
-        wide = {"short": 0.52, "elbow": 0.95}.get(outfit.sleeve, 1.93)
+        wide = _SLEEVE_ENDS.get(outfit.sleeve, 1.0)  # of a vest no sleeve is kept
         off = cloth + (0.4 * outfit.drape + 0.5 * outfit.looseness) * np.clip(t / wide, 0, 1)
-        arm = tailor.of(*(f"{side}_{name}" for name in ("upper_arm", "forearm", "hand")))
         tailor.cut("helper-tights", "top", off=off, keep=keep, angle=angle, turn=turn, v=t * length,
-                   points=loose, within=arm)
+                   points=loose, within=tailor.arm(side))
     if outfit.hem < 0.06 or outfit.bottom_cut == "dress":
         hem = -0.84 * outfit.bottom_length if outfit.bottom_cut == "dress" else outfit.hem
         off = cloth + 0.004 + (0.7 + 0.3 * (hem < -0.2)) * outfit.drape * hang
@@ -247,8 +257,7 @@ def _bottom_ends(tailor, outfit):
     keep = np.where(tailor.of("pelvis", "waist"), 0.105 - tailor.height, -1.0)
     for side in SIDES:
         t, _ = tailor.limb(side, "thigh", "shin")
-        leg = tailor.of(f"{side}_thigh", f"{side}_shin", f"{side}_foot")
-        keep = np.where(leg, (end - t) * 0.4, keep)
+        keep = np.where(tailor.leg(side), (end - t) * 0.4, keep)
     return keep
 
 
@@ -273,7 +282,7 @@ def _bottom(tailor, outfit, keep):
         off = cloth + wide * np.clip(t / (2 * outfit.bottom_length), 0, 1)
         tailor.cut("helper-tights", "bottom", off=off, keep=keep, angle=angle,
                    turn=whole_turns(outfit.bottom, 0.075), v=t * tailor.rig.lengths[f"{side}_thigh"],
-                   within=tailor.of(f"{side}_thigh", f"{side}_shin", f"{side}_foot"))
+                   within=tailor.leg(side))
 
 
 def _shoes(tailor, outfit):
