@@ -49,6 +49,8 @@ class PaintingObjective:
       head: how much more a pixel of the head counts than another of the person, in the picture and in
         the alignment.
       close_up: of the distance of EfficientNet-Lite0's features of the head alone, seen from nearer.
+      realism: of the opinion that a second discriminator has of the heads, by EfficientNet-Lite0's
+        features of them from nearer.
       perceived: share of height and of width that EfficientNet-Lite0 looks at, at a place drawn for
         each pair; its work grows with the square of it.
       keep_place: ask for the target's person in the source's place, for pairs taken in two places;
@@ -75,6 +77,7 @@ class PaintingObjective:
     perceived: Annotated[float, Range(0, 1, open_low=True)] = added(1.0)
     head: Weight = added(0.0)
     close_up: Weight = added(0.0)
+    realism: Weight = added(0.0)
     spare_hidden: bool = added(False)
 
     def __post_init__(self):
@@ -88,7 +91,12 @@ class PaintingObjective:
     @property
     def perceives(self) -> bool:
         """Whether a network trained on ImageNet is needed."""
-        return bool(self.perceptual or self.style or self.close_up)
+        return bool(self.perceptual or self.style or self.looks_at_heads)
+
+    @property
+    def looks_at_heads(self) -> bool:
+        """Whether that network looks at heads from nearer."""
+        return bool(self.close_up or self.realism)
 
 
 def differences(x: Float[Array, "batch h w c"]) -> tuple[Array, Array]:

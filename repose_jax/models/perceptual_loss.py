@@ -9,7 +9,7 @@ is a blur, the mean of their Gram matrices is not.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -92,20 +92,38 @@ def close_up(
     return jax.vmap(look)(x, head.centre, head.radius)
 
 
-def close_up_term(
-    params: Params, painted: Pictures, target: Pictures, head: Head
-) -> Float[Array, ""]:
-    """Equation 29': features of the heads, seen from nearer.
+class CloseUps(NamedTuple):
+    """What EfficientNet-Lite0 sees of heads, from nearer.
+
+    Attributes:
+      ours, theirs: features of the painted heads and of the target's, of length 1 at every cell, finest
+        first.
+      shown: 1 where there is a head, else 0; what is seen there means nothing.
+    """
+
+    ours: tuple[Float[Array, "batch _h _w _c"], ...]
+    theirs: tuple[Float[Array, "batch _h _w _c"], ...]
+    shown: Float[Array, "batch"]
+
+
+def close_ups(params: Params, painted: Pictures, target: Pictures, head: Head) -> CloseUps:
+    """Looks at the heads of both.
 
     Args:
       params: of EfficientNet-Lite0; constants.
       painted, target: pictures in [-1, 1]. No gradient reaches the target.
-      head: of the target pose; pairs that show none count nothing.
+      head: of the target pose.
     """
     pairs = _seen(params, close_up(painted, head), close_up(jax.lax.stop_gradient(target), head))
-    shown = (head.radius > 0).astype(painted.dtype)
-    apart = jnp.asarray(sum(jnp.mean(_apart(*pair), axis=(1, 2, 3)) for pair in pairs))
-    return jnp.sum(shown * apart) / len(pairs) / jnp.maximum(shown.sum(), 1.0)
+    ours, theirs = zip(*pairs, strict=True)
+    return CloseUps(ours, theirs, (head.radius > 0).astype(painted.dtype))
+
+
+def close_up_term(seen: CloseUps) -> Float[Array, ""]:
+    """Equation 29': distances of the heads' features; pairs that show none count nothing."""
+    apart = jnp.asarray(sum(jnp.mean(_apart(*pair), axis=(1, 2, 3))
+                            for pair in zip(seen.ours, seen.theirs, strict=True)))
+    return jnp.sum(seen.shown * apart) / len(seen.ours) / jnp.maximum(seen.shown.sum(), 1.0)
 
 
 def gram(x: Float[Array, "batch h w c"], where: Float[Array, "batch h w 1"]) -> Float[

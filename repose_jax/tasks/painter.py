@@ -28,8 +28,9 @@ from repose_jax.models.model_config import ModelConfig, check_model, check_place
 from repose_jax.models.painting_loss import (
     PaintingObjective, adversarial_terms, alignment_terms, correspondence_term, picture_terms,
     pixel_weights, repaint_term, with_head)
-from repose_jax.models.perceptual_loss import close_up_term, perceptual_terms
+from repose_jax.models.perceptual_loss import close_up_term, close_ups, perceptual_terms
 from repose_jax.models.pose_transfer import Batch, Params, RePoseModel
+from repose_jax.models.projected_loss import fresh_critic, realism_terms
 from repose_jax.models.sample_config import SampleConfig
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.discriminator import Discriminator
@@ -101,8 +102,8 @@ def loss(
     Args:
       model: with a painter.
       objective: the weights.
-      params: of `PARTS` as far as the model has them, and "discriminator" where the objective asks
-        for it.
+      params: of `PARTS` as far as the model has them, and "discriminator" and "critic" where the
+        objective asks for them.
       perception: parameters of EfficientNet-Lite0 where the objective asks for it.
       batch: as for `RePoseModel.loss`, with "flow" and "seen" where the true flow is asked for.
       keys: by which pictures are moved before EfficientNet-Lite0 sees them.
@@ -132,9 +133,13 @@ def loss(
         terms |= perceptual_terms(perception, painting.picture, answer, weight, person, seen,
                                   keys, objective.perceptual, objective.style,
                                   objective.perceived)
-    if objective.close_up:
-        terms["close_up"] = objective.close_up * close_up_term(
+    if objective.looks_at_heads:
+        heads = close_ups(
             perception, painting.picture, answer, head_of(batch["target_pose"], skeleton))
+        if objective.close_up:
+            terms["close_up"] = objective.close_up * close_up_term(heads)
+        if objective.realism:
+            terms |= realism_terms(params["critic"], heads, objective.realism)
     terms |= alignment_terms(alignment, source, target, counted, objective)
     if objective.correspondence:
         seen = batch["seen"] * (1 + objective.head * head[..., 0])
@@ -205,11 +210,13 @@ class PainterTask(Task):
         return self._trained(self.model.init(key), key)
 
     def _trained(self, whole: Params, key: Key[Array, ""]) -> Params:
-        """What is trained of a whole model, and a fresh discriminator where one is needed."""
+        """What is trained of a whole model, and fresh discriminators where they are needed."""
         # Without iterations the alignment has nothing to learn.
         made = {name: whole[name] for name in PARTS if name in whole}
         if self.experiment.objective.judged:
             made["discriminator"] = _fresh_discriminator(self.config, key)
+        if self.experiment.objective.realism:
+            made["critic"] = fresh_critic(jax.random.fold_in(key, 2))
         return made
 
     def data(self, folder: pathlib.Path) -> Stream:
