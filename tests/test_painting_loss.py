@@ -163,3 +163,13 @@ class TestLosses:
         for wrong in ({"match": -1.0}, {"decay": 0.0}, {"adversarial": float("nan")}):
             with pytest.raises(UserError, match="objective"):
                 PaintingObjective(**wrong)
+
+    @pytest.mark.parametrize("asked, named", [({"adversarial": 0.1}, "discriminator"),
+                                              ({"realism": 0.1}, "critic")])
+    def test_judges_learn_beside_the_painter_and_are_not_kept(self, asked, named):
+        task = painter_task.PainterExperiment(
+            model=SCENE, objective=PaintingObjective(**asked), sample=SampleConfig(steps=0)).task()
+        shapes = jax.eval_shape(task.init, jax.random.key(0))
+        trained = jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), shapes)
+        assert set(trained) == {"encoder", "alignment", "painter", named}
+        assert set(task.finish(trained)) == {"encoder", "alignment", "painter", "unet"}

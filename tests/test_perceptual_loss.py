@@ -15,7 +15,8 @@ from PIL import Image
 from repose_jax.cli import main
 from repose_jax.common.errors import UserError
 from repose_jax.common.torch_file import read_state_dict
-from repose_jax.models.perceptual_loss import close_up_term, gram, perceptual_terms, windows
+from repose_jax.models.perceptual_loss import (
+    close_up_term, close_ups, gram, perceptual_terms, windows)
 from repose_jax.networks import efficientnet_lite
 from repose_jax.networks.efficientnet_lite import (
     PACKAGE, TAP_CHANNELS, features, params_from_torch, published_file, shapes)
@@ -233,7 +234,7 @@ def test_a_close_up_sees_the_head_alone(params):
     """What is changed elsewhere costs nothing, and who shows no head counts nothing."""
     x = pictures(1, 2, (64, 64))
     head = Head(jnp.full((2, 2), 20.0), jnp.array([8.0, 0.0]))
-    cost = jax.jit(lambda x, y, head: close_up_term(params, x, y, head))
+    cost = jax.jit(lambda x, y, head: close_up_term(close_ups(params, x, y, head)))
     body, face = x.at[:, 40:].set(0.0), x.at[:, 15:25, 15:25].set(0.0)
     assert cost(x, x, head) == cost(body, x, head) == 0
     assert cost(x.at[1].set(0.0), x, head) == 0

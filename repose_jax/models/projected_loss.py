@@ -1,7 +1,7 @@
 """Heads that look real, whether the source shows them or not (docs/method.md, 29'').
 
-The face of who is seen from behind cannot be known. What is nearest to all faces is none; a discriminator
-asks for one of them.
+The face of who is seen from behind cannot be known. What is nearest to all faces is none; a
+discriminator asks for one of them.
 """
 
 from __future__ import annotations

@@ -194,4 +194,4 @@ def published_file() -> pathlib.Path:
       UserError: if it is not installed, or holds no such file.
     """
     return packaged_file(PACKAGE, _FILE, "EfficientNet-Lite0", "pip install 'repose_jax[perceptual]'",
-                         "set objective.perceptual and .style to 0")
+                         "set objective.perceptual, .style, .close_up and .realism to 0")

@@ -1,9 +1,9 @@
 """A discriminator that sees pictures through a fixed network (docs/method.md, 29'').
 
-Projected GANs (Sauer et al. 2021): small convolutions judge each resolution of the features of a network
-that was trained on ImageNet and stays as it is. What is seen that way tells real from painted within
-thousands of pictures, not millions. Kernels are kept at a spectral norm of 1 (Miyato et al. 2018), as there.
-Not taken over: the random mixing of channels and resolutions. Only training knows it.
+Projected GANs (Sauer et al. 2021): small convolutions judge each resolution of the features of a
+network that was trained on ImageNet and stays as it is, so that the judge need not learn to see first.
+Kernels are kept at a spectral norm of 1 (Miyato et al. 2018), as there. Not taken over: the random
+mixing of channels and resolutions, and the moving of what is shown. Only training knows it.
 """
 
 from __future__ import annotations

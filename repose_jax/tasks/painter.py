@@ -76,7 +76,8 @@ class PainterExperiment:
             raise UserError("facing", "is of no use to a flow that does not start turned",
                             "give --model.network.rpa.initial turned, or leave it out")
         size = self.model.network.image_size
-        if self.objective.perceives and any(side % efficientnet_lite.CELL for side in size):
+        whole = self.objective.perceptual or self.objective.style  # heads are all seen at one size
+        if whole and any(side % efficientnet_lite.CELL for side in size):
             raise UserError("model.network.image_size", f"is {size[0]}x{size[1]}",
                             f"give multiples of {efficientnet_lite.CELL}, which the perceptual loss "
                             "needs, or set objective.perceptual and .style to 0")
