@@ -208,10 +208,10 @@ class TestArms:
             without_hidden_arms(body, turn, ARMS).known, body.known)
 
     def test_places_that_no_arm_hides_stay(self):
-        """The right arm lies along the trunk's axis; its colour is skin."""
+        """The right forearm lies along the trunk's axis; its colour is skin."""
         (body, turn), hidden = self.body(0.0, ((32, 38), (32, 48))), np.zeros(SIZE, bool)
         hidden[33:58, 30:35] = True
-        rows, columns = np.mgrid[0.0:12:1, -9:10:1]
+        rows, columns = np.mgrid[4.0:12:1, -9:10:1]
         along, across = jnp.asarray(20.0 - rows), jnp.asarray(columns)
         moved, rows = beside_arms(with_skin(hidden), body, turn, jnp.float32(10.0), across, along,
                                   ARMS)
@@ -223,6 +223,19 @@ class TestArms:
         under = np.abs(columns) < 2.5
         assert np.all(np.abs(moved[under]) > 2.6)
         assert np.all(np.abs(moved[under]) < 5.1)
+
+    def test_what_is_left_beyond_an_arm_is_its_edge_and_not_the_trunk(self):
+        """The arm lies 3 to 7 pixels to the right of the trunk's axis, of which 10 are looked at; there
+        is no other."""
+        (body, turn), hidden = self.body(0.0, ((37, 38), (37, 48))), np.zeros(SIZE, bool)
+        hidden[33:58, 35:40] = True
+        body = body._replace(known=body.known.at[ARMS.number[ARMS.side < 0]].set(0))
+        columns = jnp.arange(4.0, 10.0)[None] * jnp.ones((3, 1))
+        along = jnp.full(columns.shape, 12.0)
+        moved, rows = beside_arms(with_skin(hidden), body, turn, jnp.float32(10.0), columns, along,
+                                  ARMS)
+        np.testing.assert_allclose(rows, along, atol=1e-4)
+        assert np.all((np.asarray(moved) > 1.0) & (np.asarray(moved) < 2.5))
 
     def test_an_arm_of_the_trunk_s_colour_hides_nothing(self):
         body, turn = self.body(0.0, ((32, 38), (32, 48)))

@@ -32,6 +32,8 @@ _THICK, _THIN, _EDGE = 1.8, 1.1, 0.25
 # Places next to each other of which one is moved so much further than the other, in half widths of the
 # trunk, are moved to two sides.
 _JUMP = 0.15
+# Fewer free places side by side are the edge of an arm or of the person.
+_RUN = 7
 # So much of a row must show the trunk, to stand for what an arm hides.
 _LEAST = 0.08
 # An arm that reaches further is of the trunk's colour, or hidden by it, and hides nothing of it.
@@ -250,13 +252,14 @@ def beside_arms(
               + jnp.linspace(0.0, 1.0, _ROWS)[:, None, None] * (end - start)[..., None, None, :]
               + (shares[:, None] * reach[..., None, None])[..., None, :, :] * side[..., None, None, :])
     hidden = _on_arms(seen, body, turn, places, jnp.abs(shares) > _RIM, arms)
-    free = ~hidden & (nearest(seen.person, places)[0][..., 0] > 0.5)
+    shown = ~hidden & (nearest(seen.person, places)[0][..., 0] > 0.5)
+    free = _in_runs(shown, _RUN)
     # The nearest free place of its row, or of the nearest row that has enough of them, if any has.
     rows, gaps = jnp.arange(_ROWS), jnp.abs(shares[:, None] - shares) + 1e3 * ~free[..., None, :]
     nearest_free = shares[jnp.argmin(gaps, axis=-1)]
     enough = jnp.mean(free, axis=-1) > _LEAST
     row = jnp.argmin(jnp.abs(rows[:, None] - rows) + 1e3 * ~enough[..., None, :], axis=-1)
-    elsewhere = hidden & jnp.any(enough, axis=-1)[..., None, None]
+    elsewhere = (hidden | shown & ~free) & jnp.any(enough, axis=-1)[..., None, None]
     to = jnp.where(elsewhere, jnp.take_along_axis(nearest_free, row[..., None], axis=-2), shares)
     down = jnp.where(elsewhere, (row - rows)[..., None] / (_ROWS - 1), 0.0)
     place = (jnp.clip(along / per_cell(length), 0.0, 1.0) * (_ROWS - 1),
@@ -265,6 +268,15 @@ def beside_arms(
     to, down = _between(jnp.stack([to, jnp.broadcast_to(down, to.shape)]), *place)
     return (jnp.where(inside, per_cell(reach) * to, across),
             jnp.where(inside, along + per_cell(length) * down, along))
+
+
+def _in_runs(places: Bool[Array, "*batch rows across"], length: int) -> Bool[
+        Array, "*batch rows across"]:
+    """The places that stand in their row among so many in sequence, at least."""
+    count = places.shape[-1]
+    padded = jnp.pad(places, [(0, 0)] * (places.ndim - 1) + [(length - 1, length - 1)])
+    begins = jnp.all(jnp.stack([padded[..., i:i + count + length - 1] for i in range(length)]), axis=0)
+    return jnp.any(jnp.stack([begins[..., i:i + count] for i in range(length)]), axis=0)
 
 
 def _on_arms(seen, body, turn, places, outside, arms) -> Bool[Array, "*batch rows across"]:
