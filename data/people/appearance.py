@@ -113,23 +113,29 @@ def _of_cones(shown: Shown, figure: Figure, cones: Cones) -> _Samples:
 
 def _of_mesh(found: Fragments, worn: Worn, creased: bool) -> _Samples:
     layers, triangles = worn.layers, worn.layers.triangles[found.triangle]
-    mean = lambda values: np.einsum("ni,nij->nj", found.shares, values)
-    u, v = mean(layers.place[found.triangle]).T
+    mean = lambda corners: sum(found.shares[:, i, None] * corner for i, corner in enumerate(corners))
+    of_points = lambda values: mean(values.astype(np.float32)[triangles[:, i]] for i in range(3))
+    u, v = mean(layers.place.astype(np.float32).transpose(1, 0, 2)[:, found.triangle]).T
     upright = worn.points * (1, -1, 1)
-    normal = mean((normals(upright, layers.triangles) * (1, -1, 1))[triangles]).astype(np.float32)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+    normal = of_points(normals(upright, layers.triangles) * (1, -1, 1))
+    normal /= np.sqrt((normal**2) @ np.ones(3, np.float32))[:, None] + 1e-9
     normal[:, 2] = np.abs(normal[:, 2])
     axis = _down(worn.points, layers, found.triangle) if creased else np.zeros_like(normal)
-    return _Samples(found.at, layers.material[found.triangle], u, v, u, normal,
-                    axis.astype(np.float32), mean(layers.tint[triangles]))
+    return _Samples(found.at, layers.material[found.triangle], u, v, u, normal, axis,
+                    of_points(layers.tint))
 
 
 def _down(points, layers, triangle):
-    """Unit directions on the screen in which v grows, of triangles."""
-    corners, place = points[layers.triangles[triangle]], layers.place[triangle]
+    """Unit directions on the screen in which v grows, of triangles; many are asked for often."""
+    asked = np.zeros(len(layers.triangles), bool)
+    asked[triangle] = True
+    some = np.flatnonzero(asked)
+    corners, place = points[layers.triangles[some]], layers.place[some]
     edges, by = corners[:, 1:] - corners[:, :1], place[:, 1:] - place[:, :1]
     # v is linear over the triangle: of the two edges the mixture along which u stays and v grows.
     along = by[:, 1, :1] * edges[:, 0] - by[:, 0, :1] * edges[:, 1]
     growth = by[:, 1, 0] * by[:, 0, 1] - by[:, 0, 0] * by[:, 1, 1]
     along = along * np.sign(growth)[:, None]
-    return along / (np.linalg.norm(along, axis=1, keepdims=True) + 1e-12)
+    found = np.empty((len(asked), 3), np.float32)
+    found[some] = along / (np.linalg.norm(along, axis=1, keepdims=True) + 1e-12)
+    return found[triangle]

@@ -39,40 +39,56 @@ def rasterise(points: Float[np.ndarray, "points 3"], triangles: Int[np.ndarray, 
       both_sides: whether a triangle is seen from inside, too.
       height, width: of the picture in samples.
     """
-    flat = points.astype(np.float32)
+    flat, keep = points.astype(np.float32), keep.astype(np.float32)
     area = _cross(*(flat[triangles[:, corner]] for corner in range(3)))
     facing = (area < 0) | (both_sides & (area > 0))
-    facing[facing] = (keep[triangles[facing]] >= 0).any(1)
-    seen = np.flatnonzero(facing)
-    corners = flat[triangles[seen]]
-    low = np.ceil(corners[..., :2].min(1)).clip(0).astype(np.int32)
-    high = np.minimum(np.floor(corners[..., :2].max(1)), (width - 1, height - 1)).astype(np.int32)
+    kept = keep[triangles].T
+    seen = np.flatnonzero(facing & (_over(np.maximum, kept) >= 0))
+    corners, kept = flat[triangles[seen]].transpose(1, 0, 2), kept[:, seen]
+    cut = _over(np.minimum, kept) < 0
+    low = np.ceil(_over(np.minimum, corners)[:, :2]).clip(0).astype(np.int32)
+    high = np.floor(_over(np.maximum, corners)[:, :2])
+    high = np.minimum(high, (width - 1, height - 1)).astype(np.int32)
     size = (high - low + 1).clip(0)
     count = size[:, 0] * size[:, 1]
     # Every sample of every bounding box, one after the other.
     box = np.repeat(np.arange(len(seen)), count)
-    step = np.arange(len(box), dtype=np.int32) - np.repeat(np.cumsum(count) - count, count)
-    down, across = np.divmod(step, size[box, 0])
-    x, y = low[box, 0] + across, low[box, 1] + down
+    before = (np.cumsum(count) - count).astype(np.int32)
+    step = np.arange(len(box), dtype=np.int32) - np.repeat(before, count)
+    wide = np.repeat(size[:, 0], count)
+    down = step // wide
+    across = step - down * wide
     # The shares of the corners are linear on the screen: a slope along x, one along y, a start.
-    a, b, c = (corners[:, corner, :2] for corner in range(3))
+    a, b, c = corners[..., :2]
     whole = _cross(a, b, c)
     shares = np.empty((3, len(box)), np.float32)
     for share, (p, q) in zip(shares, ((b, c), (c, a), (a, b))):
         slope = np.stack([p[:, 1] - q[:, 1], q[:, 0] - p[:, 0]], 1) / whole[:, None]
         # From the corner of the box, so that no digit is lost in far pictures.
         start = ((low - p) * slope).sum(1)
-        np.add(start[box] + slope[box, 0] * across, slope[box, 1] * down, out=share)
-    inside = np.flatnonzero(shares.min(0) >= _EDGE)
-    box, shares, at = box[inside], shares[:, inside].T, (y * width + x)[inside]
-    triangle = seen[box]
-    inside = (keep.astype(np.float32)[triangles[triangle]] * shares).sum(1) >= 0
-    box, triangle, shares, at = box[inside], triangle[inside], shares[inside], at[inside]
-    depth = (corners[box, :, 2] * shares).sum(1)
-    # The last one of a sample is the nearest.
-    order = np.lexsort((depth, at))
-    order = order[np.append(np.diff(at[order]) > 0, True)[:len(order)]]
-    return Fragments(at[order], triangle[order], shares[order], depth[order])
+        first, right, below = (np.repeat(x, count) for x in (start, *slope.T))
+        np.add(first + right * across, below * down, out=share)
+    inside = np.flatnonzero(_over(np.minimum, shares) >= _EDGE)
+    box, shares = box[inside], shares[:, inside]
+    at = (low[:, 1] * width + low[:, 0])[box] + down[inside] * width + across[inside]
+    there = ~cut[box]
+    doubtful = np.flatnonzero(~there)
+    there[doubtful] = (kept[:, box[doubtful]] * shares[:, doubtful]).sum(0) >= 0
+    box, shares, at = box[there], shares[:, there], at[there]
+    depth = sum(z[box] * share for z, share in zip(corners[..., 2].copy(), shares))
+    nearest = np.full(height * width, -np.inf, np.float32)
+    np.maximum.at(nearest, at, depth)
+    shown = np.flatnonzero(depth == nearest[at])
+    last = np.full(height * width, -1)
+    last[at[shown]] = shown  # of equally near ones the last
+    at = np.flatnonzero(last >= 0)
+    shown = last[at]
+    return Fragments(at, seen[box[shown]], shares[:, shown].T, depth[shown])
+
+
+def _over(choose, corners):
+    """The least or greatest over a short first axis, which NumPy's own reductions are slow at."""
+    return choose(choose(corners[0], corners[1]), corners[2])
 
 
 def _cross(a, b, c):

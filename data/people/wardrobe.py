@@ -68,7 +68,9 @@ class _Tailor:
         self.frames = tuple(dict.fromkeys(carriers))
         self.weights = np.stack([mesh.weights[:, [name == frame for name in carriers]].sum(1)
                                  for frame in self.frames], 1)
-        self.main = np.array(self.frames)[self.weights.argmax(1)]
+        most = self.weights.argmax(1)
+        self.main = np.array(self.frames)[most]
+        self.part = np.array([_PART[frame] for frame in self.frames])[most]
         hips = rig.origins["pelvis"]
         metres = neck_height(body) / rig.lengths["trunk"]
         self.height = (points[:, 1] - hips[1]) * metres
@@ -115,8 +117,8 @@ class _Tailor:
         else:
             across = (np.zeros(count) if u is None else u)[triangles]
         place = np.stack([across, (np.zeros(count) if v is None else v)[triangles]], -1)
-        parts = np.array([_PART[name] for name in self.main])[triangles[:, 0]] if part is None else (
-            np.full(len(triangles), _PART[part]) if isinstance(part, str) else part[triangles[:, 0]])
+        part = self.part if part is None else part
+        parts = np.full(len(triangles), _PART[part]) if isinstance(part, str) else part[triangles[:, 0]]
         base = self.points if points is None else points
         used, where = np.unique(triangles, return_inverse=True)
         moved = base[used]
@@ -166,7 +168,7 @@ def _skin(tailor, outfit, covered):
     tint *= 1 + red[:, None] * (np.array((1.0, 0.92, 0.91)) - 1)
     # What lies well under cloth need not be drawn, and cannot come through.
     shows = covered < 0.03
-    part = np.array([_PART[name] for name in tailor.main])
+    part = tailor.part.copy()
     on_ear = makehuman.painted("ears") > 0.3
     part[on_ear] = np.where(x > 0, _PART["left_ear"], _PART["right_ear"])[on_ear]
     head = tailor.of("head")
