@@ -72,6 +72,16 @@ def test_the_disc_is_one_within_half_at_its_edge_and_zero_beyond():
     assert found[30, 46] == pytest.approx(0.5) and found[30, 50] == found[90, 30] == 0
 
 
+def test_above_the_disc_reaches_further_for_hair():
+    """Away from the shoulders: at 1.4 times as far it is what the disc is, below it is the disc."""
+    seen = pose(OPENPOSE18, nose=(30.0, 38.0), **TRUNK)
+    plain, higher = (np.asarray(head_map(seen, OPENPOSE18, (96, 64), above))[..., 0]
+                     for above in (1.0, 1.4))
+    np.testing.assert_array_equal(higher[38:], plain[38:])
+    np.testing.assert_allclose(higher[38 - 21, 30], plain[38 - 15, 30], atol=1e-5)
+    assert plain[38 - 19, 30] < 0.1 and higher[38 - 19, 30] > 0.5
+
+
 def test_many_poses_are_read_as_one_by_one():
     both = [pose(OPENPOSE18, nose=(30.0, 30.0), **TRUNK), pose(OPENPOSE18)]
     found = head_map(jnp.stack(both), OPENPOSE18, (64, 64))

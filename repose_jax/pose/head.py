@@ -54,7 +54,7 @@ def head_of(pose: Float[Array, "*batch joints 3"], skeleton: Skeleton) -> Head:
 
 
 def head_map(
-    pose: Float[Array, "*batch joints 3"], skeleton: Skeleton, size: tuple[int, int]
+    pose: Float[Array, "*batch joints 3"], skeleton: Skeleton, size: tuple[int, int], above: float = 1.0
 ) -> Float[Array, "*batch height width 1"]:
     """The disc of `head_of` with a soft edge: 1 within, half at its radius, 0 from 1.2 radii.
 
@@ -62,16 +62,24 @@ def head_map(
       pose: pixels of the picture.
       skeleton: of the pose.
       size: (height, width) of the picture.
+      above: how much further it reaches away from the shoulders, as for hair.
     """
     head = head_of(pose, skeleton)
     apart = grid(size, size) - head.centre[..., None, None, :]
-    away = jnp.sqrt(jnp.sum(apart**2, axis=-1)) / jnp.maximum(head.radius, 1e-6)[..., None, None]
+    shoulders, some = middle(pose[..., skeleton.torso_indices[:2], :])
+    up = jnp.where(some[..., None], head.centre - shoulders, jnp.array([0.0, -1.0]))
+    up = up / jnp.sqrt(jnp.sum(up**2, axis=-1, keepdims=True) + 1e-6)
+    higher = jnp.maximum(jnp.sum(apart * up[..., None, None, :], axis=-1), 0.0)
+    squares = jnp.sum(apart**2, axis=-1) - (1 - above**-2) * higher**2
+    away = jnp.sqrt(squares) / jnp.maximum(head.radius, 1e-6)[..., None, None]
     known = head.radius[..., None, None] > 0
     return jnp.where(known, jnp.clip(0.5 + (1 - away) / 0.4, 0.0, 1.0), 0.0)[..., None]
 
 
 # Two heads whose turns differ by less than the first, in radians, show the same side; by more than the
 # second they do not (docs/training-log.md). Between them is little: half of two heads is a ghost.
+# Hair reaches further up than a head's disc, and what was painted of it must go.
+_HAIR = 1.4
 _SAME, _OTHER = math.radians(34), math.radians(36)
 
 
@@ -130,5 +138,5 @@ def rigid_head(
              for pose in (source, target)]
     apart = jnp.arccos(jnp.clip(jnp.cos(turns[0] - turns[1]), -1.0, 1.0))
     alike = known * jnp.clip((_OTHER - apart) / (_OTHER - _SAME), 0.0, 1.0)
-    share = alike[..., None, None, None] * head_map(target, skeleton, size)
+    share = alike[..., None, None, None] * head_map(target, skeleton, size, _HAIR)
     return RigidHead(flow, share)
