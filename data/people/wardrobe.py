@@ -7,6 +7,7 @@ sign changes at the hem, so that hems cross triangles.
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -59,6 +60,28 @@ class Layers:
     frames: tuple[str, ...]
 
 
+class _Place(NamedTuple):
+    """Where the points of a layer lie on it, see `surface`.
+
+    Attributes:
+      u: around a limb an angle, radians, with a jump behind it; else as it is.
+      v: along it.
+      turn: what u grows by for each radian; None where u is no angle.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    turn: float | None = None
+
+    def corners(self, triangles: np.ndarray) -> np.ndarray:
+        """u and v of each corner of triangles, [triangles, 3, 2]."""
+        across = self.u[triangles]
+        if self.turn is not None:  # corners follow the first
+            across = self.turn * (
+                across[:, :1] + (across - across[:, :1] + np.pi) % (2 * np.pi) - np.pi)
+        return np.stack([across, self.v[triangles]], -1)
+
+
 class _Tailor:
     """Measures a shaped mesh and cuts layers from it."""
 
@@ -100,23 +123,28 @@ class _Tailor:
     def leg(self, side: str) -> np.ndarray:
         return self.of(*(f"{side}_{name}" for name in ("thigh", "shin", "foot")))
 
-    def cut(self, group, material, *, off=0.0, keep=None, angle=None, turn=1.0, v=None, u=None,
+    def cut(self, group: str, material: str, place: _Place | None = None, *, off=0.0, keep=None,
             part=None, tint=None, points=None, within=None):
-        """Adds a layer: a group's triangles whose first point is `within`, `off` metres off it."""
+        """Adds a layer.
+
+        Args:
+          group: of the mesh's triangles.
+          material: one of `MATERIALS`.
+          place: None where the material has no pattern.
+          off: how far off the group it lies, metres, one number or each point's.
+          keep: it ends where this falls below 0; None for all.
+          part: one of `PARTS`, or each point's number; None for that of the frames.
+          tint: factors of the colour, each point's.
+          points: what the group was moved to before.
+          within: of the triangles those whose first point is in it.
+        """
         count, whole = len(self.points), self.mesh.triangles[group]
         keep = np.ones(count) if keep is None else keep
         triangles = whole if within is None else whole[within[whole[:, 0]]]
         triangles = triangles[keep[triangles].max(1) >= 0]
         if not len(triangles):
             return
-        if angle is not None:
-            corners = angle[triangles]
-            # Behind the limb the angle jumps: corners follow the first.
-            corners = corners[:, :1] + (corners - corners[:, :1] + np.pi) % (2 * np.pi) - np.pi
-            across = turn * corners
-        else:
-            across = (np.zeros(count) if u is None else u)[triangles]
-        place = np.stack([across, (np.zeros(count) if v is None else v)[triangles]], -1)
+        place = _Place(np.zeros(count), np.zeros(count)) if place is None else place
         part = self.part if part is None else part
         parts = np.full(len(triangles), _PART[part]) if isinstance(part, str) else part[triangles[:, 0]]
         base = self.points if points is None else points
@@ -131,7 +159,8 @@ class _Tailor:
         self.layers.append((moved, self.weights[used], keep[used],
                             np.ones((len(used), 3)) if tint is None else tint[used],
                             where.reshape(triangles.shape),
-                            np.full(len(triangles), _MATERIAL[material]), parts, place))
+                            np.full(len(triangles), _MATERIAL[material]), parts,
+                            place.corners(triangles)))
 
     def sewn(self) -> Layers:
         first = np.cumsum([0] + [len(layer[0]) for layer in self.layers])
@@ -174,13 +203,13 @@ def _skin(tailor, outfit, covered):
     head = tailor.of("head")
     shod = outfit.shoes != "sandals"
     feet = tailor.of("left_foot", "right_foot")
-    tailor.cut("body", "face", u=x, v=y, part=part, tint=tint, within=head)
+    tailor.cut("body", "face", _Place(x, y), part=part, tint=tint, within=head)
     tailor.cut("body", "skin", part=part, tint=tint, within=shows & ~head & ~(feet & shod))
     for letter in "lr":
         eye = f"helper-{letter}-eye"
         middle = tailor.points[np.unique(tailor.mesh.triangles[eye])].mean(0)
-        tailor.cut(eye, "eye", u=tailor.points[:, 0] - middle[0], v=tailor.points[:, 1] - middle[1],
-                   part="head")
+        x, y, _ = (tailor.points - middle).T
+        tailor.cut(eye, "eye", _Place(x, y), part="head")
 
 
 def _hair(tailor, outfit):
@@ -198,8 +227,8 @@ def _hair(tailor, outfit):
     if outfit.hair == "curls":
         off = off * (1 + 0.25 * np.sin(90 * x) * np.sin(90 * y + 1) * np.sin(90 * z))
     head = tailor.of("head", "neck")
-    tailor.cut("body", "strands", off=off, keep=np.where(head, above, -1.0),
-               angle=np.arctan2(x, z + 0.01), v=y, part="scalp", within=head)
+    tailor.cut("body", "strands", _Place(np.arctan2(x, z + 0.01), y, 1.0), off=off,
+               keep=np.where(head, above, -1.0), part="scalp", within=head)
 
 
 def _top_ends(tailor, outfit, neck):
@@ -230,25 +259,22 @@ def _top(tailor, outfit, keep):
     v = tailor.height
     hang = np.clip(1 - v / 0.3, 0, 1)
     off = cloth + 0.7 * outfit.drape * hang
-    turn = whole_turns(outfit.top, 0.13)
+    around = _Place(tailor.around, v, whole_turns(outfit.top, 0.13))
     trunk, tights = tailor.of(*_TRUNK), tailor.mesh.triangles["helper-tights"]
     loose = _relaxed(tailor.points, tights[trunk[tights].all(1)], 6)
-    tailor.cut("helper-tights", "torso", off=off, keep=keep, angle=tailor.around, turn=turn, v=v,
-               points=loose, within=trunk)
+    tailor.cut("helper-tights", "torso", around, off=off, keep=keep, points=loose, within=trunk)
     turn = whole_turns(outfit.top, 0.045)
     for side in SIDES:
         t, angle = tailor.limb(side, "upper_arm", "forearm")
         length = tailor.rig.lengths[f"{side}_upper_arm"]
         wide = _SLEEVE_ENDS.get(outfit.sleeve, 1.0)  # of a vest no sleeve is kept
         off = cloth + (0.4 * outfit.drape + 0.5 * outfit.looseness) * np.clip(t / wide, 0, 1)
-        tailor.cut("helper-tights", "top", off=off, keep=keep, angle=angle, turn=turn, v=t * length,
+        tailor.cut("helper-tights", "top", _Place(angle, t * length, turn), off=off, keep=keep,
                    points=loose, within=tailor.arm(side))
     if outfit.hem < 0.06 or outfit.bottom_cut == "dress":
         hem = -0.84 * outfit.bottom_length if outfit.bottom_cut == "dress" else outfit.hem
         off = cloth + 0.004 + (0.7 + 0.3 * (hem < -0.2)) * outfit.drape * hang
-        tailor.cut("helper-skirt", "torso", off=off,
-                   keep=np.minimum(v - hem, 0.10 - v), angle=tailor.around,
-                   turn=whole_turns(outfit.top, 0.13), v=v)
+        tailor.cut("helper-skirt", "torso", around, off=off, keep=np.minimum(v - hem, 0.10 - v))
 
 
 def _bottom_ends(tailor, outfit):
@@ -270,21 +296,21 @@ def _bottom(tailor, outfit, keep):
     if outfit.bottom_cut == "skirt":
         length = 0.84 * outfit.bottom_length
         off = cloth + 0.004 + outfit.flare * np.clip(-v / 0.6, 0, 1)
-        tailor.cut("helper-skirt", "bottom", off=off,
-                   keep=np.minimum(v + length, 0.105 - v), angle=tailor.around,
-                   turn=whole_turns(outfit.bottom, 0.13), v=-v)
+        tailor.cut("helper-skirt", "bottom",
+                   _Place(tailor.around, -v, whole_turns(outfit.bottom, 0.13)), off=off,
+                   keep=np.minimum(v + length, 0.105 - v))
         return
     if outfit.bottom_cut == "dress":
         return
-    tailor.cut("helper-tights", "torso", off=cloth, keep=keep, angle=tailor.around,
-               turn=whole_turns(outfit.top, 0.13), v=v, within=tailor.of("pelvis", "waist"))
+    tailor.cut("helper-tights", "torso", _Place(tailor.around, v, whole_turns(outfit.top, 0.13)),
+               off=cloth, keep=keep, within=tailor.of("pelvis", "waist"))
     wide = {"trousers": 0.010, "wide": 0.03, "shorts": 0.015}.get(outfit.bottom_cut, 0.0)
     for side in SIDES:
         t, angle = tailor.limb(side, "thigh", "shin")
         off = cloth + wide * np.clip(t / (2 * outfit.bottom_length), 0, 1)
-        tailor.cut("helper-tights", "bottom", off=off, keep=keep, angle=angle,
-                   turn=whole_turns(outfit.bottom, 0.075), v=t * tailor.rig.lengths[f"{side}_thigh"],
-                   within=tailor.leg(side))
+        place = _Place(angle, t * tailor.rig.lengths[f"{side}_thigh"],
+                       whole_turns(outfit.bottom, 0.075))
+        tailor.cut("helper-tights", "bottom", place, off=off, keep=keep, within=tailor.leg(side))
 
 
 def _shoes(tailor, outfit):
@@ -298,9 +324,9 @@ def _shoes(tailor, outfit):
         t, _ = tailor.limb(side, "thigh", "shin")
         keep = {"boots": (t - 1.5) * 0.4, "sandals": np.minimum(np.maximum(
             0.012 - up, 0.09 - np.abs(ahead - 0.5)), 0.09 - up)}.get(outfit.shoes, 0.075 - up)
-        tailor.cut("helper-tights", "shoe", off=0.008 + 0.006 * (up < 0.012),
-                   keep=np.where(foot, keep, -1.0), u=angle,
-                   v=np.where(up < 0.11, np.clip(ahead, 0, 1), 2 + t), within=foot, part=f"{side}_foot")
+        place = _Place(angle, np.where(up < 0.11, np.clip(ahead, 0, 1), 2 + t))
+        tailor.cut("helper-tights", "shoe", place, off=0.008 + 0.006 * (up < 0.012),
+                   keep=np.where(foot, keep, -1.0), within=foot, part=f"{side}_foot")
         if outfit.shoes in ("sneakers", "shoes"):
             tailor.cut("helper-tights", "sock", off=0.002,
                        keep=np.where(foot, (t - 1.8) * 0.4, -1.0), within=foot)
