@@ -24,7 +24,7 @@ def seen(seed, shift=0.0, shown=(1.0, 1.0)):
                  for key, side, c in zip(keys, sides, TAP_CHANNELS, strict=True)]
         return tuple(x.at[..., 0].add(shift / x.shape[-1] ** 0.5) for x in found)
 
-    return CloseUps(drawn(keys[:4], shift), drawn(keys[4:], 0.0), jnp.array(shown))
+    return CloseUps(drawn(keys[:4], shift), drawn(keys[4:], 0.0), jnp.array(shown), jnp.ones(2))
 
 
 CRITIC = fresh_critic(jax.random.key(0))
@@ -55,7 +55,7 @@ def test_each_side_is_moved_by_its_own_term():
     def of(name):
         return jax.jit(jax.grad(
             lambda params, ours, theirs: realism_terms(
-                params, CloseUps(ours, theirs, given.shown), 0.5)[name], (0, 1, 2)))(
+                params, CloseUps(ours, theirs, given.shown, given.nearer), 0.5)[name], (0, 1, 2)))(
             CRITIC, given.ours, given.theirs)
 
     def size(tree):
@@ -77,12 +77,19 @@ def test_a_critic_that_knows_nothing_costs_two():
 
 def test_pairs_without_a_head_count_nothing():
     one, both = seen(2, shown=(1.0, 0.0)), seen(2)
-    first = CloseUps(*(tuple(x[:1] for x in some) for some in one[:2]), jnp.ones(1))
+    first = CloseUps(*(tuple(x[:1] for x in some) for some in one[:2]), jnp.ones(1), jnp.ones(1))
     for name, value in terms(CRITIC, one, 0.5).items():
         assert float(value) == pytest.approx(float(terms(CRITIC, first, 0.5)[name]), rel=1e-5)
         assert float(value) != pytest.approx(float(terms(CRITIC, both, 0.5)[name]), rel=1e-5)
     nobody = terms(CRITIC, seen(2, shown=(0.0, 0.0)), 0.5)
     assert {float(value) for value in nobody.values()} == {0.0}
+
+
+def test_small_heads_move_the_picture_less_and_teach_as_much():
+    near, far = seen(3), seen(3)._replace(nearer=jnp.array([0.25, 0.25]))
+    ours, theirs = terms(CRITIC, near, 0.5), terms(CRITIC, far, 0.5)
+    assert float(theirs["realism"]) == pytest.approx(float(ours["realism"]) / 4, rel=1e-5)
+    assert float(theirs["critic"]) == pytest.approx(float(ours["critic"]), rel=1e-6)
 
 
 def test_it_learns_what_is_painted():

@@ -99,11 +99,13 @@ class CloseUps(NamedTuple):
       ours, theirs: features of the painted heads and of the target's, of length 1 at every cell, finest
         first.
       shown: 1 where there is a head, else 0; what is seen there means nothing.
+      nearer: how large a pixel that is seen is on the picture, by area, at most 1.
     """
 
     ours: tuple[Float[Array, "batch _h _w _c"], ...]
     theirs: tuple[Float[Array, "batch _h _w _c"], ...]
     shown: Float[Array, "batch"]
+    nearer: Float[Array, "batch"]
 
 
 def close_ups(params: Params, painted: Pictures, target: Pictures, head: Head) -> CloseUps:
@@ -116,7 +118,8 @@ def close_ups(params: Params, painted: Pictures, target: Pictures, head: Head) -
     """
     pairs = _seen(params, close_up(painted, head), close_up(jax.lax.stop_gradient(target), head))
     ours, theirs = zip(*pairs, strict=True)
-    return CloseUps(ours, theirs, (head.radius > 0).astype(painted.dtype))
+    nearer = jnp.minimum(2 * _AROUND * head.radius / _CLOSE, 1.0) ** 2
+    return CloseUps(ours, theirs, (head.radius > 0).astype(painted.dtype), nearer)
 
 
 def close_up_term(seen: CloseUps) -> Float[Array, ""]:

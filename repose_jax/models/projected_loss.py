@@ -34,20 +34,21 @@ def realism_terms(
 
     Returns:
       "realism", which moves the picture alone, and "critic", which moves the discriminator alone; pairs
-      that show no head count nothing in either.
+      that show no head count nothing in either. In the first small heads, seen enlarged, count less, so
+      that a pixel of theirs counts as much as one of others.
     """
     fixed, judge = jax.lax.stop_gradient, ProjectedDiscriminator()
 
     def scores(params, features):
         return apply(judge, normalised(params), [_scaled(x) for x in features])
 
-    def mean(found, loss):
+    def mean(found, loss, counts=1.0):
         each = jnp.asarray(sum(jnp.mean(loss(score), axis=(1, 2, 3)) for score in found)) / len(found)
-        return jnp.sum(seen.shown * each) / jnp.maximum(seen.shown.sum(), 1.0)
+        return jnp.sum(seen.shown * counts * each) / jnp.maximum(seen.shown.sum(), 1.0)
 
     painted, false, true = (scores(*given) for given in (
         (fixed(params), seen.ours), (params, fixed(seen.ours)), (params, fixed(seen.theirs))))
-    return {"realism": -weight * mean(painted, lambda score: score),
+    return {"realism": -weight * mean(painted, lambda score: score, seen.nearer),
             "critic": (mean(false, lambda score: jax.nn.relu(1 + score))
                        + mean(true, lambda score: jax.nn.relu(1 - score)))}
 

@@ -118,7 +118,7 @@ def loss(
     person, before = (person_map(batch[f"{name}_pose"], skeleton, image_size)
                       for name in ("target", "source"))
     head = head_map(batch["target_pose"], skeleton, image_size) if (
-        objective.head or objective.spare_hidden) else jnp.zeros_like(person)
+        objective.head or objective.spare_hidden or objective.realism) else jnp.zeros_like(person)
     counted = with_head(person, head, objective) if objective.head else person
     weight = pixel_weights(counted, before, objective)
     answer, seen = answer_in_place(
@@ -135,8 +135,10 @@ def loss(
                                   keys, objective.perceptual, objective.style,
                                   objective.perceived)
     if objective.looks_at_heads:
-        heads = close_ups(
-            perception, painting.picture, answer, head_of(batch["target_pose"], skeleton))
+        looked_at = painting.picture
+        if objective.realism:  # shoulders are seen beside the head, and are not to be moved by that
+            looked_at = head * looked_at + (1 - head) * jax.lax.stop_gradient(looked_at)
+        heads = close_ups(perception, looked_at, answer, head_of(batch["target_pose"], skeleton))
         if objective.close_up:
             terms["close_up"] = objective.close_up * close_up_term(heads)
         if objective.realism:
