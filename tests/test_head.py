@@ -145,6 +145,16 @@ def test_a_head_is_moved_by_the_similarity_that_moved_its_joints():
     np.testing.assert_allclose(flow[..., 1] * SIZE[0] + rows, origin.imag, atol=1e-3)
 
 
+def test_what_a_photo_cuts_off_of_a_head_is_not_moved():
+    """The target's head lies 20 pixels lower: what would come from above the photo stays as it is."""
+    high = moved(TRUNK | FACE, shift=(0.0, -20.0))
+    source, target = pose(OPENPOSE18, **high), pose(OPENPOSE18, **TRUNK | FACE)
+    share = np.asarray(rigid_head(source, target, OPENPOSE18, SIZE).share)[..., 0]
+    same = np.asarray(rigid_head(target, target, OPENPOSE18, SIZE).share)[..., 0]
+    assert not share[:20].any() and same[15:20].any()
+    np.testing.assert_array_equal(share[20:], same[20:])
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_the_head_is_the_photo_s_and_the_rest_is_not_touched(times):
     rng = np.random.default_rng(0)

@@ -138,5 +138,9 @@ def rigid_head(
              for pose in (source, target)]
     apart = jnp.arccos(jnp.clip(jnp.cos(turns[0] - turns[1]), -1.0, 1.0))
     alike = known * jnp.clip((_OTHER - apart) / (_OTHER - _SAME), 0.0, 1.0)
-    share = alike[..., None, None, None] * head_map(target, skeleton, size, _HAIR)
+    # Beyond the photo's edge there is nothing to move.
+    within = [(points[..., i] + place[i] > -0.5) & (points[..., i] + place[i] < size[1 - i] - 0.5)
+              for i in range(2)]
+    disc = head_map(target, skeleton, size, _HAIR) * (within[0] & within[1])[..., None]
+    share = alike[..., None, None, None] * disc
     return RigidHead(flow, share)
