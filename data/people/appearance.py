@@ -12,7 +12,7 @@ from repose_jax.data.people.cloth import crease, is_cloth
 from repose_jax.data.people.figure import Figure
 from repose_jax.data.people.garments import Outfit
 from repose_jax.data.people.raycast import NOTHING, Cones, cast, locate
-from repose_jax.data.people.rasterise import Fragments, normals, rasterise
+from repose_jax.data.people.rasterise import Fragments, interpolated, normals, rasterise
 from repose_jax.data.people.surface import colour_material, surface_place
 from repose_jax.data.people.wardrobe import PARTS, Layers
 
@@ -113,16 +113,16 @@ def _of_cones(shown: Shown, figure: Figure, cones: Cones) -> _Samples:
 
 def _of_mesh(found: Fragments, worn: Worn, creased: bool) -> _Samples:
     layers, triangles = worn.layers, worn.layers.triangles[found.triangle]
-    mean = lambda corners: sum(found.shares[:, i, None] * corner for i, corner in enumerate(corners))
-    of_points = lambda values: mean(values.astype(np.float32)[triangles[:, i]] for i in range(3))
-    u, v = mean(layers.place.astype(np.float32).transpose(1, 0, 2)[:, found.triangle]).T
+    u, v = interpolated(found.shares, layers.place.transpose(1, 0, 2)[:, found.triangle]).T
     upright = worn.points * (1, -1, 1)
-    normal = of_points(normals(upright, layers.triangles) * (1, -1, 1))
+    outward = (normals(upright, layers.triangles) * (1, -1, 1)).astype(np.float32)
+    normal = interpolated(found.shares, [outward[corner] for corner in triangles.T])
+    # `np.linalg.norm` is slow over a short axis.
     normal /= np.sqrt((normal**2) @ np.ones(3, np.float32))[:, None] + 1e-9
     normal[:, 2] = np.abs(normal[:, 2])
     axis = _down(worn.points, layers, found.triangle) if creased else np.zeros_like(normal)
     return _Samples(found.at, layers.material[found.triangle], u, v, u, normal, axis,
-                    of_points(layers.tint))
+                    interpolated(found.shares, [layers.tint[corner] for corner in triangles.T]))
 
 
 def _down(points, layers, triangle):

@@ -12,6 +12,7 @@ import numpy as np
 from repose_jax.common.errors import UserError
 from repose_jax.data.pairs.source import TrueFlow
 from repose_jax.data.people.appearance import show
+from repose_jax.data.people.rasterise import interpolated
 from repose_jax.data.people.raycast import NOTHING, Cones
 from repose_jax.data.people.scene import paint_occluder
 from repose_jax.data.people.standing import mount, photo_window, stand
@@ -49,9 +50,10 @@ def correspondence(identity: Identity, source: View, target: View,
     at, place = [of_cone], [_carried(points, ids[of_cone].astype(np.intp), here.cones, there.cones)]
     if shown.fragments is not None:
         open_ = ids[shown.fragments.at] != NOTHING
-        corners = there.worn.points[there.worn.layers.triangles[shown.fragments.triangle[open_]]]
+        triangles = there.worn.layers.triangles[shown.fragments.triangle[open_]]
         at.append(shown.fragments.at[open_])
-        place.append(np.einsum("ni,nij->nj", shown.fragments.shares[open_], corners))
+        place.append(interpolated(shown.fragments.shares[open_],
+                                  [there.worn.points[corner] for corner in triangles.T]))
     (y, x), place = np.divmod(np.concatenate(at), width), np.concatenate(place)
 
     shown = show(there.cones, there.worn, height, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -84,6 +85,18 @@ def rasterise(points: Float[np.ndarray, "points 3"], triangles: Int[np.ndarray, 
     at = np.flatnonzero(last >= 0)
     shown = last[at]
     return Fragments(at, seen[box[shown]], shares[:, shown].T, depth[shown])
+
+
+def interpolated(
+    shares: Float[np.ndarray, "fragments 3"], corners: Sequence[Float[np.ndarray, "fragments c"]]
+) -> Float[np.ndarray, "fragments c"]:
+    """Values between a triangle's three corners.
+
+    Args:
+      shares: see `Fragments`.
+      corners: the values at each of the three.
+    """
+    return sum(share[:, None] * corner for share, corner in zip(shares.T, corners, strict=True))
 
 
 def _over(choose, corners):

@@ -22,9 +22,7 @@ def fresh_critic(key: Key[Array, ""]) -> dict:
     return ProjectedDiscriminator().init(key, features)["params"]
 
 
-def realism_terms(
-    params: dict, seen: CloseUps, weight: float
-) -> dict[str, Float[Array, ""]]:
+def realism_terms(params: dict, seen: CloseUps, weight: float) -> dict[str, Float[Array, ""]]:
     """Equation 29'': both sides of the game in one sum, each with what is the other's held fixed.
 
     Args:
@@ -37,17 +35,17 @@ def realism_terms(
       that show no head count nothing in either. In the first small heads, seen enlarged, count less, so
       that a pixel of theirs counts as much as one of others.
     """
-    fixed, judge = jax.lax.stop_gradient, ProjectedDiscriminator()
+    fixed, judge, kept = jax.lax.stop_gradient, ProjectedDiscriminator(), normalised(params)
 
     def scores(params, features):
-        return apply(judge, normalised(params), [_scaled(x) for x in features])
+        return apply(judge, params, [_scaled(x) for x in features])
 
     def mean(found, loss, counts=1.0):
         each = jnp.asarray(sum(jnp.mean(loss(score), axis=(1, 2, 3)) for score in found)) / len(found)
         return jnp.sum(seen.shown * counts * each) / jnp.maximum(seen.shown.sum(), 1.0)
 
     painted, false, true = (scores(*given) for given in (
-        (fixed(params), seen.ours), (params, fixed(seen.ours)), (params, fixed(seen.theirs))))
+        (fixed(kept), seen.ours), (kept, fixed(seen.ours)), (kept, fixed(seen.theirs))))
     return {"realism": -weight * mean(painted, lambda score: score, seen.nearer),
             "critic": (mean(false, lambda score: jax.nn.relu(1 + score))
                        + mean(true, lambda score: jax.nn.relu(1 - score)))}

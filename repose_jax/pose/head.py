@@ -66,11 +66,13 @@ def head_map(
     """
     head = head_of(pose, skeleton)
     apart = grid(size, size) - head.centre[..., None, None, :]
-    shoulders, some = middle(pose[..., skeleton.torso_indices[:2], :])
-    up = jnp.where(some[..., None], head.centre - shoulders, jnp.array([0.0, -1.0]))
-    up = up / jnp.sqrt(jnp.sum(up**2, axis=-1, keepdims=True) + 1e-6)
-    higher = jnp.maximum(jnp.sum(apart * up[..., None, None, :], axis=-1), 0.0)
-    squares = jnp.sum(apart**2, axis=-1) - (1 - above**-2) * higher**2
+    squares = jnp.sum(apart**2, axis=-1)
+    if above != 1.0:
+        shoulders, some = middle(pose[..., skeleton.torso_indices[:2], :])
+        up = jnp.where(some[..., None], head.centre - shoulders, jnp.array([0.0, -1.0]))
+        up = up / jnp.sqrt(jnp.sum(up**2, axis=-1, keepdims=True) + 1e-6)
+        higher = jnp.maximum(jnp.sum(apart * up[..., None, None, :], axis=-1), 0.0)
+        squares = squares - (1 - above**-2) * higher**2
     away = jnp.sqrt(squares) / jnp.maximum(head.radius, 1e-6)[..., None, None]
     known = head.radius[..., None, None] > 0
     return jnp.where(known, jnp.clip(0.5 + (1 - away) / 0.4, 0.0, 1.0), 0.0)[..., None]
@@ -78,9 +80,9 @@ def head_map(
 
 # Two heads whose turns differ by less than the first, in radians, show the same side; by more than the
 # second they do not (docs/training-log.md). Between them is little: half of two heads is a ghost.
+_SAME, _OTHER = math.radians(34), math.radians(36)
 # Hair reaches further up than a head's disc, and what was painted of it must go.
 _HAIR = 1.4
-_SAME, _OTHER = math.radians(34), math.radians(36)
 
 
 class RigidHead(NamedTuple):
